@@ -1,0 +1,60 @@
+// Messages that a backend sends (manual 55.7). Same conventions as protocol/frontend.h: decode_* take the body, append writes a
+// whole frame. Callers: the proxy's sessions (append, to clients) and server connections (decode, from shards). Any thread.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace protocol {
+
+enum class auth : std::int32_t { ok = 0, cleartext_password = 3, md5_password = 5, sasl = 10, sasl_continue = 11, sasl_final = 12 };
+struct authentication {
+  std::int32_t kind = 0;   // one of auth, or a method this program does not speak
+  std::string_view data;   // what follows: mechanisms (zero separated), SASL data, or an md5 salt
+};
+struct backend_key_data { std::int32_t pid = 0, key = 0; };
+struct parameter_status { std::string_view name, value; };
+enum class transaction_status : char { idle = 'I', in_transaction = 'T', failed = 'E' };
+struct ready_for_query { transaction_status status = transaction_status::idle; };
+struct command_complete { std::string_view tag; };
+
+// ErrorResponse and NoticeResponse (manual 55.8). Empty means absent. Fields not named here are dropped by decode.
+struct notice {
+  std::string severity = "ERROR", sqlstate, message, detail, hint;
+  std::string position, where, schema, table, column, constraint;
+};
+struct row_column {  // of RowDescription; the admin console answers with text columns only
+  std::string_view name;
+  std::uint32_t type = 25;
+  std::int16_t type_size = -1;
+};
+
+std::optional<authentication> decode_authentication(std::string_view body);
+std::optional<backend_key_data> decode_backend_key_data(std::string_view body);
+std::optional<parameter_status> decode_parameter_status(std::string_view body);
+std::optional<ready_for_query> decode_ready_for_query(std::string_view body);
+std::optional<command_complete> decode_command_complete(std::string_view body);
+std::optional<notice> decode_notice(std::string_view body);
+
+void append(std::string& out, const authentication&);
+void append(std::string& out, const backend_key_data&);
+void append(std::string& out, const parameter_status&);
+void append(std::string& out, const ready_for_query&);
+void append(std::string& out, const command_complete&);
+void append_error(std::string& out, const notice&);   // 'E', severity fields S and V both written
+void append_notice(std::string& out, const notice&);  // 'N'
+void append_row_description(std::string& out, std::span<const row_column> columns);
+void append_data_row(std::string& out, std::span<const std::optional<std::string>> values);
+// Answer to a startup of version 3.x, x > 0, or to options named _pq_.*: what this server speaks at most, what it does not know.
+void append_negotiate_protocol_version(std::string& out, std::int32_t newest_minor, std::span<const std::string_view> unknown_options);
+void append_parse_complete(std::string& out);
+void append_bind_complete(std::string& out);
+void append_close_complete(std::string& out);
+void append_no_data(std::string& out);
+void append_empty_query_response(std::string& out);
+
+}  // namespace protocol

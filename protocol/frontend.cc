@@ -1,0 +1,165 @@
+#include "protocol/frontend.h"
+
+#include "protocol/frame_writer.h"
+#include "protocol/wire.h"
+
+namespace protocol {
+
+namespace {
+
+// The message when the reader consumed its body exactly, as PostgreSQL's pq_getmsgend demands.
+template <typename Message>
+std::optional<Message> whole(const wire_reader& reader, Message&& message) {
+  if (!reader.done()) return std::nullopt;
+  return std::forward<Message>(message);
+}
+
+// A 16-bit count and that many integers. The count is checked against what is left before anything is reserved.
+template <typename Int>
+bool read_array(wire_reader& reader, std::vector<Int>& out) {
+  const auto count = reader.read<std::uint16_t>();
+  if (!reader.ok() || count > reader.rest().size() / sizeof(Int)) return false;
+  out.reserve(count);
+  for (std::uint16_t i = 0; i < count; ++i) out.push_back(reader.read<Int>());
+  return true;
+}
+
+bool read_values(wire_reader& reader, std::vector<std::optional<std::string_view>>& out) {
+  const auto count = reader.read<std::uint16_t>();
+  if (!reader.ok() || count > reader.rest().size() / sizeof(std::int32_t)) return false;
+  out.reserve(count);
+  for (std::uint16_t i = 0; i < count; ++i) {
+    const auto length = reader.read<std::int32_t>();
+    if (length < -1 || !reader.ok()) return false;
+    if (length == -1) out.emplace_back();
+    else out.emplace_back(reader.read_bytes(static_cast<std::size_t>(length)));
+  }
+  return reader.ok();
+}
+
+template <typename Message>
+std::optional<Message> decode_named(std::string_view body) {
+  wire_reader reader(body);
+  Message message;
+  message.kind = reader.read<char>();
+  message.name = reader.read_cstring();
+  if (message.kind != 'S' && message.kind != 'P') return std::nullopt;
+  return whole(reader, std::move(message));
+}
+
+void append_empty(std::string& out, char type) { frame_writer(out, type).finish(); }
+
+}  // namespace
+
+std::int16_t bind::format_of(std::size_t parameter) const noexcept {
+  if (formats.size() == 1) return formats.front();
+  return parameter < formats.size() ? formats[parameter] : std::int16_t{0};
+}
+
+std::optional<query> decode_query(std::string_view body) {
+  wire_reader reader(body);
+  query message{reader.read_cstring()};
+  return whole(reader, std::move(message));
+}
+
+std::optional<parse> decode_parse(std::string_view body) {
+  wire_reader reader(body);
+  parse message;
+  message.name = reader.read_cstring();
+  message.sql = reader.read_cstring();
+  if (!read_array(reader, message.types)) return std::nullopt;
+  return whole(reader, std::move(message));
+}
+
+std::optional<bind> decode_bind(std::string_view body) {
+  wire_reader reader(body);
+  bind message;
+  message.portal = reader.read_cstring();
+  message.statement = reader.read_cstring();
+  if (!read_array(reader, message.formats) || !read_values(reader, message.values) || !read_array(reader, message.result_formats))
+    return std::nullopt;
+  if (message.formats.size() > 1 && message.formats.size() != message.values.size()) return std::nullopt;
+  return whole(reader, std::move(message));
+}
+
+std::optional<describe> decode_describe(std::string_view body) { return decode_named<describe>(body); }
+std::optional<close> decode_close(std::string_view body) { return decode_named<close>(body); }
+
+std::optional<execute> decode_execute(std::string_view body) {
+  wire_reader reader(body);
+  execute message;
+  message.portal = reader.read_cstring();
+  message.max_rows = reader.read<std::int32_t>();
+  return whole(reader, std::move(message));
+}
+
+std::optional<copy_fail> decode_copy_fail(std::string_view body) {
+  wire_reader reader(body);
+  copy_fail message{reader.read_cstring()};
+  return whole(reader, std::move(message));
+}
+
+std::optional<password> decode_password(std::string_view body) {
+  wire_reader reader(body);
+  password message{reader.read_cstring()};
+  return whole(reader, std::move(message));
+}
+
+std::optional<sasl_initial_response> decode_sasl_initial_response(std::string_view body) {
+  wire_reader reader(body);
+  sasl_initial_response message;
+  message.mechanism = reader.read_cstring();
+  const auto length = reader.read<std::int32_t>();
+  if (length < -1) return std::nullopt;
+  if (length > 0) message.data = reader.read_bytes(static_cast<std::size_t>(length));
+  return whole(reader, std::move(message));
+}
+
+std::optional<sasl_response> decode_sasl_response(std::string_view body) { return sasl_response{body}; }
+
+void append(std::string& out, const query& message) { frame_writer(out, 'Q').cstring(message.sql).finish(); }
+
+void append(std::string& out, const parse& message) {
+  frame_writer frame(out, 'P');
+  frame.cstring(message.name).cstring(message.sql).count(message.types.size());
+  for (const auto type : message.types) frame.integer(type);
+  frame.finish();
+}
+
+void append(std::string& out, const bind& message) {
+  frame_writer frame(out, 'B');
+  frame.cstring(message.portal).cstring(message.statement).count(message.formats.size());
+  for (const auto format : message.formats) frame.integer(format);
+  frame.count(message.values.size());
+  for (const auto& value : message.values) {
+    if (value) frame.sized(*value);
+    else frame.integer(std::int32_t{-1});
+  }
+  frame.count(message.result_formats.size());
+  for (const auto format : message.result_formats) frame.integer(format);
+  frame.finish();
+}
+
+void append(std::string& out, const describe& message) { frame_writer(out, 'D').byte(message.kind).cstring(message.name).finish(); }
+void append(std::string& out, const close& message) { frame_writer(out, 'C').byte(message.kind).cstring(message.name).finish(); }
+void append(std::string& out, const execute& message) {
+  frame_writer(out, 'E').cstring(message.portal).integer(message.max_rows).finish();
+}
+void append(std::string& out, const copy_fail& message) { frame_writer(out, 'f').cstring(message.reason).finish(); }
+void append(std::string& out, const password& message) { frame_writer(out, 'p').cstring(message.value).finish(); }
+
+void append(std::string& out, const sasl_initial_response& message) {
+  frame_writer frame(out, 'p');
+  frame.cstring(message.mechanism);
+  if (message.data.empty()) frame.integer(std::int32_t{-1});
+  else frame.sized(message.data);
+  frame.finish();
+}
+
+void append(std::string& out, const sasl_response& message) { frame_writer(out, 'p').bytes(message.data).finish(); }
+
+void append_sync(std::string& out) { append_empty(out, 'S'); }
+void append_flush(std::string& out) { append_empty(out, 'H'); }
+void append_terminate(std::string& out) { append_empty(out, 'X'); }
+
+}  // namespace protocol
