@@ -1,0 +1,78 @@
+// The catalog: schema `pgrotor` of one PostgreSQL database, the truth about maps and migrations. Every durable step is a
+// compare-and-set on the epoch of the coordinator's term; a step that finds a newer epoch throws `superseded` and its coordinator
+// must stop. One connection, one operation at a time, the coordinator's thread.
+#pragma once
+
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "migration/pg.h"
+#include "migration/state.h"
+#include "routing/shard_map.h"
+
+namespace migration {
+
+// Another coordinator has a newer epoch.
+class superseded : public std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+struct journal_entry {
+  std::string from, to;      // states; equal for a step inside one state
+  std::string step;          // "cutover.2", "chunk plan", ...
+  std::uint32_t attempt = 0;
+  std::uint64_t elapsed_us = 0;
+  std::string note;
+};
+
+// An object that a migration makes on a shard, written before it is made.
+struct ledger_entry {
+  routing::shard_id shard;
+  std::string kind;  // slot, publication, origin, trigger, function, register, table
+  std::string name;
+};
+
+class catalog {
+ public:
+  // Connects, takes the coordinator's session advisory lock (a second coordinator on one catalog is refused with a message that
+  // names the holder's pid) and starts a term: epoch + 1. Throws sql_error; 3F000/42P01 are turned into "run pgrotor init".
+  static task<std::unique_ptr<catalog>> open(boost::asio::any_io_executor, pg::connect_options);
+
+  std::uint64_t epoch() const noexcept { return epoch_; }
+  pg::connection& connection() noexcept { return *connection_; }
+
+  // Maps. load_map reads the newest generation whole and checks its checksum; nullptr before the first shard was added.
+  task<std::shared_ptr<const routing::shard_map>> load_map();
+  // Writes generation N+1 (number is taken from the parts) as one transaction that fails when the newest is not N.
+  task<void> save_map(const routing::shard_map::parts&, std::string reason);
+
+  // Migrations. `insert` gives them their ids and their job; all or none.
+  task<std::vector<migration_row>> insert(std::vector<migration_row>);
+  task<std::vector<migration_row>> load_migrations();
+  // Persists a transition or a change of attempt, error or figures: compare-and-set on (id, state `from`, epoch <= mine), with a
+  // journal entry in the same transaction. Throws superseded, or std::logic_error when may_go() says no.
+  task<void> advance(migration_row&, state from, state to, journal_entry);
+  // The commit point (cutover step 4), one transaction: map N+1 and CUTTING_OVER -> SWITCHED. When the connection breaks at COMMIT
+  // this throws sql_error with connection_lost; reopen and read the row again, never assume.
+  task<void> commit_switch(migration_row&, const routing::shard_map::parts&, journal_entry);
+  // The same statements are parsed and planned ahead of the pause.
+  task<void> warm_switch();
+  task<void> journal(std::uint64_t migration, std::vector<journal_entry>);
+  task<std::vector<std::pair<std::string, journal_entry>>> read_journal(std::uint64_t migration);  // with timestamps
+
+  task<void> write_ledger(std::uint64_t migration, std::vector<ledger_entry>);
+  task<std::vector<ledger_entry>> read_ledger(std::uint64_t migration);
+  task<void> strike_ledger(std::uint64_t migration, ledger_entry);  // the object is gone
+
+ private:
+  explicit catalog(std::unique_ptr<pg::connection>);
+  std::unique_ptr<pg::connection> connection_;
+  std::uint64_t epoch_ = 0;
+};
+
+// Creates or upgrades schema pgrotor of the catalog (sql/catalog.sql).
+task<void> init_catalog(pg::connection&);
+
+}  // namespace migration

@@ -1,0 +1,57 @@
+// What the coordinator asks of proxies. The proxy implements it over its workers (proxy/gate.h); every call completes when all
+// workers have done it. Called on the coordinator's thread.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "migration/pg.h"
+#include "routing/shard_map.h"
+
+namespace migration {
+
+struct moving_set {
+  std::uint64_t id = 0;  // the migration's number
+  routing::distribution_id distribution;
+  std::vector<routing::placement_range> ranges;
+  routing::shard_id source, target;
+};
+
+// What gates saw during one closing, for SHOW MIGRATION and the journal.
+struct gate_report {
+  std::uint64_t held_statements = 0;       // waited at the gate in this attempt
+  milliseconds longest_hold{};
+  std::vector<int> blocking_clients;       // client ids whose open transactions kept a worker from acknowledging
+};
+
+// Latency that users feel, for the throttle: over the last second.
+struct felt_latency {
+  std::uint64_t statements = 0;
+  std::chrono::microseconds mean{}, worst{};
+};
+
+class gates {
+ public:
+  virtual ~gates() = default;
+
+  // PREPARE: workers remember which transactions touch the set from now on; those already open on the source count as touching it.
+  // From then on row locks without writes on the set (FOR UPDATE/SHARE) are refused with RT003.
+  virtual task<void> announce(moving_set) = 0;
+  // Opens as many connections to the target as there are to the source, on every worker.
+  virtual task<void> warm(std::uint64_t set, milliseconds budget) = 0;
+  // Step 1. What begins now and touches the set waits; true when no open transaction of any worker has touched it. On false, because
+  // `budget` ran out, every gate is open again. `hold_budget` bounds each held statement (I8): after it the client gets 55P03.
+  virtual task<bool> close(std::uint64_t set, std::uint32_t attempt, milliseconds budget, milliseconds hold_budget) = 0;
+  // Held statements run again under the map that each worker has.
+  virtual task<gate_report> open(std::uint64_t set) = 0;
+  // The set is known no more (DONE, FAILED, CANCELLED).
+  virtual task<void> forget(std::uint64_t set) = 0;
+  // Swaps the map on every worker; when it completes no worker routes by an older one. Restrict first, announce second.
+  virtual task<void> publish(std::shared_ptr<const routing::shard_map>) = 0;
+  virtual task<felt_latency> latency() = 0;
+};
+
+}  // namespace migration

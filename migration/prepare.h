@@ -1,0 +1,51 @@
+// Everything made on source and target before a move, and the checks that come first. Each object is written to the cleanup ledger
+// before it is made; all of it is idempotent, so that a killed PREPARE is simply run again. lock_timeout 5-20 ms with jittered
+// retry: a waiting CREATE TRIGGER would queue every writer behind it. Coordinator's thread.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "migration/catalog.h"
+#include "migration/mover.h"
+#include "migration/pg.h"
+#include "migration/state.h"
+#include "protocol/backend.h"
+
+namespace migration {
+
+// A refusal for the DBA with reason and remedy: the exact ALTER TABLE, GRANT or setting to change.
+class refused : public std::runtime_error {
+ public:
+  explicit refused(protocol::notice);
+  protocol::notice notice;
+};
+[[noreturn]] void refuse(std::string_view sqlstate, std::string message, std::string detail = {}, std::string hint = {});
+
+// Creates schema pgrotor, its functions and progress tables on a shard (sql/shard_objects.sql); refuses with the exact GRANTs when
+// the role lacks rights. Run by `init` and ADD SHARD.
+task<void> init_shard(pg::connection&);
+
+// What DISTRIBUTE TABLE and PREPARE need to know of a table, read from the server's catalogs.
+task<moving_table> describe_table(pg::connection&, std::string schema, std::string name, std::string key_column);
+// A digest of columns, types, defaults, constraints and indexes that must not change under a migration.
+task<std::string> fingerprint(pg::connection&, const std::vector<moving_table>&);
+// Views that depend on the table, as "schema.name".
+task<std::vector<std::string>> dependent_views(pg::connection&, std::string schema, std::string name);
+
+// Checks of one shard as such: version, rights, wal_level, free slots, walsenders. Throws refused with everything that is wrong.
+task<void> check_shard(pg::connection&);
+// Checks of one move (checks.cc): primary key contains the shard key, replica identity, generated or nullable keys, INHERITS,
+// UNLOGGED, unique indexes without the shard key, triggers that sort after the guard, target tables alike, no rows in the way.
+task<void> check_tables(pg::connection& source, pg::connection& target, const routing::distribution&, const migration_row&,
+                        const std::vector<moving_table>&);
+
+// Target tables that are missing (pg_dump --schema-only of the source), register and guard on both sides, publication and slot on
+// the source, origins. After the slot is made it waits until pg_snapshot_xmin has passed the first snapshot's xmax.
+task<void> prepare(catalog&, pg::connection& source, pg::connection& target, const routing::distribution&, const migration_row&,
+                   const std::vector<moving_table>&, const std::string& pg_dump);
+// Sequences owned by the moved tables: the target's are set ahead of the source's. Run in VERIFYING and again after the fence.
+task<void> advance_sequences(pg::connection& source, pg::connection& target, const std::vector<moving_table>&);
+
+}  // namespace migration

@@ -1,0 +1,9 @@
+// The statements of migration/sql/*.sql, embedded at build under the name of their file.
+#pragma once
+
+#include <string_view>
+
+namespace migration::sql {
+extern const std::string_view catalog;        // schema pgrotor of the catalog: run by `init`, idempotent
+extern const std::string_view shard_objects;  // schema pgrotor of every shard: run by `init`, idempotent
+}  // namespace migration::sql

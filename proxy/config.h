@@ -1,0 +1,61 @@
+// The configuration: one documented struct tree with defaults, read from a TOML file. check() reports every problem at once as
+// "file:line: key: what is wrong; what helps". Read at start, immutable afterwards.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace proxy {
+
+struct endpoint {
+  std::string host = "127.0.0.1";
+  std::uint16_t port = 0;  // 0: any free port (printed at start)
+};
+struct shard_config {
+  std::string name, dsn;  // dsn: libpq keyword/value string without user and password: host=... port=... dbname=...
+  int line = 0;
+};
+
+struct config {
+  std::string path;  // of the file, for messages
+
+  endpoint listen{"127.0.0.1", 6432};  // [listen] host, port
+  endpoint http{"127.0.0.1", 6433};    // [http] host, port: /metrics and /healthz
+
+  // [auth] users_file: lines of "user" "secret", the secret a SCRAM-SHA-256 verifier (as in pg_authid) or a password.
+  std::string users_file;
+  std::vector<std::string> admin_users;  // [auth] admin_users: who may enter the admin console (database pgrotor)
+
+  // [catalog] dsn: with user and password. [shards_role] user, password: the role of deploy/shard_rights.sql on every shard.
+  std::string catalog_dsn;
+  std::string shards_user = "pgrotor", shards_password;
+
+  // [[shard]] name, dsn and default_shard: what `pgrotor init` writes into an empty catalog.
+  std::vector<shard_config> shards;
+  std::string default_shard;
+
+  int workers = 1;                                   // [proxy] workers
+  int pool_size = 20;                                // [pool] size: server connections per user, database and shard, all workers together
+  std::chrono::milliseconds pool_wait{10'000};       // [pool] wait_ms
+  std::chrono::milliseconds connect_timeout{5'000};  // [pool] connect_timeout_ms
+
+  std::size_t max_clients = 2'000;               // [limits] max_clients
+  std::size_t max_message_bytes = 64u << 20;     // [limits] max_message_bytes: one client message, or one pipeline up to its Sync
+  std::size_t max_prepared = 1'000;              // [limits] max_prepared: named statements a client
+  std::chrono::milliseconds login_timeout{15'000};  // [limits] login_timeout_ms
+
+  std::size_t gate_max_waiters = 10'000;             // [gate] max_waiters: held statements a worker
+  std::chrono::milliseconds gate_hold_budget{10'000};  // [gate] hold_budget_ms
+  std::chrono::milliseconds cutover_budget{500};       // [cutover] budget_ms
+  std::chrono::milliseconds drain_timeout{30'000};     // [proxy] drain_timeout_ms: SIGTERM waits so long for open transactions
+
+  std::string pg_dump = "pg_dump";  // [tools] pg_dump
+  std::string log_level = "info";   // [log] level: debug, info, warning, error
+};
+
+// Throws config_error whose what() has one line a problem.
+config load_config(const std::string& path);
+
+}  // namespace proxy

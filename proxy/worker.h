@@ -1,0 +1,53 @@
+// One worker: a thread with its own io_context(1), sessions, pools, plan cache, map and gate. Workers share nothing but counters
+// that are summed at scrape; everything that crosses threads goes by post. See gate.h for what the coordinator asks of workers.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+
+#include "migration/commands.h"
+#include "migration/pg.h"
+#include "proxy/config.h"
+#include "proxy/counters.h"
+#include "routing/shard_map.h"
+
+namespace proxy {
+
+class admin;
+class users;
+
+class worker {
+ public:
+  worker(int index, const config&, const users&);
+  ~worker();
+  // Before start(): the first map and the console. start() runs the io_context on a thread of its own.
+  void set_admin(admin&);
+  void start();
+  // SIGTERM: no new clients, idle clients get 57P01, open transactions run to their end within the configured time. Any thread.
+  migration::task<void> drain();
+  void stop_and_join();
+
+  // Takes over a client socket that main's listener accepted. Any thread.
+  void adopt(boost::asio::ip::tcp::socket::native_handle_type client);
+
+  // For SHOW CLIENTS, SERVERS, POOLS: rows made on the worker's own thread. Any thread may await them.
+  migration::task<migration::answer> show(std::string what);
+  // For /metrics: a copy made on the worker's own thread.
+  migration::task<counters> read_counters();
+
+  int index() const noexcept;
+  boost::asio::io_context& context() noexcept;
+
+  struct impl;  // shared with session.cc, gate.cc, pool.cc through worker_state.h
+  impl& state() noexcept { return *impl_; }
+
+ private:
+  std::unique_ptr<impl> impl_;
+};
+
+}  // namespace proxy
