@@ -121,18 +121,24 @@ class connection {
 
  private:
   explicit connection(boost::asio::any_io_executor, connect_options);
-  task<void> wait(bool read, bool write);          // socket readiness; throws on the deadline
-  task<bool> wait_until(clock::time_point until);  // readable or not in time
-  task<void> consume();                            // until a result is ready
-  task<result> last_result();
+  task<void> connect();
+  task<void> wait_readable();                      // throws on the operation's deadline
+  task<void> wait_writable();                      // or readable: the caller consumes input and tries again
+  task<bool> wait_readable_until(clock::time_point until);
+  task<void> drain_output();                       // until libpq has sent everything
+  task<result> next_result();                      // an empty result at the end of a statement
+  task<result> last_result();                      // of all statements; throws the first error after reading the rest
   void start_deadline(milliseconds timeout);
-  void attach();
-  [[noreturn]] void fail(const PGresult*);
+  void arm_timer(clock::time_point at);
+  void attach();                                   // follows libpq's socket, which changes while it tries hosts
+  void detach() noexcept;
+  [[noreturn]] void fail_result(const result&);
 
   connect_options options_;
   boost::asio::posix::stream_descriptor socket_;
   boost::asio::steady_timer timer_;
   clock::time_point deadline_{};
+  std::shared_ptr<connection*> self_;              // handlers that outlive the object find nullptr here
   PGconn* conn_ = nullptr;
   bool broken_ = false;
 };
