@@ -1,0 +1,11 @@
+// The log under proxy's name; see migration/log.h, which has it because arrows point down.
+#pragma once
+
+#include "migration/log.h"
+
+namespace proxy {
+using migration::log_debug;
+using migration::log_error;
+using migration::log_info;
+using migration::log_warning;
+}  // namespace proxy
