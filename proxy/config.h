@@ -4,10 +4,16 @@
 
 #include <chrono>
 #include <cstdint>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 namespace proxy {
+
+// what() has one line a problem: "file:line: key: what is wrong; what helps".
+class config_error : public std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
 
 struct endpoint {
   std::string host = "127.0.0.1";
@@ -15,7 +21,7 @@ struct endpoint {
 };
 struct shard_config {
   std::string name, dsn;  // dsn: libpq keyword/value string without user and password: host=... port=... dbname=...
-  int line = 0;
+  int line = 0;           // of the dsn in the file, for messages
 };
 
 struct config {
@@ -25,18 +31,20 @@ struct config {
   endpoint http{"127.0.0.1", 6433};    // [http] host, port: /metrics and /healthz
 
   // [auth] users_file: lines of "user" "secret", the secret a SCRAM-SHA-256 verifier (as in pg_authid) or a password.
+  // A path that is not absolute is seen from the configuration file's folder.
   std::string users_file;
   std::vector<std::string> admin_users;  // [auth] admin_users: who may enter the admin console (database pgrotor)
 
   // [catalog] dsn: with user and password. [shards_role] user, password: the role of deploy/shard_rights.sql on every shard.
   std::string catalog_dsn;
+  int catalog_line = 0;
   std::string shards_user = "pgrotor", shards_password;
 
-  // [[shard]] name, dsn and default_shard: what `pgrotor init` writes into an empty catalog.
+  // default_shard and [[shard]] name, dsn: what `pgrotor init` writes into an empty catalog.
   std::vector<shard_config> shards;
   std::string default_shard;
 
-  int workers = 1;                                   // [proxy] workers
+  int workers = 1;                                   // [proxy] workers: threads
   int pool_size = 20;                                // [pool] size: server connections per user, database and shard, all workers together
   std::chrono::milliseconds pool_wait{10'000};       // [pool] wait_ms
   std::chrono::milliseconds connect_timeout{5'000};  // [pool] connect_timeout_ms
@@ -55,7 +63,7 @@ struct config {
   std::string log_level = "info";   // [log] level: debug, info, warning, error
 };
 
-// Throws config_error whose what() has one line a problem.
+// Throws config_error with every problem of the file at once.
 config load_config(const std::string& path);
 
 }  // namespace proxy
