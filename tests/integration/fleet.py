@@ -1,0 +1,205 @@
+"""pgrotor as a process, its admin console, and a Fleet: three shards with roles and schema behind one pgrotor.
+
+    with Scene("drain") as scene:
+        fleet = Fleet(scene)                   # s1, s2, s3; catalog and default shard on s2; role app; pgrotor runs
+        fleet.shop()                           # the demo's tables on every shard, distributed
+        with fleet.app() as c: ...             # through the proxy
+        fleet.console("DRAIN SHARD s1 TO s2, s3")
+        fleet.wait_state(1, "DONE")
+"""
+import base64
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import signal
+import subprocess
+import urllib.error
+import urllib.request
+
+import psycopg2
+
+from cluster import BIN, SOURCE, binary, free_port, wait_until
+
+DATABASE = "shop"
+SEED = 8816678312871386365
+FINAL = ("DONE", "FAILED", "CANCELLED", "ROLLED_BACK")
+
+
+def scram_verifier(password, iterations=4096):
+    """As pg_authid holds it (RFC 5803). One verifier for all shards and the users file lets the proxy log in with what clients prove."""
+    salt = secrets.token_bytes(16)
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
+    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    server = hmac.digest(salted, b"Server Key", "sha256")
+    text = [base64.b64encode(part).decode() for part in (salt, stored, server)]
+    return f"SCRAM-SHA-256${iterations}:{text[0]}${text[1]}:{text[2]}"
+
+
+def deploy_file(name):
+    with open(os.path.join(SOURCE, "deploy", name)) as file:
+        return file.read()
+
+
+def toml(value):
+    return json.dumps(value)  # strings, numbers, booleans and flat lists are written alike
+
+
+class Pgrotor:
+    """One `pgrotor serve` with its configuration, restarted on the same ports."""
+
+    def __init__(self, scene, name, settings, shards, default_shard, users, admin_password):
+        self.scene, self.name = scene, name
+        self.port, self.http_port = free_port(), free_port()
+        self.folder = os.path.join(scene.folder, name)
+        os.mkdir(self.folder, 0o700)
+        self.config, self.log = os.path.join(self.folder, "pgrotor.toml"), os.path.join(self.folder, "pgrotor.log")
+        self.admin_password, self.child = admin_password, None
+        users_file = os.path.join(self.folder, "users.txt")
+        with open(users_file, "w") as file:
+            file.writelines(f'"{user}" "{secret}"\n' for user, secret in dict(users, admin=admin_password).items())
+        sections = {"listen": {"host": "127.0.0.1", "port": self.port}, "http": {"host": "127.0.0.1", "port": self.http_port},
+                    "auth": {"users_file": users_file, "admin_users": ["admin"]}, "tools": {"pg_dump": BIN + "pg_dump"}}
+        for key, value in settings.items():
+            section, _, option = key.partition(".")
+            sections.setdefault(section, {})[option] = value
+        with open(self.config, "w") as file:
+            file.write(f"default_shard = {toml(default_shard)}\n")
+            for section, options in sections.items():
+                file.write(f"\n[{section}]\n" + "".join(f"{option} = {toml(value)}\n" for option, value in options.items()))
+            for shard, dsn in shards.items():
+                file.write(f"\n[[shard]]\nname = {toml(shard)}\ndsn = {toml(dsn)}\n")
+        os.chmod(self.config, 0o600)
+        os.chmod(users_file, 0o600)
+
+    def command(self, verb, check=True):
+        """Runs `pgrotor init` or `check` to its end."""
+        done = subprocess.run([binary(), verb, "-c", self.config], cwd="/", text=True, capture_output=True, stdin=subprocess.DEVNULL)
+        if check and done.returncode:
+            raise RuntimeError(f"pgrotor {verb} failed ({done.returncode}): {done.stdout}{done.stderr}")
+        return done
+
+    def serve(self, test="", ready=True):
+        """`test`: stop points and mutations for a build with test hooks (migration/test_hooks.h)."""
+        environment = dict(os.environ)
+        environment.pop("PGROTOR_TEST", None)
+        if test:
+            environment["PGROTOR_TEST"] = test
+        self.child = self.scene.run([binary(), "serve", "-c", self.config], os.path.relpath(self.log, self.scene.folder), cwd="/",
+                                    env=environment)
+        if ready:
+            wait_until(self.healthy, f"{self.name} to answer on /healthz", timeout=30)
+
+    def healthy(self):
+        if self.child.poll() is not None:
+            with open(self.log, errors="replace") as log:
+                raise RuntimeError(f"{self.name} ended with {self.child.returncode}: {log.read()[-2000:]}")
+        try:
+            return self.http("/healthz").startswith("")
+        except (urllib.error.URLError, ConnectionError):
+            return False
+
+    def http(self, path):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}", timeout=5) as answer:
+            return answer.read().decode()
+
+    def kill(self):
+        self.child.send_signal(signal.SIGKILL)
+        self.child.wait()
+
+    def wait_killed(self, timeout=60):
+        """A stop point killed it, or something else did: the test that armed it knows which."""
+        self.child.wait(timeout)
+        return self.child.returncode
+
+    def terminate(self, timeout=60):
+        self.child.send_signal(signal.SIGTERM)
+        self.child.wait(timeout)
+        return self.child.returncode
+
+    def console(self, command, timeout=60):
+        """One command of the admin console: rows as dicts, keys in the answer's order."""
+        connection = psycopg2.connect(host="127.0.0.1", port=self.port, user="admin", password=self.admin_password, dbname="pgrotor",
+                                      connect_timeout=5)
+        try:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(command)
+                if cursor.description is None:
+                    return []
+                names = [column.name for column in cursor.description]
+                return [dict(zip(names, row)) for row in cursor.fetchall()]
+        finally:
+            connection.close()
+
+
+class Fleet:
+    def __init__(self, scene, names=("s1", "s2", "s3"), catalog="s2", settings=None, cluster_settings=None, test="", serve=True):
+        self.scene, self.names, self.catalog = scene, names, catalog
+        self.app_password, self.pgrotor_password = secrets.token_hex(12), secrets.token_hex(12)
+        self.app_verifier = scram_verifier(self.app_password)
+        self.shards = {name: scene.cluster(name, **(cluster_settings or {})) for name in names}
+        for shard in self.shards.values():
+            shard.psql(f"CREATE ROLE app LOGIN PASSWORD '{self.app_verifier}'; CREATE ROLE shop_owner NOLOGIN;"
+                       f"CREATE DATABASE {DATABASE} OWNER shop_owner;")
+            shard.psql(deploy_file("shard_rights.sql"), DATABASE, password=self.pgrotor_password, owner="shop_owner")
+        dsn = {name: f"host=127.0.0.1 port={shard.port} dbname={DATABASE}" for name, shard in self.shards.items()}
+        credentials = {"shards_role.user": "pgrotor", "shards_role.password": self.pgrotor_password,
+                       "catalog.dsn": f"{dsn[catalog]} user=pgrotor password={self.pgrotor_password}"}
+        self.pgrotor = Pgrotor(scene, "pgrotor", dict(credentials, **(settings or {})), dsn, catalog, {"app": self.app_verifier},
+                               secrets.token_hex(12))
+        if serve:
+            self.pgrotor.command("init")
+            self.pgrotor.serve(test)
+
+    def everywhere(self, script):
+        """Runs a script as the owner of the tables on every shard."""
+        for shard in self.shards.values():
+            shard.psql("SET ROLE shop_owner;\n" + script, DATABASE)
+
+    def shop(self):
+        self.everywhere(deploy_file("shop.sql") + deploy_file("countries.sql"))
+        self.console("REFERENCE TABLE countries")
+        for table in ("customers", "orders", "order_lines"):
+            self.console(f"DISTRIBUTE TABLE {table} BY customer_id IN DISTRIBUTION shop")
+
+    def console(self, command):
+        return self.pgrotor.console(command)
+
+    def app(self, autocommit=True, **options):
+        """A connection of the application, through the proxy."""
+        made = psycopg2.connect(**dict({"host": "127.0.0.1", "port": self.pgrotor.port, "user": "app", "password": self.app_password,
+                                        "dbname": DATABASE}, **options))
+        made.autocommit = autocommit
+        return made
+
+    def query(self, shard, sql, parameters=None):
+        return self.shards[shard].query(sql, DATABASE, parameters)
+
+    def migration(self, number):
+        """SHOW MIGRATION n as a dict of its (name, value) rows."""
+        return {row["name"]: row["value"] for row in self.console(f"SHOW MIGRATION {number}")}
+
+    def wait_state(self, number, *states, timeout=120):
+        """Until the migration is in one of the states; another final state than those asked for fails at once."""
+        def reached():
+            row = self.migration(number)
+            if row["state"] in states:
+                return row
+            assert row["state"] not in FINAL, f"migration {number} is {row['state']}: {row['error']}"
+            return None
+        return wait_until(reached, f"migration {number} to be {' or '.join(states)}", timeout, every=0.05)
+
+    def ranges(self):
+        """[(distribution, lower, upper or None, shard)] of the map."""
+        return [(row["distribution"], int(row["lower"]), None if row["upper"] in (None, "") else int(row["upper"]), row["shard"])
+                for row in self.console("SHOW RANGES")]
+
+    def owner(self, key, distribution="shop"):
+        """The shard that owns a bigint key, by PostgreSQL's hash and the ranges shown."""
+        value = self.shards[self.catalog].value(f"SELECT hashint8extended(%s::bigint, {SEED})", DATABASE, (key,))
+        for name, lower, upper, shard in self.ranges():
+            if name == distribution and lower <= value and (upper is None or value < upper):
+                return shard
+        raise AssertionError(f"no range holds {value}")
