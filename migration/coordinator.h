@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/io_context.hpp>
 
 #include "migration/commands.h"
@@ -18,7 +19,7 @@ struct coordinator_settings {
   std::string shard_user, shard_password;  // the role pgrotor logs in with on every shard (deploy/shard_rights.sql)
   std::string pg_dump = "pg_dump";
   milliseconds operation_timeout{30'000};
-  milliseconds cutover_budget{500};   // all of one attempt's closed time; WITH (max_pause) lowers it
+  milliseconds cutover_budget{500};   // from closing the gates to the commit point; WITH (max_pause) lowers it
   milliseconds hold_budget{10'000};   // one held statement
   milliseconds poll{50};
 };
@@ -38,7 +39,11 @@ class coordinator {
   // Any executor: hops to the coordinator's own. Throws migration::refused or pg::sql_error.
   task<answer> execute(request);
 
-  // For metrics, any thread: counted per state.
+  // The newest map; any thread.
+  std::shared_ptr<const routing::shard_map> map() const;
+  boost::asio::any_io_executor executor() const;
+
+  // For metrics, any thread.
   struct counts { std::uint64_t active = 0, done = 0, failed = 0, cutovers = 0, cutover_retries = 0; };
   counts read_counts() const noexcept;
 

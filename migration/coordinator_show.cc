@@ -1,0 +1,168 @@
+// The answers to SHOW and EXPLAIN. Column names are the console's interface: tests and the demo read them.
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "migration/coordinator_impl.h"
+#include "migration/planner.h"
+#include "migration/prepare.h"
+
+namespace migration {
+namespace {
+
+using row_of_text = std::vector<std::optional<std::string>>;
+
+const std::vector<std::string> migration_columns{"migration",   "job",       "kind",          "distribution", "source",  "target", "state",
+                                                 "rows_copied", "rows_estimated", "bytes_copied", "copy_mb_s",  "backlog_bytes", "lag_ms", "held",
+                                                 "throttle",    "eta_s",     "attempt",       "pause_us",     "error"};
+
+double share_of_shard(const routing::distribution& distribution, routing::shard_id owner) {
+  std::vector<routing::placement_range> owned;
+  for (const auto& range : distribution.ranges) {
+    if (range.owner == owner) owned.push_back(range.range);
+  }
+  return share_of(owned);
+}
+
+std::string eta(const mover_progress& now) {
+  if (now.copied || now.rows_copied == 0 || now.bytes_copied == 0 || now.copy_bytes_per_second <= 0) return "";
+  const double row_bytes = static_cast<double>(now.bytes_copied) / static_cast<double>(now.rows_copied);
+  const double left = now.rows_estimated > now.rows_copied ? static_cast<double>(now.rows_estimated - now.rows_copied) : 0;
+  return fmt::format("{:.0f}", left * row_bytes / now.copy_bytes_per_second);
+}
+
+}  // namespace
+
+task<answer> coordinator::impl::do_show(show wanted) {
+  switch (wanted.what) {
+    case shown::shards: co_return show_shards();
+    case shown::ranges: co_return show_ranges();
+    case shown::tables: co_return show_tables();
+    case shown::migrations: co_return show_migrations();
+    case shown::migration: co_return co_await show_migration(wanted.id);
+  }
+  co_return answer{};
+}
+
+answer coordinator::impl::show_shards() const {
+  answer out{{"shard", "dsn", "state", "placements"}, {}, "SHOW"};
+  const auto map = engine.map();
+  for (const auto& shard : map->shards()) {
+    std::string placements;
+    for (const auto& distribution : map->distributions()) {
+      placements += fmt::format("{}{} {:.1f}%", placements.empty() ? "" : ", ", distribution.name, 100 * share_of_shard(distribution, shard.id));
+    }
+    out.rows.push_back({shard.name, shard.dsn, std::string(routing::to_string(shard.state)), placements});
+  }
+  return out;
+}
+
+answer coordinator::impl::show_ranges() const {
+  answer out{{"distribution", "lower", "upper", "shard"}, {}, "SHOW"};
+  for (const auto& distribution : engine.map()->distributions()) {
+    for (const auto& part : distribution.ranges) {
+      row_of_text row{distribution.name, std::to_string(part.range.lower.value), std::nullopt, engine.shard_name(part.owner)};
+      if (part.range.upper) row[2] = std::to_string(part.range.upper->value);
+      out.rows.push_back(std::move(row));
+    }
+  }
+  return out;
+}
+
+answer coordinator::impl::show_tables() const {
+  answer out{{"schema", "table", "distribution", "key"}, {}, "SHOW"};
+  const auto map = engine.map();
+  for (const auto& table : map->tables()) {
+    row_of_text row{table.schema, table.name, std::nullopt, std::nullopt};  // a reference table has neither
+    if (table.distribution) {
+      row[2] = map->find_distribution(*table.distribution)->name;
+      row[3] = table.key_column;
+    }
+    out.rows.push_back(std::move(row));
+  }
+  return out;
+}
+
+// The values of migration_columns.
+row_of_text coordinator::impl::live_figures(const migration_row& row) const {
+  const bool running = current && current->row().id == row.id;
+  const auto before = ended.find(row.id);
+  const auto now = running ? current->progress() : before != ended.end() ? before->second : mover_progress{};
+  const auto* distribution = engine.map()->find_distribution(row.distribution);
+  row_of_text out{std::to_string(row.id), std::to_string(row.job), row.kind, distribution ? distribution->name : "",
+                  engine.shard_name(row.source), engine.shard_name(row.target), std::string(to_string(row.state)),
+                  std::to_string(now.rows_copied), std::to_string(now.rows_estimated), std::to_string(now.bytes_copied),
+                  fmt::format("{:.2f}", now.copy_bytes_per_second / 1e6), std::to_string(now.backlog()), std::to_string(now.apply_lag.count()),
+                  std::to_string(now.changes_held), now.throttle, eta(now), std::to_string(row.attempt), std::nullopt, row.error};
+  if (row.pause_us) out[17] = std::to_string(*row.pause_us);
+  return out;
+}
+
+answer coordinator::impl::show_migrations() const {
+  answer out{migration_columns, {}, "SHOW"};
+  for (const auto& each : rows) out.rows.push_back(live_figures(row(each.id)));
+  return out;
+}
+
+task<answer> coordinator::impl::show_migration(std::uint64_t id) {
+  answer out{{"name", "value"}, {}, "SHOW"};
+  const auto shown_row = row(id);
+  const auto figures = live_figures(shown_row);
+  for (std::size_t i = 0; i < figures.size(); ++i) out.rows.push_back({migration_columns[i], figures[i]});
+  const bool running = current && current->row().id == id;
+  const auto add = [&out](std::string name, std::optional<std::string> value) { out.rows.push_back({std::move(name), std::move(value)}); };
+  const auto number = [](const std::optional<std::uint64_t>& value) { return value ? std::optional(std::to_string(*value)) : std::nullopt; };
+  add("ranges", to_string(shown_row.ranges));
+  add("rows_compared", number(shown_row.rows_compared));
+  add("rows_differing", number(shown_row.rows_differing));
+  add("blockers", running ? current->waiting_for() : "");
+  if (running) {
+    const auto now = current->progress();
+    add("chunks_loaded", std::to_string(now.chunks_loaded));
+    add("changes_applied", std::to_string(now.changes_applied));
+    add("applied_lsn", protocol::to_string(now.applied));
+  }
+  std::vector<std::pair<std::string, journal_entry>> journal;
+  {
+    const auto turn = co_await engine.catalog_turn.lock();
+    journal = co_await engine.catalog->read_journal(id);
+  }
+  std::size_t retries = 0;
+  for (const auto& [at, entry] : journal) {
+    if (entry.from == "CUTTING_OVER" && entry.to == "READY") ++retries;
+    if (!entry.step.empty() && entry.attempt == shown_row.attempt) {
+      add(entry.step.starts_with("cutover.") ? "step." + entry.step : entry.step, std::to_string(entry.elapsed_us));
+    }
+  }
+  add("retries", std::to_string(retries));
+  for (const auto& [at, entry] : journal) {
+    if (entry.step.empty()) add(fmt::format("at {}", at), fmt::format("{} -> {}{}{}", entry.from, entry.to, entry.note.empty() ? "" : ": ", entry.note));
+  }
+  co_return out;
+}
+
+task<answer> coordinator::impl::plan_answer(const std::vector<migration_row>& planned, std::string tag) {
+  answer out{{"migration", "job", "kind", "distribution", "source", "target", "ranges", "estimated_rows"}, {}, std::move(tag)};
+  const auto map = engine.map();
+  for (const auto& row : planned) {
+    const auto* distribution = map->find_distribution(row.distribution);
+    std::uint64_t rows_on_source = 0;
+    const auto shard = co_await engine.connect(row.source);
+    for (const auto& table : map->tables()) {
+      if (table.distribution != row.distribution) continue;
+      rows_on_source += (co_await describe_table(*shard, table.schema, table.name, table.key_column)).estimated_rows;
+    }
+    const double owned = share_of_shard(*distribution, row.source);
+    const double moved = owned > 0 ? std::min(1.0, share_of(row.ranges) / owned) : 0;
+    row_of_text line{std::nullopt, std::nullopt, row.kind, distribution->name, engine.shard_name(row.source), engine.shard_name(row.target),
+                     to_string(row.ranges), fmt::format("{:.0f}", moved * static_cast<double>(rows_on_source))};
+    if (row.id != 0) {
+      line[0] = std::to_string(row.id);
+      line[1] = std::to_string(row.job);
+    }
+    out.rows.push_back(std::move(line));
+  }
+  co_return out;
+}
+
+}  // namespace migration

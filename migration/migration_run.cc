@@ -1,0 +1,384 @@
+#include "migration/migration_run.h"
+
+#include <algorithm>
+#include <random>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <fmt/format.h>
+
+#include "migration/cleaner.h"
+#include "migration/log.h"
+#include "migration/prepare.h"
+#include "migration/test_hooks.h"
+#include "migration/verify.h"
+#include "protocol/sqlstate.h"
+
+namespace migration {
+namespace {
+
+constexpr std::uint64_t small_backlog = 1u << 20;     // bytes of WAL: a cutover would reach the marker soon
+constexpr milliseconds old_transaction{1'000};        // step 0 does not start while one older than this has touched the set
+constexpr milliseconds shortest_back_off{250}, longest_back_off{10'000};
+
+milliseconds jittered(milliseconds base) {
+  static thread_local std::minstd_rand random{std::random_device{}()};
+  return base / 2 + milliseconds(std::uniform_int_distribution<std::int64_t>(0, base.count())(random));
+}
+
+}  // namespace
+
+// Shared with the mover's coroutine, which may end after the run object has let go of it.
+struct migration_run::mover_slot {
+  mover_slot(boost::asio::any_io_executor executor, mover_settings settings) : mover(std::move(executor), std::move(settings)) {}
+  migration::mover mover;
+  bool ended = false;
+  std::exception_ptr error;
+};
+
+migration_run::migration_run(engine& e, migration_row row)
+    : engine_(e), row_(std::move(row)), names_(row_.id), wake_(e.executor) {}
+migration_run::~migration_run() = default;
+
+mover_progress migration_run::progress() const { return mover_ ? mover_->mover.progress() : last_progress_; }
+
+const routing::distribution& migration_run::distribution() const { return *engine_.map()->find_distribution(row_.distribution); }
+
+void migration_run::wish_pause() {
+  using enum state;
+  if (row_.state != copying && row_.state != catching_up && row_.state != ready) {
+    refuse(protocol::sqlstate::wrong_state, fmt::format("migration {} is {} and cannot be paused", row_.id, to_string(row_.state)));
+  }
+  pause_ = true;
+  wake_.cancel();
+}
+
+void migration_run::wish_cancel() {
+  if (!before_switch(row_.state) || row_.state == state::cutting_over) {
+    refuse(protocol::sqlstate::wrong_state, fmt::format("migration {} is {} and cannot be cancelled", row_.id, to_string(row_.state)), "",
+           row_.state == state::cutting_over ? "Try again: a cutover that misses its budget goes back to READY." : "After the switch there is only forward.");
+  }
+  cancel_ = true;
+  wake_.cancel();
+}
+
+void migration_run::wish_cutover() {
+  if (!before_switch(row_.state)) {
+    refuse(protocol::sqlstate::wrong_state, fmt::format("migration {} is {}: it has cut over", row_.id, to_string(row_.state)));
+  }
+  cutover_ = true;
+  wake_.cancel();
+}
+
+task<void> migration_run::run() {
+  while (!stop_ && row_.state != state::paused && !(is_final(row_.state) && cleaned_)) {
+    std::string trouble;
+    bool fatal = false;
+    try {
+      co_await step();
+      waiting_for_.clear();
+      back_off_ = {};
+    } catch (const superseded&) {
+      throw;
+    } catch (const catalog_lost&) {
+      throw;
+    } catch (const refused& error) {
+      trouble = error.notice.message + (error.notice.detail.empty() ? "" : "; " + error.notice.detail) +
+                (error.notice.hint.empty() ? "" : "; " + error.notice.hint);
+      fatal = true;
+    } catch (const pg::sql_error& error) {
+      if (error.where == "catalog" && error.connection_lost) throw catalog_lost(error.what());
+      trouble = error.what();
+      fatal = !error.connection_lost;
+    } catch (const std::exception& error) {
+      trouble = error.what();
+      fatal = true;
+    }
+    if (trouble.empty()) continue;
+    log_warning("migration {}: {}: {}", row_.id, to_string(row_.state), trouble);
+    if (fatal && before_switch(row_.state) && !is_final(row_.state) && row_.state != state::cutting_over) {
+      co_await fail(trouble);
+      continue;
+    }
+    waiting_for_ = trouble;  // a lost connection, or a state from which there is only forward: try again
+    co_await stop_mover();
+    back_off_ = std::clamp(back_off_ * 2, shortest_back_off, longest_back_off);
+    co_await nap(jittered(back_off_));
+    if (cancel_ && before_switch(row_.state) && !is_final(row_.state)) co_await wishes();
+  }
+  co_await stop_mover();
+}
+
+task<void> migration_run::step() {
+  switch (row_.state) {
+    case state::planned: co_return co_await go(state::preparing);
+    case state::preparing: co_return co_await prepare_objects();
+    case state::copying: co_return co_await follow_copy();
+    case state::catching_up: co_return co_await catch_up();
+    case state::verifying: co_return co_await verify_structure();
+    case state::ready: co_return co_await wait_ready();
+    case state::cutting_over:  // found so after a restart: the register says nothing the catalog does not overrule
+      co_await reopen_source(engine_, row_, source_);
+      co_await engine_.gates.open(row_.id);
+      co_return co_await go(state::ready, "the attempt was interrupted; the source is open again");
+    case state::switched: co_return co_await after_switch();
+    case state::cleaning: co_return co_await clean();
+    case state::failed:
+    case state::cancelled: co_return co_await undo();
+    case state::done:
+    case state::rolled_back:
+    case state::paused: cleaned_ = true; co_return;
+  }
+}
+
+task<void> migration_run::go(state to, std::string note) {
+  const auto from = row_.state;
+  log_info("migration {}: {} -> {}{}{}", row_.id, to_string(from), to_string(to), note.empty() ? "" : ": ", note);
+  journal_entry entry{std::string(to_string(from)), std::string(to_string(to)), "", row_.attempt, 0, std::move(note)};
+  {
+    const auto turn = co_await engine_.catalog_turn.lock();
+    co_await engine_.catalog->advance(row_, from, to, std::move(entry));
+  }
+  const auto point = fmt::format("state.{}", to_string(row_.state));
+  PGROTOR_STOP_POINT(point);
+}
+
+task<void> migration_run::fail(std::string why) {
+  row_.error = why;
+  ++engine_.failed;
+  co_await stop_mover();
+  co_await go(state::failed, std::move(why));
+}
+
+task<void> migration_run::ensure_shards() {
+  if (!source_ || source_->broken()) source_ = co_await engine_.connect(row_.source);
+  if (!target_ || target_->broken()) target_ = co_await engine_.connect(row_.target);
+  if (tables_.empty()) {
+    for (const auto& table : engine_.map()->tables()) {
+      if (table.distribution != row_.distribution) continue;
+      tables_.push_back(co_await describe_table(*source_, table.schema, table.name, table.key_column));
+    }
+  }
+  if (!announced_) {
+    moving_set set{row_.id, row_.distribution, row_.ranges, row_.source, row_.target};
+    co_await engine_.gates.announce(std::move(set));
+    announced_ = true;
+  }
+}
+
+task<void> migration_run::prepare_objects() {
+  if (co_await wishes()) co_return;
+  const auto felt = co_await engine_.gates.latency();
+  throttle_.learn(felt);
+  co_await ensure_shards();
+  co_await check_shard(*source_);
+  co_await check_shard(*target_);
+  co_await check_tables(*source_, *target_, distribution(), row_, tables_);
+  {
+    const auto turn = co_await engine_.catalog_turn.lock();
+    co_await prepare(*engine_.catalog, *source_, *target_, distribution(), row_, tables_, engine_.settings.pg_dump);
+  }
+  co_await go(state::copying);
+}
+
+task<void> migration_run::ensure_mover() {
+  co_await ensure_shards();
+  if (mover_ && !mover_->ended) co_return;
+  mover_settings settings;
+  settings.migration = row_.id;
+  settings.source = engine_.shard_options(row_.source);
+  settings.target = engine_.shard_options(row_.target);
+  settings.key_type = distribution().type;
+  settings.ranges = row_.ranges;
+  settings.tables = tables_;
+  settings.names = names_;
+  settings.max_rate = row_.options.max_rate;
+  mover_ = std::make_shared<mover_slot>(engine_.executor, std::move(settings));
+  auto running = mover_->mover.run();
+  boost::asio::co_spawn(engine_.executor, std::move(running), [slot = mover_](std::exception_ptr error) {
+    slot->error = error;
+    slot->ended = true;
+  });
+}
+
+task<void> migration_run::stop_mover() {
+  if (!mover_) co_return;
+  last_progress_ = mover_->mover.progress();
+  mover_->mover.stop();
+  while (!mover_->ended) co_await sleep_for(milliseconds(5));
+  mover_.reset();
+}
+
+void migration_run::check_mover() const {
+  if (!mover_->ended) return;
+  if (mover_->error) std::rethrow_exception(mover_->error);
+  throw std::runtime_error("the mover ended without being asked to");
+}
+
+task<void> migration_run::nap(milliseconds time) {
+  wake_.expires_after(time);
+  co_await wake_.async_wait(boost::asio::as_tuple(boost::asio::use_awaitable));
+}
+
+task<bool> migration_run::wishes() {
+  if (stop_) co_return true;
+  if (cancel_) {
+    cancel_ = false;
+    co_await stop_mover();
+    co_await go(state::cancelled, "by a DBA");
+    co_return true;
+  }
+  if (pause_) {
+    pause_ = false;
+    row_.resume_to = row_.state;
+    co_await stop_mover();
+    co_await go(state::paused, "by a DBA");
+    co_return true;
+  }
+  co_return false;
+}
+
+task<void> migration_run::follow_copy() {
+  co_await ensure_mover();
+  auto next_second = clock::now() + std::chrono::seconds(1);
+  while (!mover_->mover.progress().copied) {
+    if (co_await wishes()) co_return;
+    check_mover();
+    if (clock::now() >= next_second) {
+      next_second += std::chrono::seconds(1);
+      const auto felt = co_await engine_.gates.latency();
+      const double factor = throttle_.judge(felt);
+      mover_->mover.set_throttle(factor, throttle_.reason());
+    }
+    co_await nap(engine_.settings.poll);
+  }
+  co_await go(state::catching_up, fmt::format("{} rows copied", progress().rows_copied));
+}
+
+task<void> migration_run::catch_up() {
+  co_await ensure_mover();
+  for (;;) {
+    if (co_await wishes()) co_return;
+    check_mover();
+    const auto now = progress();
+    if (now.copied && now.changes_held == 0 && now.backlog() < small_backlog) break;
+    co_await nap(engine_.settings.poll);
+  }
+  co_await go(state::verifying);
+}
+
+task<void> migration_run::verify_structure() {
+  co_await ensure_mover();
+  check_mover();
+  if (co_await wishes()) co_return;
+  co_await advance_sequences(*source_, *target_, tables_);
+  co_await go(state::ready);
+}
+
+task<std::string> migration_run::in_the_way() {
+  const auto now = progress();
+  if (!now.copied || now.changes_held > 0) co_return "changes are held for chunks that are not loaded";
+  if (now.backlog() > small_backlog) co_return fmt::format("the target is {} bytes of WAL behind", now.backlog());
+  co_return co_await blockers(*source_, row_.id, tables_, old_transaction);
+}
+
+task<void> migration_run::wait_ready() {
+  co_await ensure_mover();
+  if (fingerprint_.empty()) fingerprint_ = co_await fingerprint(*source_, tables_);
+  for (;;) {
+    if (co_await wishes()) co_return;
+    check_mover();
+    if (row_.options.auto_cutover || cutover_) {
+      waiting_for_ = co_await in_the_way();
+      if (waiting_for_.empty()) break;
+    }
+    co_await nap(engine_.settings.poll);
+  }
+  co_await cut_over();
+}
+
+task<void> migration_run::cut_over() {
+  if (!snapshot_ || snapshot_->broken()) snapshot_ = co_await engine_.connect(row_.target);
+  co_await engine_.gates.warm(row_.id, milliseconds(2'000));
+  {
+    const auto turn = co_await engine_.catalog_turn.lock();
+    co_await engine_.catalog->warm_switch();
+  }
+  ++row_.attempt;
+  co_await go(state::cutting_over, fmt::format("attempt {}", row_.attempt));
+  cutover_context context{engine_, row_, tables_, fingerprint_, mover_->mover, source_, target_, snapshot_};
+  const auto result = co_await attempt_cutover(context);
+  if (!result.switched) {
+    ++retries_;
+    ++engine_.cutover_retries;
+    std::string who;
+    if (retries_ % 2 == 0) who = co_await blockers(*source_, row_.id, tables_, milliseconds(0));
+    co_await go(state::ready, result.note + (who.empty() ? "" : "; in the way: " + who));
+    waiting_for_ = result.note + (who.empty() ? "" : "; in the way: " + who);
+    back_off_ = std::clamp(back_off_ * 2, shortest_back_off, longest_back_off);
+    co_await nap(jittered(back_off_));
+    co_return;
+  }
+  ++engine_.cutovers;
+  snapshot_taken_ = true;
+  const auto turn = co_await engine_.catalog_turn.lock();
+  co_await engine_.catalog->journal(row_.id, result.steps);
+}
+
+task<void> migration_run::after_switch() {
+  co_await stop_mover();
+  if (!snapshot_taken_) {  // found so after a restart
+    snapshot_taken_ = co_await open_target(engine_, row_, target_, snapshot_);
+    co_await engine_.gates.open(row_.id);
+  }
+  co_await ensure_shards();
+  if (snapshot_taken_) {
+    const auto compared = co_await compare(*source_, *snapshot_, distribution().type, row_.ranges, tables_);
+    row_.rows_compared = compared.rows_compared;
+    row_.rows_differing = compared.rows_differing;
+    if (compared.rows_differing > 0) {
+      row_.error = fmt::format("{} of {} rows differ between source and target, nothing has been cleaned: {}", compared.rows_differing,
+                               compared.rows_compared, fmt::join(compared.examples, "; "));
+      row_.resume_to = state::cleaning;  // RESUME is the DBA's word that the differences are understood
+      co_return co_await go(state::paused, row_.error);
+    }
+  }
+  co_await go(state::cleaning, row_.rows_compared ? fmt::format("{} rows compared, 0 differ", *row_.rows_compared)
+                                                  : "not compared: the coordinator had restarted after the target opened");
+}
+
+task<void> migration_run::clean() {
+  co_await stop_mover();
+  snapshot_.reset();
+  co_await ensure_shards();
+  const auto removed = co_await delete_rows(*source_, names_, distribution().type, row_.ranges, tables_);
+  {
+    const auto turn = co_await engine_.catalog_turn.lock();
+    co_await drop_objects(*engine_.catalog, *source_, *target_, row_, tables_);
+  }
+  co_await engine_.gates.forget(row_.id);
+  cleaned_ = true;
+  ++engine_.done;
+  co_await go(state::done, fmt::format("{} rows removed from the source", removed));
+}
+
+task<void> migration_run::undo() {
+  co_await stop_mover();
+  snapshot_.reset();
+  std::vector<ledger_entry> made;
+  {
+    const auto turn = co_await engine_.catalog_turn.lock();
+    made = co_await engine_.catalog->read_ledger(row_.id);
+  }
+  if (!made.empty()) {
+    co_await ensure_shards();
+    co_await delete_rows(*target_, names_, distribution().type, row_.ranges, tables_);
+    const auto turn = co_await engine_.catalog_turn.lock();
+    co_await drop_objects(*engine_.catalog, *source_, *target_, row_, tables_);
+  }
+  co_await engine_.gates.forget(row_.id);
+  cleaned_ = true;
+}
+
+}  // namespace migration

@@ -1,0 +1,86 @@
+// One migration on its way through the states (DESIGN 7). run() takes it from wherever its row stands to a final state or to
+// PAUSED; every transition is persisted before its effect is relied on, so that a new object made from the row goes on where a
+// killed coordinator stopped. Coordinator's thread.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <boost/asio/steady_timer.hpp>
+
+#include "migration/cutover.h"
+#include "migration/engine.h"
+#include "migration/mover.h"
+#include "migration/throttle.h"
+
+namespace migration {
+
+// The catalog's connection broke: whatever was under way may or may not have been committed. The coordinator opens a new term and
+// reads the rows again.
+class catalog_lost : public std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+class migration_run {
+ public:
+  migration_run(engine&, migration_row);
+  ~migration_run();
+
+  // Throws superseded or catalog_lost; everything else is dealt with.
+  task<void> run();
+
+  // What a DBA asked for; taken up at the next poll. Each says why not by refuse().
+  void wish_pause();
+  void wish_cancel();
+  void wish_cutover();
+  void wish_stop() { stop_ = true; wake_.cancel(); }  // the coordinator ends; the row stays as it is
+
+  const migration_row& row() const noexcept { return row_; }
+  mover_progress progress() const;
+  const std::string& waiting_for() const noexcept { return waiting_for_; }  // who or what is in the way now
+  std::uint32_t retries() const noexcept { return retries_; }
+
+ private:
+  struct mover_slot;  // the mover and how it ended
+
+  task<void> step();
+  task<void> prepare_objects();
+  task<void> follow_copy();
+  task<void> catch_up();
+  task<void> verify_structure();
+  task<void> wait_ready();
+  task<void> cut_over();
+  task<void> after_switch();
+  task<void> clean();
+  task<void> undo();  // of FAILED and CANCELLED
+
+  task<void> go(state to, std::string note = "");
+  task<void> fail(std::string why);
+  task<void> ensure_shards();
+  task<void> ensure_mover();
+  task<void> stop_mover();
+  task<bool> wishes();        // true: the state has changed or the run has to end
+  task<void> nap(milliseconds);
+  task<std::string> in_the_way();  // step 0; empty when an attempt is worth it
+  void check_mover() const;   // rethrows how the mover ended
+  const routing::distribution& distribution() const;
+
+  engine& engine_;
+  migration_row row_;
+  object_names names_;
+  std::unique_ptr<pg::connection> source_, target_, snapshot_;
+  std::vector<moving_table> tables_;
+  std::string fingerprint_;
+  std::shared_ptr<mover_slot> mover_;
+  mover_progress last_progress_;  // of the mover that has been stopped
+  throttle throttle_;
+  boost::asio::steady_timer wake_;
+  std::string waiting_for_;
+  std::uint32_t retries_ = 0;
+  milliseconds back_off_{0};
+  bool announced_ = false, cleaned_ = false;
+  bool pause_ = false, cancel_ = false, cutover_ = false, stop_ = false, snapshot_taken_ = false;
+};
+
+}  // namespace migration

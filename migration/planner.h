@@ -1,0 +1,30 @@
+// From a command and a map to migrations: who moves what to whom. Pure; the console's EXPLAIN shows what the same call without
+// EXPLAIN would insert. Refuses (migration/prepare.h) with the object's name and what helps.
+#pragma once
+
+#include <vector>
+
+#include "migration/commands.h"
+#include "migration/prepare.h"
+#include "migration/state.h"
+#include "routing/shard_map.h"
+
+namespace migration {
+
+// WITH (...): strategy, transport, max_rate, max_pause, auto_cutover. Unknown names and values are refused.
+migration_options parse_options(const option_list&);
+
+// One migration per distribution and target; the source's placements are cut into equal widths. `unfinished`: rows that are not in
+// a final state; overlapping moves are refused.
+std::vector<migration_row> plan_drain(const routing::shard_map&, const std::vector<migration_row>& unfinished, const drain_shard&);
+// One migration per present owner of a part of the range, owners that are already the target left out.
+std::vector<migration_row> plan_move(const routing::shard_map&, const std::vector<migration_row>& unfinished, const move_range&);
+
+// The first map ranges of a new distribution: the placement space in equal widths over the active shards, in order of their names.
+std::vector<routing::owned_range> even_ranges(const routing::shard_map&);
+
+// The part of all placements that these ranges cover, 0..1.
+double share_of(const std::vector<routing::placement_range>&) noexcept;
+std::string to_string(const std::vector<routing::placement_range>&);  // "[-9223372036854775808, 0), [5, )"
+
+}  // namespace migration
