@@ -132,7 +132,7 @@ task<void> coordinator::impl::reconnect_catalog() {
 migration_row* coordinator::impl::next_row() {
   for (auto& row : rows) {
     const bool undo = std::find(to_undo.begin(), to_undo.end(), row.id) != to_undo.end();
-    if (undo || (row.state != state::paused && !is_final(row.state))) return &row;
+    if (undo || (!waits_for_dba(row) && !is_final(row.state))) return &row;
   }
   return nullptr;
 }

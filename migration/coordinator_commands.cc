@@ -257,11 +257,12 @@ task<answer> coordinator::impl::do_alter(alter_migration wanted, bool explain) {
       break;
     case migration_verb::resume: break;
   }
-  // Not running: PAUSED, or PLANNED behind another one.
+  // Not running: it waits for a DBA, or is PLANNED behind another one.
   const bool resume = wanted.verb == migration_verb::resume;
   auto& mine = *std::find_if(rows.begin(), rows.end(), [&](const migration_row& each) { return each.id == wanted.id; });
-  const auto to = resume ? mine.resume_to.value_or(state::preparing) : state::cancelled;
-  if (resume ? mine.state != state::paused : !may_go(mine.state, to)) {
+  const auto next = mine.state == state::switched ? state::cleaning : mine.resume_to.value_or(state::copying);
+  const auto to = resume ? next : state::cancelled;
+  if (resume ? !waits_for_dba(mine) : !may_go(mine.state, to)) {
     refuse(sqlstate::wrong_state, fmt::format("migration {} is {}", mine.id, to_string(mine.state)));
   }
   {

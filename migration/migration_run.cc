@@ -29,6 +29,10 @@ milliseconds jittered(milliseconds base) {
 
 }  // namespace
 
+bool waits_for_dba(const migration_row& row) noexcept {
+  return row.state == state::paused || (row.state == state::switched && row.rows_differing.value_or(0) > 0);
+}
+
 // Shared with the mover's coroutine, which may end after the run object has let go of it.
 struct migration_run::mover_slot {
   mover_slot(boost::asio::any_io_executor executor, mover_settings settings) : mover(std::move(executor), std::move(settings)) {}
@@ -72,7 +76,7 @@ void migration_run::wish_cutover() {
 }
 
 task<void> migration_run::run() {
-  while (!stop_ && row_.state != state::paused && !(is_final(row_.state) && cleaned_)) {
+  while (!stop_ && !waits_for_dba(row_) && !(is_final(row_.state) && cleaned_)) {
     std::string trouble;
     bool fatal = false;
     try {
@@ -128,7 +132,9 @@ task<void> migration_run::step() {
     case state::cancelled: co_return co_await undo();
     case state::done:
     case state::rolled_back:
-    case state::paused: cleaned_ = true; co_return;
+    case state::paused:  // run() does not come here
+      cleaned_ = true;
+      co_return;
   }
 }
 
@@ -340,8 +346,7 @@ task<void> migration_run::after_switch() {
     if (compared.rows_differing > 0) {
       row_.error = fmt::format("{} of {} rows differ between source and target, nothing has been cleaned: {}", compared.rows_differing,
                                compared.rows_compared, fmt::join(compared.examples, "; "));
-      row_.resume_to = state::cleaning;  // RESUME is the DBA's word that the differences are understood
-      co_return co_await go(state::paused, row_.error);
+      co_return co_await go(state::switched, row_.error);  // and there it stays: see waits_for_dba()
     }
   }
   co_await go(state::cleaning, row_.rows_compared ? fmt::format("{} rows compared, 0 differ", *row_.rows_compared)

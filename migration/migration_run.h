@@ -22,6 +22,9 @@ class catalog_lost : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// PAUSED, or SWITCHED with rows that differ: only RESUME goes on (for the latter it is the word that the differences are understood).
+bool waits_for_dba(const migration_row&) noexcept;
+
 class migration_run {
  public:
   migration_run(engine&, migration_row);
