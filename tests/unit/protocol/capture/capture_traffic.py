@@ -44,22 +44,30 @@ delete from app.t;
 
 
 class Relay:
-    """Passes one connection on and keeps both directions; frames are cut when it is over."""
+    """Passes connections on, one after the other, and keeps both directions of all of them."""
 
     def __init__(self, port):
-        self.target, self.log, self.done = port, [], threading.Event()
+        self.target, self.log = port, []
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.serve, daemon=True).start()
+        self.thread = threading.Thread(target=self.serve)
+        self.thread.start()
 
     def serve(self):
-        client, _ = self.listener.accept()
-        server = socket.create_connection(("127.0.0.1", self.target))
-        back = threading.Thread(target=self.pump, args=(server, client, "B"))
-        back.start()
-        self.pump(client, server, "F")
-        back.join()
-        self.done.set()
+        while True:
+            client, _ = self.listener.accept()
+            with client, socket.create_connection(("127.0.0.1", self.target)) as server:
+                if not client.recv(1, socket.MSG_PEEK):
+                    return  # finish() called
+                back = threading.Thread(target=self.pump, args=(server, client, "B"))
+                back.start()
+                self.pump(client, server, "F")
+                back.join()
+
+    def finish(self):
+        socket.create_connection(("127.0.0.1", self.port)).close()
+        self.thread.join()
+        self.listener.close()
 
     def pump(self, source, sink, side):
         """One direction; whole frames, so that the log has them in the order in which they passed."""
@@ -79,7 +87,6 @@ class Relay:
             pass  # the other side has closed already
 
     def lines(self):
-        self.done.wait(10)
         for side, typed, frame in self.log:
             yield f"# {chr(frame[0]) if typed else 'first packet'}"
             yield f"{side} {frame.hex()}"
@@ -89,8 +96,11 @@ def converse(port, *command, stdin=""):
     relay = Relay(port)
     settings = f"host=127.0.0.1 port={relay.port} user=app dbname=postgres sslmode=disable gssencmode=disable"
     environment = dict(os.environ, PGPASSWORD=PASSWORD, PGCLIENTENCODING="UTF8")
-    subprocess.run([*command, settings], input=stdin.encode(), env=environment, cwd="/", stdout=subprocess.DEVNULL,
-                   stderr=subprocess.DEVNULL, check=True)
+    try:
+        subprocess.run([*command, settings], input=stdin.encode(), env=environment, cwd="/", stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL, check=True, timeout=30)
+    finally:
+        relay.finish()
     return relay.lines()
 
 
@@ -103,7 +113,7 @@ def main():
         out = ["# traffic.txt: captured from PostgreSQL 15 by capture/capture_traffic.py, which explains the format.",
                f"\nverifier {verifier}", "\n## psql, simple protocol", *converse(port, "psql", "-X", "-q", stdin=QUERIES)]
         with tempfile.NamedTemporaryFile("w", suffix=".sql") as script:
-            script.write("\\set id 42\nselect name from app.t where id = :id;\ninsert into app.t values (:id, 'it''s');\n")
+            script.write("\\set id 42\nselect name from app.t where id = :id;\ninsert into app.t values (:id, 'it''s') on conflict do nothing;\n")
             script.flush()
             os.chmod(script.name, 0o644)
             out += ["\n## pgbench, prepared statements", *converse(port, "pgbench", "-n", "-t", "2", "-M", "prepared", "-f", script.name)]
