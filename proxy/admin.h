@@ -1,5 +1,6 @@
 // The admin console behind database `pgrotor`: text in, a table out. A session that logged in to it hands every simple query here.
-// Each worker's sessions call it from their own thread; migration verbs hop to the coordinator, SHOW CLIENTS/POOLS/SERVERS to the workers.
+// Each worker's sessions call it from their own thread; migration verbs hop to the coordinator, SHOW CLIENTS/POOLS/SERVERS to the
+// workers. Keeps no state of its own.
 #pragma once
 
 #include <memory>
@@ -8,6 +9,7 @@
 
 #include "migration/commands.h"
 #include "migration/coordinator.h"
+#include "proxy/admin_parser.h"
 #include "proxy/config.h"
 
 namespace proxy {
@@ -18,9 +20,15 @@ class admin {
  public:
   admin(const config&, migration::coordinator&, std::span<const std::unique_ptr<worker>>);
   // One statement. Throws migration::refused (sqlstate, message, detail, hint: unknown commands name the nearest ones) or sql_error.
+  // An answer without columns has no rows to describe; a tag that is empty as well means that the statement was empty.
   migration::task<migration::answer> execute(std::string sql);
 
  private:
+  migration::task<migration::answer> show(proxy_shown);
+  migration::task<migration::answer> show_of_workers(std::string what);
+  migration::task<migration::answer> show_stats();
+  migration::task<migration::answer> run_test_command(test_command);
+
   const config& config_;
   migration::coordinator& coordinator_;
   std::span<const std::unique_ptr<worker>> workers_;

@@ -34,8 +34,8 @@ bool admin_cursor::take_symbol(char c) {
 
 std::string_view admin_cursor::take_rest() {
   const auto rest = sql_.substr(now_.offset + now_.raw.size());
+  now_.type = admin_token::kind::end;
   lexer_ = admin_lexer({});
-  now_ = lexer_.next();
   return rest;
 }
 

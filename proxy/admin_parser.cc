@@ -231,7 +231,11 @@ admin_command parse_explain(admin_cursor& in) {
   in.command("EXPLAIN");
   in.take();
   if (in.at_end()) in.fail("ROUTE or a command");
-  if (in.now().is_word("route")) return explain_route{std::string(in.take_rest())};
+  if (in.now().is_word("route")) {
+    explain_route asked{std::string(in.take_rest())};
+    if (asked.sql.find_first_not_of(" \t\r\n;") == std::string::npos) in.command("EXPLAIN ROUTE"), in.fail("a statement");
+    return asked;
+  }
   const std::size_t position = in.now().position;
   std::optional<admin_command> command;
   if (!in.now().is_word("explain")) command = parse_command(in);

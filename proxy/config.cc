@@ -3,47 +3,17 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <memory>
-#include <optional>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
-#include <libpq-fe.h>
 
 #include "migration/log.h"
+#include "proxy/dsn.h"
 #include "proxy/toml_section.h"
 
 namespace proxy {
 namespace {
 
 constexpr std::int64_t hour_ms = 3'600'000;
-
-// The keywords of a DSN; an error text instead when libpq cannot read it.
-struct dsn_parts {
-  std::string error;
-  std::string host, dbname, user, password;
-};
-
-dsn_parts parse_dsn(const std::string& dsn) {
-  char* message = nullptr;
-  const std::unique_ptr<PQconninfoOption, decltype(&PQconninfoFree)> options(PQconninfoParse(dsn.c_str(), &message), &PQconninfoFree);
-  const std::unique_ptr<char, decltype(&PQfreemem)> owned(message, &PQfreemem);
-  dsn_parts parts;
-  if (!options) {
-    parts.error = message == nullptr ? "libpq cannot read it" : message;
-    while (parts.error.ends_with('\n')) parts.error.pop_back();
-    return parts;
-  }
-  for (const PQconninfoOption* option = options.get(); option->keyword != nullptr; ++option) {
-    if (option->val == nullptr) continue;
-    const std::string_view keyword = option->keyword;
-    if (keyword == "host" || (keyword == "hostaddr" && parts.host.empty())) parts.host = option->val;
-    if (keyword == "dbname") parts.dbname = option->val;
-    if (keyword == "user") parts.user = option->val;
-    if (keyword == "password") parts.password = option->val;
-  }
-  return parts;
-}
 
 bool is_shard_name(std::string_view name) {
   const auto letter = [](char c) { return c >= 'a' && c <= 'z'; };
@@ -157,6 +127,7 @@ class loader {
   void check_shard_dsn(toml_section& part, const std::string& dsn) {
     const auto parts = parse_dsn(dsn);
     if (!parts.error.empty()) return part.problem("dsn", parts.error);
+    if (dsn.find("://") != std::string::npos) return part.problem("dsn", "must be written host=... port=... dbname=..., not as a URI");
     if (parts.host.empty()) part.problem("dsn", "has no host; for example \"host=127.0.0.1 port=5432 dbname=shop\"");
     if (parts.host.find(',') != std::string::npos) part.problem("dsn", "names several hosts; a shard is one primary, give its address only");
     if (parts.dbname.empty()) part.problem("dsn", "has no dbname");

@@ -81,4 +81,19 @@ const user_secret* users::find(const std::string& name) const noexcept {
   return found == users_.end() ? nullptr : &found->second;
 }
 
+users load_users(const config& c) try {
+  users loaded = users::load(c.users_file);
+  std::string problems;
+  for (const auto& name : c.admin_users) {
+    if (loaded.find(name) != nullptr) continue;
+    problems += fmt::format("{}{}: auth.admin_users: \"{}\" is not in {}", problems.empty() ? "" : "\n", c.path, name, c.users_file);
+  }
+  if (!problems.empty()) throw config_error(problems);
+  return loaded;
+} catch (const config_error&) {
+  throw;
+} catch (const std::runtime_error& error) {
+  throw config_error(error.what());
+}
+
 }  // namespace proxy

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "protocol/scram.h"
+#include "proxy/config.h"
 
 namespace proxy {
 
@@ -23,5 +24,8 @@ class users {
  private:
   std::map<std::string, user_secret, std::less<>> users_;
 };
+
+// The users file of a configuration. Throws config_error; an administrator without a secret is a problem of the configuration.
+users load_users(const config&);
 
 }  // namespace proxy

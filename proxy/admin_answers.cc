@@ -1,0 +1,119 @@
+#include "proxy/admin_answers.h"
+
+#include <array>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "proxy/admin_parser.h"
+#include "proxy/dsn.h"
+#include "routing/analyzer.h"
+#include "routing/router.h"
+
+namespace proxy {
+namespace {
+
+using row = std::vector<std::optional<std::string>>;
+
+std::string_view to_string(routing::statement_kind kind) {
+  static constexpr auto names = std::to_array<std::string_view>({"query", "begin", "commit", "rollback", "savepoint", "release", "rollback to",
+                                                                 "set local", "discard all", "deallocate all", "copy in", "copy out", "empty"});
+  return names[static_cast<std::size_t>(kind)];
+}
+
+std::string_view to_string(routing::destination_kind kind) {
+  static constexpr auto names = std::to_array<std::string_view>({"any shard", "default shard", "by key", "refused"});
+  return names[static_cast<std::size_t>(kind)];
+}
+
+bool has_parameters(const routing::statement_plan& plan) {
+  for (const auto& key : plan.keys) {
+    if (std::holds_alternative<std::size_t>(key.value)) return true;
+  }
+  return false;
+}
+
+std::string keys_text(const routing::statement_plan& plan, const routing::decision& decided, const routing::shard_map& map) {
+  std::vector<std::string> parts;
+  for (const auto& touch : decided.touches) {
+    const auto* distribution = map.find_distribution(touch.distribution);
+    parts.push_back(fmt::format("{}: placement {}", distribution->name, touch.value.value));
+  }
+  if (!parts.empty()) return fmt::format("{}", fmt::join(parts, ", "));
+  for (const auto& key : plan.keys) {
+    const auto* distribution = map.find_distribution(key.distribution);
+    const auto* index = std::get_if<std::size_t>(&key.value);
+    parts.push_back(fmt::format("{}: {}", distribution->name, index ? fmt::format("${}", *index + 1) : std::get<std::string>(key.value)));
+  }
+  return fmt::format("{}", fmt::join(parts, ", "));
+}
+
+row route_row(const routing::statement_plan& plan, const routing::shard_map& map) {
+  routing::decision decided;
+  if (has_parameters(plan)) {
+    decided.destination = plan.destination;
+  } else {
+    decided = routing::route(plan, map, {});
+  }
+  const auto refused = decided.refused ? decided.refused : plan.refused;
+  std::optional<std::string> shard, refusal, help;
+  if (refused) {
+    refusal = fmt::format("{}: {}", refused->sqlstate, refused->message);
+    if (!refused->detail.empty()) *refusal += fmt::format(" ({})", refused->detail);
+    help = refused->hint;
+  } else if (has_parameters(plan)) {
+    shard = "decided by the parameters";
+  } else if (const auto* found = map.find_shard(decided.shard)) {
+    shard = found->name;
+  }
+  return {std::string(to_string(plan.kind)), std::string(to_string(decided.destination)), shard, keys_text(plan, decided, map), refusal, help};
+}
+
+}  // namespace
+
+migration::answer show_config(const config& c) {
+  migration::answer out{{"key", "value"}, {}, "SHOW"};
+  const auto add = [&out](std::string_view key, const auto& value) { out.rows.push_back({std::string(key), fmt::format("{}", value)}); };
+  add("file", c.path);
+  add("listen.host", c.listen.host);
+  add("listen.port", c.listen.port);
+  add("http.host", c.http.host);
+  add("http.port", c.http.port);
+  add("auth.users_file", c.users_file);
+  add("auth.admin_users", fmt::to_string(fmt::join(c.admin_users, ", ")));
+  add("catalog.dsn", without_password(c.catalog_dsn));
+  add("shards_role.user", c.shards_user);
+  add("default_shard", c.default_shard);
+  for (const auto& shard : c.shards) add(fmt::format("shard {}", shard.name), shard.dsn);
+  add("proxy.workers", c.workers);
+  add("proxy.drain_timeout_ms", c.drain_timeout.count());
+  add("pool.size", c.pool_size);
+  add("pool.wait_ms", c.pool_wait.count());
+  add("pool.connect_timeout_ms", c.connect_timeout.count());
+  add("limits.max_clients", c.max_clients);
+  add("limits.max_message_bytes", c.max_message_bytes);
+  add("limits.max_prepared", c.max_prepared);
+  add("limits.login_timeout_ms", c.login_timeout.count());
+  add("gate.max_waiters", c.gate_max_waiters);
+  add("gate.hold_budget_ms", c.gate_hold_budget.count());
+  add("cutover.budget_ms", c.cutover_budget.count());
+  add("tools.pg_dump", c.pg_dump);
+  add("log.level", c.log_level);
+  return out;
+}
+
+migration::answer show_help() {
+  migration::answer out{{"command", "meaning"}, {}, "SHOW"};
+  for (const auto& help : admin_helps()) out.rows.push_back({std::string(help.form), std::string(help.meaning)});
+  return out;
+}
+
+migration::answer show_version() { return {{"version"}, {{"pgrotor " PGROTOR_VERSION}}, "SHOW"}; }
+
+migration::answer explain_route_of(const std::string& sql, const routing::shard_map& map) {
+  migration::answer out{{"statement", "destination", "shard", "keys", "refused", "help"}, {}, "EXPLAIN"};
+  for (const auto& plan : routing::analyze(sql, map).statements) out.rows.push_back(route_row(plan, map));
+  return out;
+}
+
+}  // namespace proxy

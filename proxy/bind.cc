@@ -1,0 +1,26 @@
+#include "proxy/bind.h"
+
+#include <sstream>
+
+namespace proxy {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+
+tcp::acceptor bind_endpoint(asio::io_context& io, const endpoint& where) {
+  const auto found = tcp::resolver(io).resolve(where.host, std::to_string(where.port), tcp::resolver::passive);
+  const tcp::endpoint first = found.begin()->endpoint();
+  tcp::acceptor acceptor(io, first.protocol());
+  acceptor.set_option(tcp::acceptor::reuse_address(true));
+  acceptor.bind(first);
+  acceptor.listen();
+  return acceptor;
+}
+
+std::string to_string(const tcp::endpoint& where) {
+  std::ostringstream out;
+  out << where;
+  return std::move(out).str();
+}
+
+}  // namespace proxy

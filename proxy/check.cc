@@ -1,0 +1,59 @@
+#include <cstdio>
+
+#include <fmt/format.h>
+
+#include "migration/catalog_map.h"
+#include "migration/prepare.h"
+#include "proxy/commands.h"
+#include "proxy/reach.h"
+#include "proxy/users.h"
+
+namespace proxy {
+namespace {
+
+using migration::task;
+
+task<void> check_catalog(const config& c, std::vector<std::string>& findings) {
+  const auto what = catalog_of(c);
+  const auto connection = co_await try_open(c, what, findings);
+  if (!connection) co_return;
+  try {
+    const auto newest = co_await migration::read_map(*connection);
+    if (newest.number.value == 0) findings.push_back(problem_line(c, what, "the catalog has no map; run pgrotor init -c " + c.path));
+  } catch (const migration::pg::sql_error& error) {
+    const bool missing = error.sqlstate == "3F000" || error.sqlstate == "42P01";
+    findings.push_back(problem_line(c, what, missing ? "the catalog is not initialised; run pgrotor init -c " + c.path : refusal_text(what, error)));
+  } catch (const std::exception& error) {
+    findings.push_back(problem_line(c, what, refusal_text(what, error)));
+  }
+}
+
+task<void> check_one(const config& c, const shard_config& shard, std::vector<std::string>& findings) {
+  const auto what = shard_of(c, shard);
+  const auto connection = co_await try_open(c, what, findings);
+  if (!connection) co_return;
+  try {
+    co_await migration::check_shard(*connection);
+  } catch (const std::exception& error) {
+    findings.push_back(problem_line(c, what, refusal_text(what, error)));
+  }
+}
+
+task<void> check_all(const config& c, std::vector<std::string>& findings) {
+  co_await check_catalog(c, findings);
+  for (const auto& shard : c.shards) co_await check_one(c, shard, findings);
+}
+
+}  // namespace
+
+int run_check(const std::string& config_path) {
+  const config c = load_config(config_path);
+  load_users(c);
+  std::vector<std::string> findings;
+  run_to_end(check_all(c, findings));
+  for (const auto& finding : findings) fmt::print(stderr, "{}\n", finding);
+  if (findings.empty()) fmt::print("{}: catalog and {} shards are fine\n", c.path, c.shards.size());
+  return findings.empty() ? 0 : 1;
+}
+
+}  // namespace proxy

@@ -1,0 +1,101 @@
+#include "proxy/reach.h"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <fmt/format.h>
+
+#include "migration/prepare.h"
+#include "proxy/dsn.h"
+
+namespace proxy {
+namespace {
+
+// libpq's text begins with the address, which the message names already, and may go on with advice on a line of its own.
+std::string reason_of(const std::string& message) {
+  std::string text = message.substr(0, message.find('\n'));
+  if (text.starts_with("connection to server ")) {
+    const auto failed = text.find(" failed: ");
+    if (failed != std::string::npos) text.erase(0, failed + 9);
+  }
+  if (text.starts_with("FATAL:")) text.erase(0, text.find_first_not_of(' ', 6));
+  if (text.size() > 1 && text[0] >= 'A' && text[0] <= 'Z' && text[1] >= 'a' && text[1] <= 'z') text[0] = static_cast<char>(text[0] + 32);
+  return text;
+}
+
+std::string_view remedy_for(std::string_view key, std::string_view reason) {
+  const auto says = [reason](std::string_view word) { return reason.find(word) != std::string_view::npos; };
+  if (says("password") || says("pg_hba.conf") || (says("role") && says("does not exist"))) {
+    return key == "shard.dsn" ? "run deploy/shard_rights.sql there, and check [shards_role] and pg_hba.conf"
+                              : "run deploy/catalog_rights.sql there, and check user, password and pg_hba.conf";
+  }
+  if (says("database") && says("does not exist")) return "create the database, or correct dbname";
+  if (says("could not translate host name")) return "correct host";
+  return "start that server, or correct host and port";
+}
+
+std::string address_of(const reachable& what) {
+  const auto parts = parse_dsn(what.dsn);
+  return fmt::format("host={} port={}", parts.host.empty() ? "(default)" : parts.host, parts.port.empty() ? "5432" : parts.port);
+}
+
+}  // namespace
+
+reachable catalog_of(const config& c) { return {c.catalog_line, "catalog.dsn", "catalog", c.catalog_dsn}; }
+
+reachable shard_of(const config& c, const shard_config& shard) {
+  return {shard.line, "shard.dsn", "shard " + shard.name, with_role(shard.dsn, c.shards_user, c.shards_password)};
+}
+
+migration::pg::connect_options options_for(const reachable& what, const config& c) {
+  migration::pg::connect_options options;
+  options.dsn = what.dsn;
+  options.where = what.where;
+  options.timeout = c.connect_timeout;
+  return options;
+}
+
+std::string problem_line(const config& c, const reachable& what, std::string_view text) {
+  return fmt::format("{}:{}: {}: {}", c.path, what.line, what.key, text);
+}
+
+std::string unreachable_text(const reachable& what, const migration::pg::sql_error& error) {
+  const auto reason = reason_of(error.message);
+  return fmt::format("{} ({}) cannot be reached: {}; {}", what.where, address_of(what), reason, remedy_for(what.key, reason));
+}
+
+std::string refusal_text(const reachable& what, const std::exception& error) {
+  const auto joined = [&what](const std::string& message, const std::string& detail, const std::string& hint) {
+    std::string text = message.starts_with(what.where) ? message : fmt::format("{}: {}", what.where, message);
+    for (const auto& more : {detail, hint}) {
+      if (!more.empty()) text += "; " + more;
+    }
+    return text;
+  };
+  if (const auto* refused = dynamic_cast<const migration::refused*>(&error)) {
+    return joined(refused->notice.message, refused->notice.detail, refused->notice.hint);
+  }
+  if (const auto* sql = dynamic_cast<const migration::pg::sql_error*>(&error)) return joined(sql->message, sql->detail, sql->hint);
+  return joined(error.what(), "", "");
+}
+
+migration::task<std::unique_ptr<migration::pg::connection>> try_open(const config& c, reachable what, std::vector<std::string>& problems) {
+  const auto executor = co_await boost::asio::this_coro::executor;
+  auto options = options_for(what, c);
+  try {
+    co_return co_await migration::pg::connection::open(executor, std::move(options));
+  } catch (const migration::pg::sql_error& error) {
+    problems.push_back(problem_line(c, what, unreachable_text(what, error)));
+  }
+  co_return nullptr;
+}
+
+void run_to_end(migration::task<void> work) {
+  boost::asio::io_context io(1);
+  std::exception_ptr failed;
+  boost::asio::co_spawn(io, std::move(work), [&failed](std::exception_ptr error) { failed = error; });
+  io.run();
+  if (failed) std::rethrow_exception(failed);
+}
+
+}  // namespace proxy

@@ -1,0 +1,37 @@
+// Control connections of the commands init, check and serve to what the configuration names, and the words for what went wrong:
+// "file:line: key: shard s3 (host=127.0.0.1 port=1) cannot be reached: connection refused; what helps".
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "migration/pg.h"
+#include "proxy/config.h"
+
+namespace proxy {
+
+// One of the servers that the file names.
+struct reachable {
+  int line = 0;
+  std::string key;    // catalog.dsn, shard.dsn
+  std::string where;  // catalog, shard s3
+  std::string dsn;    // with pgrotor's role
+};
+reachable catalog_of(const config&);
+reachable shard_of(const config&, const shard_config&);
+
+migration::pg::connect_options options_for(const reachable&, const config&);
+// "file:line: key: text"
+std::string problem_line(const config&, const reachable&, std::string_view text);
+std::string unreachable_text(const reachable&, const migration::pg::sql_error&);
+// What a check or a preparation said no to: message, detail and remedy on one line.
+std::string refusal_text(const reachable&, const std::exception&);
+
+// A connection, or nullptr and a line in `problems`.
+migration::task<std::unique_ptr<migration::pg::connection>> try_open(const config&, reachable, std::vector<std::string>& problems);
+
+// Runs one coroutine on an io_context of its own, on the calling thread; its exception is thrown from here.
+void run_to_end(migration::task<void>);
+
+}  // namespace proxy

@@ -1,0 +1,228 @@
+#include "proxy/server.h"
+
+#include <csignal>
+
+#include <unistd.h>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <fmt/format.h>
+
+#include "proxy/log.h"
+#include "proxy/metrics.h"
+#include "proxy/reach.h"
+
+namespace proxy {
+
+namespace asio = boost::asio;
+using migration::task;
+
+namespace {
+
+constexpr std::chrono::seconds coordinator_stop_time{10};  // what it is in the middle of may end; a cutover has its own budget
+
+migration::coordinator_settings settings_for(const config& c) {
+  migration::coordinator_settings settings;
+  settings.catalog_dsn = c.catalog_dsn;
+  settings.shard_user = c.shards_user;
+  settings.shard_password = c.shards_password;
+  settings.pg_dump = c.pg_dump;
+  settings.cutover_budget = c.cutover_budget;
+  settings.hold_budget = c.gate_hold_budget;
+  return settings;
+}
+
+std::vector<std::unique_ptr<worker>> make_workers(const config& c, const users& known) {
+  std::vector<std::unique_ptr<worker>> made;
+  for (int i = 0; i < c.workers; ++i) made.push_back(std::make_unique<worker>(i, c, known));
+  return made;
+}
+
+std::string text_of(std::exception_ptr error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& known) {
+    return known.what();
+  } catch (...) {
+    return "unknown error";
+  }
+}
+
+}  // namespace
+
+server::server(const config& c, const users& known)
+    : config_(c),
+      coordinator_work_(coordinator_io_.get_executor()),
+      signals_(io_, SIGTERM, SIGINT, SIGHUP),
+      coordinator_ended_(io_, migration::clock::time_point::max()),
+      workers_(make_workers(c, known)),
+      gates_(workers_),
+      coordinator_(coordinator_io_, settings_for(c), gates_),
+      admin_(c, coordinator_, workers_) {}
+
+server::~server() {
+  coordinator_work_.reset();
+  coordinator_io_.stop();
+  if (coordinator_thread_.joinable()) coordinator_thread_.join();
+  for (const auto& one : workers_) one->stop_and_join();
+}
+
+int server::run() {
+  wait_for_signal();
+  http_.emplace(io_, config_.http, http_answers());
+  log_info("http: listening on {}:{}", config_.http.host, http_->port());
+  start_threads();
+  asio::co_spawn(io_, start(), [this](std::exception_ptr failed) {
+    if (!failed) return;
+    log_error("{}", text_of(failed));
+    begin_shut_down(1);
+  });
+  io_.run();
+  return exit_code_;
+}
+
+void server::start_threads() {
+  for (const auto& one : workers_) {
+    one->set_admin(admin_);
+    one->start();
+  }
+  coordinator_thread_ = std::thread([this] { coordinator_io_.run(); });
+}
+
+task<void> server::start() {
+  auto starting = coordinator_.start();
+  try {
+    co_await asio::co_spawn(coordinator_io_, std::move(starting), asio::use_awaitable);
+  } catch (const migration::pg::sql_error& error) {
+    const auto what = catalog_of(config_);
+    const bool unreachable = error.where == what.where && error.connection_lost;
+    throw config_error(problem_line(config_, what, unreachable ? unreachable_text(what, error) : refusal_text(what, error)));
+  } catch (const std::exception& error) {
+    const auto what = catalog_of(config_);
+    auto text = refusal_text(what, error);
+    if (text.find("pgrotor init") != std::string::npos) text += fmt::format(" pgrotor init -c {}", config_.path);
+    throw config_error(problem_line(config_, what, text));
+  }
+  coordinator_runs_ = true;
+  asio::co_spawn(coordinator_io_, coordinator_.run(), [this](std::exception_ptr failed) {
+    asio::post(io_, [this, failed] { on_coordinator_end(failed); });
+  });
+  listener_.emplace(io_, config_.listen, [this](auto handle) { workers_[next_worker_++ % workers_.size()]->adopt(handle); });
+  phase_ = phase::serving;
+  log_info("listening on {} version={} workers={} generation={}", listener_->address(), PGROTOR_VERSION, workers_.size(),
+           coordinator_.map()->number().value);
+  asio::co_spawn(io_, warn_about_shards(), [](std::exception_ptr failed) {
+    if (failed) log_warning("the shards of the map could not all be looked at: {}", text_of(failed));
+  });
+}
+
+// A shard that is down stops nobody else; its own clients get an error when they need it.
+task<void> server::warn_about_shards() {
+  const auto map = coordinator_.map();
+  for (const auto& shard : map->shards()) {
+    const shard_config named{shard.name, shard.dsn, 0};
+    const auto what = shard_of(config_, named);
+    auto options = options_for(what, config_);
+    try {
+      const auto connection = co_await migration::pg::connection::open(io_.get_executor(), std::move(options));
+    } catch (const migration::pg::sql_error& error) {
+      log_warning("{}; statements for other shards go on", unreachable_text(what, error));
+    }
+  }
+}
+
+void server::on_coordinator_end(std::exception_ptr failed) {
+  coordinator_runs_ = false;
+  coordinator_ended_.cancel();
+  if (!failed) return;
+  // Its catalog belongs to somebody else now, or is not what it should be: routing on by an old map would be wrong.
+  log_error("coordinator: ended: {}", text_of(failed));
+  begin_shut_down(1);
+}
+
+void server::wait_for_signal() {
+  signals_.async_wait([this](const boost::system::error_code& error, int number) {
+    if (!error) on_signal(number);
+  });
+}
+
+void server::on_signal(int number) {
+  wait_for_signal();
+  if (number == SIGHUP) return log_warning("SIGHUP: reloading the configuration is not in this version; restart to change it");
+  if (phase_ == phase::starting) {
+    log_info("signal {}: stopped before the first client was accepted", number);
+    _exit(0);  // the coordinator may be in the middle of its start, and nothing of it needs undoing
+  }
+  log_info("signal {}: {}", number, phase_ == phase::draining ? "the second one, ending at once" : "draining");
+  if (phase_ == phase::draining) _exit(1);
+  begin_shut_down(0);
+}
+
+void server::begin_shut_down(int exit_code) {
+  if (exit_code_ == 0) exit_code_ = exit_code;
+  if (phase_ == phase::draining || phase_ == phase::stopped) return;
+  phase_ = phase::draining;
+  asio::co_spawn(io_, shut_down(), [this](std::exception_ptr failed) {
+    if (failed) {
+      log_error("shutdown: {}", text_of(failed));
+      exit_code_ = 1;
+    }
+    phase_ = phase::stopped;
+    signals_.cancel();
+    io_.stop();
+  });
+}
+
+task<void> server::shut_down() {
+  if (listener_) listener_->stop();
+  co_await drain_workers();
+  co_await stop_coordinator();
+  http_->stop();
+  log_info("stopped");
+}
+
+task<void> server::drain_workers() {
+  std::size_t left = workers_.size();
+  asio::steady_timer all_done(io_, migration::clock::time_point::max());
+  for (const auto& one : workers_) {
+    asio::co_spawn(io_, one->drain(), [&left, &all_done](std::exception_ptr failed) {
+      if (failed) log_error("worker: drain: {}", text_of(failed));
+      if (--left == 0) all_done.cancel();
+    });
+  }
+  while (left > 0) co_await all_done.async_wait(asio::as_tuple(asio::use_awaitable));
+}
+
+task<void> server::stop_coordinator() {
+  coordinator_.stop();
+  if (!coordinator_runs_) co_return;
+  coordinator_ended_.expires_after(coordinator_stop_time);
+  co_await coordinator_ended_.async_wait(asio::as_tuple(asio::use_awaitable));
+  if (!coordinator_runs_) co_return;
+  log_warning("coordinator: did not stop within {} s; its migrations go on at the next start", coordinator_stop_time.count());
+  // Its coroutines still refer to what the destructors would take away.
+  _exit(exit_code_);
+}
+
+health server::state_of_health() const {
+  if (phase_ == phase::serving) return {true, fmt::format("ok generation={}", coordinator_.map()->number().value)};
+  return {false, phase_ == phase::starting ? "starting" : "draining"};
+}
+
+http_server::answers server::http_answers() {
+  return {[this] { return state_of_health(); }, [this] { return metrics_text(); }};
+}
+
+task<std::string> server::metrics_text() {
+  figures now;
+  now.of_workers = co_await sum_counters(workers_);
+  now.workers = workers_.size();
+  now.migrations = coordinator_.read_counts();
+  if (const auto map = coordinator_.map()) now.generation = map->number().value;
+  now.process = read_process();
+  co_return scrape(now).text();
+}
+
+}  // namespace proxy

@@ -1,0 +1,69 @@
+// Everything that `pgrotor serve` runs, in the order in which it starts and stops: workers, coordinator, listener; then listener,
+// workers, coordinator. Made and run on main's thread, which also accepts clients and answers HTTP.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "migration/coordinator.h"
+#include "proxy/admin.h"
+#include "proxy/config.h"
+#include "proxy/gate.h"
+#include "proxy/http.h"
+#include "proxy/listener.h"
+#include "proxy/users.h"
+#include "proxy/worker.h"
+
+namespace proxy {
+
+class server {
+ public:
+  server(const config&, const users&);
+  ~server();
+  // Until SIGTERM or SIGINT has been obeyed, or something is broken for good. The exit code.
+  int run();
+
+ private:
+  enum class phase { starting, serving, draining, stopped };
+
+  void start_threads();
+  void wait_for_signal();
+  void on_signal(int number);
+  migration::task<void> start();
+  migration::task<void> shut_down();
+  migration::task<void> drain_workers();
+  migration::task<void> stop_coordinator();
+  void begin_shut_down(int exit_code);
+  void on_coordinator_end(std::exception_ptr);
+  migration::task<void> warn_about_shards();
+  http_server::answers http_answers();
+  health state_of_health() const;
+  migration::task<std::string> metrics_text();
+
+  const config& config_;
+  phase phase_ = phase::starting;  // main's thread
+  int exit_code_ = 0;
+  bool coordinator_runs_ = false;  // main's thread
+  boost::asio::io_context io_{1}, coordinator_io_{1};
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> coordinator_work_;
+  boost::asio::signal_set signals_;
+  boost::asio::steady_timer coordinator_ended_;  // cancelled when run() has returned
+  std::vector<std::unique_ptr<worker>> workers_;
+  gate_controller gates_;
+  migration::coordinator coordinator_;
+  admin admin_;
+  std::optional<http_server> http_;
+  std::optional<listener> listener_;
+  std::thread coordinator_thread_;
+  std::size_t next_worker_ = 0;
+};
+
+}  // namespace proxy
