@@ -71,15 +71,21 @@ std::optional<parse> decode_parse(std::string_view body) {
   return whole(reader, std::move(message));
 }
 
-std::optional<bind> decode_bind(std::string_view body) {
+bool decode_bind(std::string_view body, bind& out) {
   wire_reader reader(body);
+  out.formats.clear();
+  out.values.clear();
+  out.result_formats.clear();
+  out.portal = reader.read_cstring();
+  out.statement = reader.read_cstring();
+  if (!read_array(reader, out.formats) || !read_values(reader, out.values) || !read_array(reader, out.result_formats)) return false;
+  return reader.done() && (out.formats.size() <= 1 || out.formats.size() == out.values.size());
+}
+
+std::optional<bind> decode_bind(std::string_view body) {
   bind message;
-  message.portal = reader.read_cstring();
-  message.statement = reader.read_cstring();
-  if (!read_array(reader, message.formats) || !read_values(reader, message.values) || !read_array(reader, message.result_formats))
-    return std::nullopt;
-  if (message.formats.size() > 1 && message.formats.size() != message.values.size()) return std::nullopt;
-  return whole(reader, std::move(message));
+  if (!decode_bind(body, message)) return std::nullopt;
+  return message;
 }
 
 std::optional<describe> decode_describe(std::string_view body) { return decode_named<describe>(body); }

@@ -62,6 +62,8 @@ struct sasl_response { std::string_view data; };                                
 std::optional<query> decode_query(std::string_view body);
 std::optional<parse> decode_parse(std::string_view body);
 std::optional<bind> decode_bind(std::string_view body);
+// The same into a message that the caller keeps, so that its vectors are allocated once. False: malformed, `out` is half filled.
+bool decode_bind(std::string_view body, bind& out);
 std::optional<describe> decode_describe(std::string_view body);
 std::optional<close> decode_close(std::string_view body);
 std::optional<execute> decode_execute(std::string_view body);

@@ -1,5 +1,6 @@
 // SCRAM-SHA-256 (RFC 5802, RFC 7677; manual 55.3), both roles, without channel binding, sans-I/O: HMAC, hash, PBKDF2 and random
-// bytes are passed in, so this folder needs no crypto library and a test can fix the nonce. One object serves one exchange.
+// bytes are passed in, so this folder needs no crypto library and a test can fix the nonce. One object serves one exchange,
+// on one thread, and the scram_crypto given must outlive it.
 // Keys never leave the objects except through keys(), which a proxy keeps to log in to shards that hold the same verifier.
 #pragma once
 

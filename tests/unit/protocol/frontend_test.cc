@@ -73,7 +73,21 @@ TEST_CASE("frontend: Bind with values of every kind") {
   CHECK(message->format_of(1) == 1);
   CHECK(message->result_formats == std::vector<std::int16_t>{1});
   CHECK(encoded(*message) == golden);
-  check_bounds(decode_bind, body_of(golden));
+  check_bounds([](std::string_view body) { return decode_bind(body); }, body_of(golden));
+}
+
+TEST_CASE("frontend: Bind decoded into a kept message holds nothing of the one before") {
+  const auto first = hex("70 00 73 00  0001 0001  0002 00000001 61 00000001 62  0001 0001");
+  const auto second = hex("00 00  0000  0001 ffffffff  0000");
+  bind message;
+  REQUIRE(decode_bind(first, message));
+  CHECK(message.values.size() == 2);
+  REQUIRE(decode_bind(second, message));
+  CHECK(message.portal.empty());
+  CHECK(message.formats.empty());
+  CHECK(message.values == std::vector<std::optional<std::string_view>>{std::nullopt});
+  CHECK(message.result_formats.empty());
+  CHECK_FALSE(decode_bind(std::string_view(first).substr(0, first.size() - 1), message));
 }
 
 TEST_CASE("frontend: Bind's short forms of the format list") {

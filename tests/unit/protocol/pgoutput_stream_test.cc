@@ -108,6 +108,25 @@ TEST_CASE("pgoutput_stream: a message in a segment, and transactions between seg
   CHECK(messages[1].xid == 0);
 }
 
+TEST_CASE("pgoutput_stream: a transaction that was confirmed may come again, ended by Stream Abort though it was committed") {
+  std::string tags;
+  std::uint32_t top = 0;
+  bool in_stream = false;
+  for (const auto& line : protocol_test::read_golden("pgoutput_again.txt")) {
+    const auto bytes = hex(line.words.at(2));
+    const auto change = pgoutput::decode(bytes, in_stream);
+    REQUIRE(change);
+    if (const auto* start = std::get_if<pgoutput::stream_start>(&*change)) top = start->xid;
+    in_stream = (in_stream || bytes.front() == 'S') && bytes.front() != 'E';
+    if (const auto* abort = std::get_if<pgoutput::stream_abort>(&*change)) {
+      CHECK(abort->xid == top);
+      CHECK(abort->subtransaction == top);
+    }
+    tags.push_back(bytes.front());
+  }
+  CHECK(tags == "SRIESRTEc" "SRIRTEA" "BRIC");
+}
+
 TEST_CASE("pgoutput_stream: cut anywhere is refused") {
   std::set<char> seen;
   for (const auto& item : read()) {

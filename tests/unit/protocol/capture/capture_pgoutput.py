@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Captures golden/pgoutput_{text,binary,stream}.txt and golden/replication.txt from PostgreSQL 15.
+"""Captures golden/pgoutput_{text,binary,stream,again}.txt and golden/replication.txt from PostgreSQL 15.
 
     ./capture_pgoutput.py        (writes beside this folder; run it again only when a step below changes)
 
-A line of pgoutput_text and pgoutput_binary is `lsn xid hex` as pg_logical_slot_get_binary_changes gives it; a line of the
+A line of pgoutput_text, _binary and _again is `lsn xid hex` as pg_logical_slot_get_binary_changes gives it; a line of the
 other two is the hex of a CopyData body as a walsender sent it. Above it stands the message's name, above that the SQL that
 made it. Positions, transaction numbers and times differ from run to run, so the tests compare them with each other and with
 the first two columns, not with constants.
@@ -47,6 +47,9 @@ STEPS = [
      ["select pg_replication_origin_session_setup('pgrotor_origin')",
       "select pg_replication_origin_xact_setup('1A/2B3C4D', '2024-01-01 00:00:00+00')"]),
 ]
+
+# More than logical_decoding_work_mem.
+NOISE = "insert into shop.noise select repeat('n', 500) from generate_series(1, 150)"
 
 
 def changes(control, slot, **options):
@@ -111,7 +114,6 @@ def capture_stream(port, control):
     control.query("select pg_create_logical_replication_slot('stream', 'pgoutput')")
     walsender = start_replication(port, "stream", "proto_version '2', streaming 'on', binary 'true', messages 'true'")
     writer, out = Connection(port), []
-    noise = "insert into shop.noise select repeat('n', 500) from generate_series(1, 150)"
 
     def step(sql):
         writer.query(sql)
@@ -120,22 +122,37 @@ def capture_stream(port, control):
         out.extend(bodies_until(walsender, lambda body: is_payload(body, b"M") and b"step" in body))
         out.extend(bodies_until(walsender, lambda body: is_payload(body, b"C")))
 
-    step(f"begin; insert into shop.item values (10, 'streamed', 1, null, 'green', null); {noise}")
-    step(f"select pg_logical_emit_message(true, 'pgrotor', 'in a stream'); update shop.item set id = 11 where id = 10; {noise}")
-    step(f"savepoint a; insert into shop.audit values (1, 'undone'); {noise}")
+    step(f"begin; insert into shop.item values (10, 'streamed', 1, null, 'green', null); {NOISE}")
+    step(f"select pg_logical_emit_message(true, 'pgrotor', 'in a stream'); update shop.item set id = 11 where id = 10; {NOISE}")
+    step(f"savepoint a; insert into shop.audit values (1, 'undone'); {NOISE}")
     step("rollback to a")
-    step(f"truncate shop.audit; delete from shop.item; {noise}")
+    step(f"truncate shop.audit; delete from shop.item; {NOISE}")
     step("commit")
-    step(f"begin; insert into shop.audit values (2, 'never'); {noise}")
+    step(f"begin; insert into shop.audit values (2, 'never'); {NOISE}")
     step("rollback")
     write("pgoutput_stream.txt", out)
+
+
+def capture_again(port, control):
+    """A slot decodes again from its restart position, which lags behind what was confirmed: here a large transaction that the
+    first read confirmed, streamed once more by the second because TRUNCATE left invalidations in its commit record."""
+    control.query("select pg_create_logical_replication_slot('again', 'pgoutput')")
+    out = []
+    for sql in (["begin", "insert into shop.audit values (3, 'large')", NOISE, "truncate shop.audit", "commit"], ["insert into shop.audit values (4, 'small')"]):
+        for statement in sql:
+            control.query(statement)
+        out += lines("; ".join(sql), changes(control, "again", proto_version=2, streaming="true"))
+    write("pgoutput_again.txt", out)
 
 
 def capture_envelopes(port, control):
     control.query("select pg_create_logical_replication_slot('wire', 'pgoutput')")
     control.query("insert into shop.audit values (9, 'wire')")
+    with_origin(port, *STEPS[-1])
     walsender = start_replication(port, "wire", "proto_version '1'")
-    out = ["\n## insert into shop.audit values (9, 'wire')", *bodies_until(walsender, lambda body: is_payload(body, b"C"))]
+    out = []
+    for title in ("insert into shop.audit values (9, 'wire')", STEPS[-1][0]):
+        out += [f"\n## {title}", *bodies_until(walsender, lambda body: is_payload(body, b"C"))]
     # The server understood the layout of standby_status() if it answers what asks for a reply.
     status = b"r" + struct.pack("!QQQqB", 0x10203, 0x10202, 0x10201, 765432100000000, 1)
     walsender.socket.sendall(b"d" + struct.pack("!i", len(status) + 4) + status)
@@ -156,6 +173,7 @@ def main():
             control.query(statement)
         capture_plain(port, control)
         capture_stream(port, control)
+        capture_again(port, control)
         capture_envelopes(port, control)
 
 
