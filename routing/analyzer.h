@@ -3,6 +3,8 @@
 // called through plan_cache only. Any thread; keeps nothing.
 #pragma once
 
+#include <cstddef>
+#include <optional>
 #include <string_view>
 
 #include "routing/plan.h"
@@ -20,5 +22,7 @@ struct analyzer_limits {
 // Never throws for bad SQL: a text that does not parse becomes one statement to any shard, so that PostgreSQL's own error with its
 // position reaches the client.
 text_plan analyze(std::string_view sql, const shard_map&, const analyzer_limits& = {});
+// The same, but nullopt for a text that does not parse.
+std::optional<text_plan> analyze_if_parsable(std::string_view sql, const shard_map&, const analyzer_limits& = {});
 
 }  // namespace routing

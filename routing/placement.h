@@ -25,6 +25,10 @@ placement placement_of_uuid(const std::array<unsigned char, 16>& key) noexcept;
 std::optional<placement> placement_of_text_value(key_type, std::string_view text) noexcept;
 std::optional<placement> placement_of_binary_value(key_type, std::string_view bytes) noexcept;
 
+// The integer behind a key of type int8, for a value that stands under unary minus.
+std::optional<std::int64_t> int_of_text_value(std::string_view text) noexcept;
+std::optional<std::int64_t> int_of_binary_value(std::string_view bytes) noexcept;
+
 // The same value as SQL over a quoted column or expression, for guards, chunk filters and DBAs:
 //   pg_catalog.hashint8extended(<column>::pg_catalog.int8, 8816678312871386365)
 std::string placement_sql(key_type, std::string_view quoted_column);

@@ -1,0 +1,185 @@
+// INSERT, UPDATE, DELETE and MERGE: where written rows belong, and that no shard key changes.
+#include <algorithm>
+
+#include "routing/query_analysis.h"
+#include "routing/refusals.h"
+
+namespace routing {
+namespace {
+
+// Where in the row the key stands: by the column list, or by the table's own order.
+std::optional<std::size_t> key_position(const table& t, std::span<ast::node* const> columns) {
+  if (columns.empty()) {
+    const auto at = std::find(t.columns.begin(), t.columns.end(), t.key_column);
+    if (at == t.columns.end()) return std::nullopt;
+    return static_cast<std::size_t>(at - t.columns.begin());
+  }
+  const auto is_key = [&](const ast::node* c) {
+    return c->node_case == PG_QUERY__NODE__NODE_RES_TARGET && ast::text(c->res_target->name) == t.key_column;
+  };
+  const auto at = std::find_if(columns.begin(), columns.end(), is_key);
+  if (at == columns.end()) return std::nullopt;
+  return static_cast<std::size_t>(at - columns.begin());
+}
+
+}  // namespace
+
+row_shape query_analysis::insert(const PgQuery__InsertStmt& s, const scope* outer, const cte_frame* ctes) {
+  writes_ = true;
+  cte_frame frame{ctes, {}};
+  define(s.with_clause, outer, frame);
+  scope here{outer, &frame, {}, {}};
+  std::optional<vertex> use;
+  const item_ptr target = table(*s.relation, here, usage::store, &use);
+  bool ambiguous = false;
+  const auto* known = map_.find_table(ast::text(s.relation->schemaname), ast::text(s.relation->relname), ambiguous);
+  const auto* source = s.select_stmt ? s.select_stmt->select_stmt : nullptr;
+  if (use) {
+    store(*known, *use, ast::list(s.cols, s.n_cols), source, outer, &frame);
+  } else if (source) {
+    select(*source, outer, &frame);
+  }
+  if (s.on_conflict_clause) on_conflict(*s.on_conflict_clause, known, *target, &frame);
+  here.visible.push_back(target.get());
+  walk(ast::list(s.returning_list, s.n_returning_list), here);
+  return targets(ast::list(s.returning_list, s.n_returning_list), here, false);
+}
+
+void query_analysis::store(const routing::table& t, vertex use, nodes columns, const PgQuery__SelectStmt* source, const scope* outer,
+                           const cte_frame* ctes) {
+  const auto position = key_position(t, columns);
+  if (!position || !source) {
+    graph_.explain(use, columns.empty() && t.columns.empty() ? "The INSERT has no column list."
+                                                             : "The INSERT gives no value for its shard key \"" + t.key_column + "\".");
+  }
+  if (!source) return;
+  if (source->n_values_lists > 0 && !source->with_clause) {
+    const scope nothing_visible{outer, ctes, {}, {}};
+    const nodes rows = ast::list(source->values_lists, source->n_values_lists);
+    walk(rows, nothing_visible);
+    if (position) store_values(use, rows, *position, nothing_visible);
+    return;
+  }
+  const row_shape shape = select(*source, outer, ctes);
+  if (!position) return;
+  if (shape.positional && *position < shape.columns.size() && shape.columns[*position].key) {
+    graph_.follow(use, *shape.columns[*position].key);
+  } else {
+    graph_.explain(use, "The SELECT gives neither a literal, a parameter nor a shard key of the same distribution for \"" + t.key_column + "\".");
+  }
+}
+
+// Only the key's column of VALUES is looked at: bulk inserts are long.
+void query_analysis::store_values(vertex use, nodes rows, std::size_t position, const scope& s) {
+  std::vector<vertex> others;
+  std::vector<key_constant> constants;
+  for (const auto* row : rows) {
+    const auto* value = position < row->list->n_items ? row->list->items[position] : nullptr;
+    if (value && value->node_case == PG_QUERY__NODE__NODE_SET_TO_DEFAULT) {
+      graph_.explain(use, "The value of its shard key is DEFAULT in a row.");
+      return;
+    }
+    const term t = read_term(value, s, nullptr);
+    if (t.is == term::kind::none) return;
+    if (t.is == term::kind::key) others.push_back(t.key);
+    if (t.is == term::kind::constant) constants.push_back(t.constant);
+  }
+  if (!constants.empty() && !others.empty()) return;
+  if (!others.empty()) {
+    graph_.follow(use, graph_.add_column(others));
+  } else if (std::all_of(constants.begin(), constants.end(), [&](const key_constant& c) { return fits(c, graph_.type_of(use)); })) {
+    graph_.limit(use, std::move(constants));
+  } else {
+    graph_.explain(use, "The value of its shard key is of another type in a row.");
+  }
+}
+
+void query_analysis::on_conflict(const PgQuery__OnConflictClause& c, const routing::table* t, const from_item& target,
+                                 const cte_frame* ctes) {
+  refuse_key_assignment(ast::list(c.target_list, c.n_target_list), t);
+  from_item excluded;
+  excluded.name = "excluded";
+  excluded.shape = row_shape::unknown();
+  const scope here{nullptr, ctes, {&target, &excluded}, {}};
+  walk(ast::list(c.target_list, c.n_target_list), here);
+  if (c.where_clause) walk(c.where_clause->base, here);
+  if (c.infer) walk(c.infer->base, here);
+}
+
+void query_analysis::refuse_key_assignment(nodes assigned, const routing::table* t) {
+  if (!t || !t->distribution) return;
+  for (const auto* n : assigned) {
+    if (n->node_case == PG_QUERY__NODE__NODE_RES_TARGET && ast::text(n->res_target->name) == t->key_column) refuse(key_change(*t));
+  }
+}
+
+row_shape query_analysis::update(const PgQuery__UpdateStmt& s, const scope* outer, const cte_frame* ctes) {
+  writes_ = true;
+  cte_frame frame{ctes, {}};
+  define(s.with_clause, outer, frame);
+  scope here{outer, &frame, {}, {}};
+  std::vector<item_ptr> owned;
+  owned.push_back(table(*s.relation, here, usage::modify));
+  here.visible.push_back(owned.back().get());
+  from(ast::list(s.from_clause, s.n_from_clause), here, owned);
+  bool ambiguous = false;
+  refuse_key_assignment(ast::list(s.target_list, s.n_target_list),
+                        map_.find_table(ast::text(s.relation->schemaname), ast::text(s.relation->relname), ambiguous));
+  filter(s.where_clause, here, nullptr);
+  if (s.where_clause) walk(s.where_clause->base, here);
+  walk(ast::list(s.target_list, s.n_target_list), here);
+  walk(ast::list(s.returning_list, s.n_returning_list), here);
+  return targets(ast::list(s.returning_list, s.n_returning_list), here, false);
+}
+
+row_shape query_analysis::remove(const PgQuery__DeleteStmt& s, const scope* outer, const cte_frame* ctes) {
+  writes_ = true;
+  cte_frame frame{ctes, {}};
+  define(s.with_clause, outer, frame);
+  scope here{outer, &frame, {}, {}};
+  std::vector<item_ptr> owned;
+  owned.push_back(table(*s.relation, here, usage::modify));
+  here.visible.push_back(owned.back().get());
+  from(ast::list(s.using_clause, s.n_using_clause), here, owned);
+  filter(s.where_clause, here, nullptr);
+  if (s.where_clause) walk(s.where_clause->base, here);
+  walk(ast::list(s.returning_list, s.n_returning_list), here);
+  return targets(ast::list(s.returning_list, s.n_returning_list), here, false);
+}
+
+// The target is the nullable side of source LEFT JOIN target: ON limits it, never the source.
+row_shape query_analysis::merge(const PgQuery__MergeStmt& s, const scope* outer, const cte_frame* ctes) {
+  writes_ = true;
+  cte_frame frame{ctes, {}};
+  define(s.with_clause, outer, frame);
+  scope here{outer, &frame, {}, {}};
+  const item_ptr source = item(*s.source_relation, here);
+  const item_ptr target = table(*s.relation, here, usage::modify);
+  here.visible = {source.get(), target.get()};
+  filter(s.join_condition, here, target.get());
+  if (s.join_condition) walk(s.join_condition->base, here);
+  bool ambiguous = false;
+  const auto* known = map_.find_table(ast::text(s.relation->schemaname), ast::text(s.relation->relname), ambiguous);
+  for (const auto* n : ast::list(s.merge_when_clauses, s.n_merge_when_clauses)) {
+    if (n->node_case == PG_QUERY__NODE__NODE_MERGE_WHEN_CLAUSE) merge_action(*n->merge_when_clause, known, here);
+  }
+  return row_shape::unknown();
+}
+
+void query_analysis::merge_action(const PgQuery__MergeWhenClause& action, const routing::table* t, const scope& here) {
+  walk(action.base, here);
+  const nodes columns = ast::list(action.target_list, action.n_target_list);
+  if (action.command_type == PG_QUERY__CMD_TYPE__CMD_UPDATE) refuse_key_assignment(columns, t);
+  if (action.command_type != PG_QUERY__CMD_TYPE__CMD_INSERT || !t || !t->distribution) return;
+  const vertex use = graph_.add_table(*t, t->name, true);
+  const auto position = key_position(*t, columns);
+  if (!position || *position >= action.n_values) {
+    graph_.explain(use, "The INSERT gives no value for its shard key \"" + t->key_column + "\".");
+    return;
+  }
+  const term value = read_term(action.values[*position], here, nullptr);
+  if (value.is == term::kind::key) graph_.follow(use, value.key);
+  if (value.is == term::kind::constant && fits(value.constant, graph_.type_of(use))) graph_.limit(use, {value.constant});
+}
+
+}  // namespace routing

@@ -1,0 +1,85 @@
+#include "routing/refusals.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "protocol/sqlstate.h"
+
+namespace routing {
+namespace {
+
+refusal not_one_shard(std::string message, std::string detail, std::string hint) {
+  return {std::string(protocol::sqlstate::not_one_shard), std::move(message), std::move(detail), std::move(hint)};
+}
+
+std::string quoted(const table& t) { return fmt::format("\"{}.{}\"", t.schema, t.name); }
+
+}  // namespace
+
+refusal unproven(const key_graph::use& u) {
+  const auto& key = u.table->key_column;
+  const std::string shown = u.shown_as == u.table->name ? quoted(*u.table) : fmt::format("{} (as \"{}\")", quoted(*u.table), u.shown_as);
+  if (u.stores) {
+    return not_one_shard(fmt::format("cannot tell which shard the new rows of table {} belong to", shown),
+                         u.why.empty() ? fmt::format("The value of its shard key \"{}\" is not a constant or a parameter.", key)
+                                       : std::string(u.why),
+                         fmt::format("Give \"{}\" as a literal or a parameter in every row.", key));
+  }
+  return not_one_shard(fmt::format("cannot prove that this statement stays on one shard: table {} is not limited by its shard key \"{}\"",
+                                   shown, key),
+                       std::string(u.why),
+                       fmt::format("Add {0}.{1} = <literal or parameter> with AND to WHERE or to the ON of an inner join, or join by {1} "
+                                   "with a table of the same distribution that is limited so.",
+                                   u.shown_as, key));
+}
+
+refusal key_change(const table& t) {
+  return not_one_shard(fmt::format("the shard key \"{}\" of table {} cannot be assigned", t.key_column, quoted(t)),
+                       "The row might belong to another shard afterwards.",
+                       "Delete the row and insert it again with its new key, or leave the column out of the assignment.");
+}
+
+refusal reference_write(const table& t) {
+  return not_one_shard(fmt::format("reference table {} cannot be written through pgrotor", quoted(t)),
+                       "It is kept whole on every shard, and this statement would change one copy only.", "Change it on each shard with psql.");
+}
+
+refusal mixed_with_local(std::string_view sharded, std::string_view local) {
+  return not_one_shard(fmt::format("sharded table \"{}\" and table \"{}\" cannot be used in one statement", sharded, local),
+                       fmt::format("\"{}\" is neither sharded nor a reference table and lives on the default shard only.", local),
+                       "Make it a reference table or distribute it by the same key, or send two statements.");
+}
+
+refusal dependent_view(std::string_view name) {
+  return not_one_shard(fmt::format("view \"{}\" reads a sharded table", name), "A shard would show only its own part of the rows.",
+                       "Query the tables behind the view with a condition on the shard key.");
+}
+
+refusal ambiguous_table(std::string_view name) {
+  return not_one_shard(fmt::format("table name \"{}\" is ambiguous: several schemas hold one that is sharded or a reference table", name), "",
+                       "Qualify it with its schema.");
+}
+
+refusal run_on_each_shard(std::string_view what, std::string_view table) {
+  return not_one_shard(fmt::format("{} concerns table \"{}\", which lives on several shards", what, table),
+                       "Through pgrotor the statement would reach one shard only.", "Run it on each shard with psql.");
+}
+
+refusal result_into_table() {
+  return not_one_shard("a new table cannot be filled from a sharded table", "It would come to be on one shard only.",
+                       "Create the table first, distribute it, and fill it with INSERT ... SELECT for one shard key at a time.");
+}
+
+refusal session_state(std::string_view what, std::string_view hint) {
+  return {std::string(protocol::sqlstate::feature_not_supported),
+          fmt::format("{} is not supported: it would change the state of a server connection that sessions share", what), "",
+          std::string(hint)};
+}
+
+refusal too_complex(std::string_view what) {
+  return {std::string(protocol::sqlstate::statement_too_complex), "statement too complex", std::string(what),
+          "Split the statement, or put long lists into IN (...) or VALUES."};
+}
+
+}  // namespace routing

@@ -1,0 +1,27 @@
+// The texts of what the analysis refuses. One place, so that messages stay alike and say what helps.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "routing/key_graph.h"
+#include "routing/plan.h"
+#include "routing/shard_map.h"
+
+namespace routing {
+
+// RT003
+refusal unproven(const key_graph::use&);
+refusal key_change(const table&);
+refusal reference_write(const table&);
+refusal mixed_with_local(std::string_view sharded, std::string_view local);
+refusal dependent_view(std::string_view name);
+refusal ambiguous_table(std::string_view name);
+refusal run_on_each_shard(std::string_view what, std::string_view table);
+refusal result_into_table();
+// 0A000
+refusal session_state(std::string_view what, std::string_view hint);
+// 54001
+refusal too_complex(std::string_view what);
+
+}  // namespace routing

@@ -1,0 +1,127 @@
+#include "routing/router.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "protocol/sqlstate.h"
+#include "routing/placement.h"
+
+namespace routing {
+namespace {
+
+refusal not_one_shard(std::string message, std::string detail, std::string hint) {
+  return {std::string(protocol::sqlstate::not_one_shard), std::move(message), std::move(detail), std::move(hint)};
+}
+
+// May a value that the client declared as `type` be compared with, or stored in, a key of this type and still be hashed as one?
+// Other types convert or compare in ways that hashing cannot follow: numeric 5.0 equals int8 5 but 5.4 is stored as 5.
+bool hashes_as(key_type key, std::uint32_t type) noexcept {
+  constexpr std::uint32_t unspecified = 0, unknown = 705, text = 25, varchar = 1043;
+  if (type == unspecified || type == unknown) return true;
+  if (key == key_type::bpchar && (type == text || type == varchar)) return true;
+  return key_type_of_oid(type) == key;
+}
+
+std::optional<placement> negated(const parameter& p) noexcept {
+  const auto value = p.format == 1 ? int_of_binary_value(*p.value) : int_of_text_value(*p.value);
+  if (!value || *value == std::numeric_limits<std::int64_t>::min()) return std::nullopt;
+  return placement_of_int(-*value);
+}
+
+std::optional<placement> placement_of(key_type type, const key_source& source, const parameter& p) noexcept {
+  if (!p.value) return std::nullopt;
+  if (source.negated) return type == key_type::int8 ? negated(p) : std::nullopt;
+  return p.format == 1 ? placement_of_binary_value(type, *p.value) : placement_of_text_value(type, *p.value);
+}
+
+parameter value_of(const key_source& source, std::span<const parameter> given) {
+  if (const auto* literal = std::get_if<std::string>(&source.value)) return {std::string_view(*literal), 0, 0};
+  const auto index = std::get<std::size_t>(source.value);
+  return index < given.size() ? given[index] : parameter{};  // too few: the server says so
+}
+
+decision refuse(refusal why) {
+  decision d;
+  d.destination = destination_kind::refused;
+  d.refused = std::move(why);
+  return d;
+}
+
+decision refuse_type(const distribution& dist, const key_source& source, const parameter& p) {
+  return refuse(not_one_shard(
+      fmt::format("parameter ${} has type {}, which cannot be placed as a shard key of type {}", std::get<std::size_t>(source.value) + 1,
+                  p.type, to_string(dist.type)),
+      "A value of another type converts or compares in a way that the placement hash cannot follow.",
+      fmt::format("Bind the parameter with type {} or leave its type unspecified.", to_string(dist.type))));
+}
+
+decision refuse_cut_blanks() {
+  return refuse(not_one_shard("a shard key that ends in a blank cannot be placed in a varchar column",
+                              "PostgreSQL cuts blanks that exceed the length of the column, and the stored key would hash differently.",
+                              "Remove the blanks at the end of the value, or make the column text."));
+}
+
+// One after the other instead of a set: nearly every statement has one key, and bulk inserts repeat one.
+void add_touch(decision& d, touch t) {
+  if (!d.touches.empty() && d.touches.back().distribution == t.distribution && d.touches.back().value == t.value) return;
+  d.touches.push_back(t);
+}
+
+std::size_t count_owners(const decision& d, const shard_map& map) {
+  boost::container::small_vector<shard_id, 8> seen;
+  for (const auto& t : d.touches) {
+    const auto owner = map.find_distribution(t.distribution)->owner_of(t.value);
+    if (std::find(seen.begin(), seen.end(), owner) == seen.end()) seen.push_back(owner);
+  }
+  return seen.size();
+}
+
+decision route_by_key(const statement_plan& plan, const shard_map& map, std::span<const parameter> given) {
+  decision d;
+  d.destination = destination_kind::by_key;
+  bool several = false;
+  for (const auto& source : plan.keys) {
+    const auto* dist = map.find_distribution(source.distribution);
+    if (!dist) return refuse(not_one_shard("the statement was analysed for a distribution that no longer exists", "", "Run it again."));
+    const parameter p = value_of(source, given);
+    if (!hashes_as(dist->type, p.type)) return refuse_type(*dist, source, p);
+    if (source.stored_varchar && p.value && p.value->ends_with(' ')) return refuse_cut_blanks();
+    const auto value = placement_of(dist->type, source, p);
+    if (!value) continue;  // NULL, or no value of this type: it matches no row, or the server's own error says what is wrong
+    const auto owner = dist->owner_of(*value);
+    several = several || (!d.touches.empty() && owner != d.shard);
+    d.shard = owner;
+    add_touch(d, {source.distribution, *value});
+  }
+  if (d.touches.empty()) {
+    d.destination = destination_kind::any;
+    d.shard = map.default_shard();
+  }
+  if (!several) return d;
+  return refuse(not_one_shard(fmt::format("the shard keys of this statement live on {} shards", count_owners(d, map)), "",
+                              "Send one statement for each shard key."));
+}
+
+}  // namespace
+
+decision route(const statement_plan& plan, const shard_map& map, std::span<const parameter> given) {
+  switch (plan.destination) {
+    case destination_kind::by_key: return route_by_key(plan, map, given);
+    case destination_kind::refused: {
+      decision d;
+      d.destination = destination_kind::refused;
+      d.refused = plan.refused;
+      return d;
+    }
+    case destination_kind::any:
+    case destination_kind::default_shard: break;
+  }
+  decision d;
+  d.destination = plan.destination;
+  d.shard = map.default_shard();
+  return d;
+}
+
+}  // namespace routing

@@ -1,0 +1,47 @@
+// The map that the tests of this folder share: a shop distributed by customer, one text, one bpchar, one varchar and one uuid
+// distribution, a reference table, and a view over sharded tables.
+#pragma once
+
+#include <memory>
+
+#include "routing/shard_map.h"
+
+namespace sample {
+
+inline constexpr routing::distribution_id shop{1}, names{2}, codes{3}, tenants{4}, other{5};
+inline constexpr routing::shard_id s1{1}, s2{2}, s3{3};
+
+inline routing::shard_map::parts parts() {
+  using namespace routing;
+  const placement third{-3074457345618258603}, two_thirds{3074457345618258602};
+  const std::vector<owned_range> ranges{{{lowest_placement, third}, s1}, {{third, two_thirds}, s2}, {{two_thirds, std::nullopt}, s3}};
+  shard_map::parts p;
+  p.number = {7};
+  p.schema_version = {3};
+  p.default_shard = s2;
+  p.shards = {{s1, "s1", "dbname=a"}, {s2, "s2", "dbname=b"}, {s3, "s3", "dbname=c"}};
+  p.distributions = {{shop, "shop", key_type::int8, ranges},
+                     {names, "names", key_type::text, ranges},
+                     {codes, "codes", key_type::bpchar, ranges},
+                     {tenants, "tenants", key_type::uuid, ranges},
+                     {other, "other", key_type::int8, ranges}};
+  p.tables = {{"public", "customers", shop, "customer_id", 20, {"customer_id", "name", "country"}},
+              {"public", "orders", shop, "customer_id", 23, {"customer_id", "order_id", "total", "placed_at"}},
+              {"public", "order_lines", shop, "customer_id", 20, {"customer_id", "order_id", "line", "quantity"}},
+              {"public", "clicks", shop, "cust", 20, {"click_id", "cust", "url"}},
+              {"public", "people", names, "nick", 25, {"nick", "age"}},
+              {"public", "labels", names, "label", 1043, {"label", "note"}},
+              {"public", "parts", codes, "code", 1042, {"code", "price"}},
+              {"crm", "accounts", tenants, "tenant", 2950, {"tenant", "balance"}},
+              {"crm", "visits", other, "customer_id", 20, {"customer_id", "at"}},
+              {"crm", "twins", shop, "customer_id", 20, {"customer_id"}},
+              {"public", "twins", shop, "customer_id", 20, {"customer_id"}},
+              {"public", "bare", shop, "customer_id", 20, {}},
+              {"public", "countries", std::nullopt, "", 0, {"code", "name"}}};
+  p.dependent_views = {"public.order_totals"};
+  return p;
+}
+
+inline std::shared_ptr<const routing::shard_map> map() { return routing::shard_map::make(parts()); }
+
+}  // namespace sample
