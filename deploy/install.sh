@@ -22,7 +22,8 @@ install_packages() {
   "${apt[@]}" install -y --no-install-recommends "${missing[@]}" </dev/null
 }
 
-# build PRESET: configures and builds into build/PRESET with as many jobs as there are processors.
+# build PRESET: configures and builds into build/PRESET, one build at a time in a folder, with as many jobs as there are processors.
 build() {
-  (cd "$root" && cmake --preset "$1" && cmake --build --preset "$1" -- -j "$(nproc)")
+  mkdir -p "$root/build"
+  (cd "$root" && flock "build/$1.lock" sh -c 'cmake --preset "$1" && cmake --build --preset "$1" -- -j "$(nproc)"' sh "$1")
 }
