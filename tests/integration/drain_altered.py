@@ -19,7 +19,7 @@ def main():
         fleet.shards["s3"].psql("ALTER TABLE customers DISABLE TRIGGER ALL;"
                                 f"UPDATE customers SET name = 'somebody else' WHERE customer_id = {moved[0]};", DATABASE)
         fleet.console("TEST RELEASE 'cutover.3'")
-        row = fleet.wait_state(number, "PAUSED")
+        row = fleet.wait_end(number)
         assert int(row["rows_compared"]) == len(moved), row
         assert int(row["rows_differing"]) == 1, row
         assert "customers" in row["error"] and str(moved[0]) in row["error"] and "name" in row["error"], row["error"]

@@ -20,7 +20,7 @@ def move_killed_at(ledger, point, source, target):
     row = fleet.wait_state(numbers[0], "DONE")
     ledger.end_bypass(bypassing)
     ledger.wait_progress()
-    everyone = [each["migration"] for each in fleet.console("SHOW MIGRATIONS")]
+    everyone = [int(each["migration"]) for each in fleet.console("SHOW MIGRATIONS")]
     assert max(everyone) == numbers[0], f"after {point} another migration was made: {everyone}"
     print(f"killed at {point}: migration {numbers[0]} ended DONE at attempt {row['attempt']}", flush=True)
 

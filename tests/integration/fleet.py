@@ -177,19 +177,32 @@ class Fleet:
     def query(self, shard, sql, parameters=None):
         return self.shards[shard].query(sql, DATABASE, parameters)
 
+    def row(self, number):
+        """The migration's row of SHOW MIGRATIONS, which answers at any time, also while a cutover stands at a stop point."""
+        return next(row for row in self.console("SHOW MIGRATIONS") if int(row["migration"]) == int(number))
+
     def migration(self, number):
-        """SHOW MIGRATION n as a dict of its (name, value) rows."""
+        """SHOW MIGRATION n as a dict of its (name, value) rows; waits for its turn at the catalog."""
         return {row["name"]: row["value"] for row in self.console(f"SHOW MIGRATION {number}")}
 
     def wait_state(self, number, *states, timeout=120):
-        """Until the migration is in one of the states; another final state than those asked for fails at once."""
+        """Until the migration is in one of the states, then all of SHOW MIGRATION; another final state fails at once."""
         def reached():
-            row = self.migration(number)
+            row = self.row(number)
             if row["state"] in states:
-                return row
+                return self.migration(number)
             assert row["state"] not in FINAL, f"migration {number} is {row['state']}: {row['error']}"
             return None
         return wait_until(reached, f"migration {number} to be {' or '.join(states)}", timeout, every=0.05)
+
+    def wait_end(self, number, timeout=120):
+        """Until it is DONE, or stands in SWITCHED because rows differ and a person must look; all of SHOW MIGRATION."""
+        def ended():
+            row = self.row(number)
+            assert row["state"] not in FINAL or row["state"] == "DONE", f"migration {number} is {row['state']}: {row['error']}"
+            return row["state"] == "DONE" or (row["state"] == "SWITCHED" and row["error"])
+        wait_until(ended, f"migration {number} to end", timeout, every=0.05)
+        return self.migration(number)
 
     def ranges(self):
         """[(distribution, lower, upper or None, shard)] of the map."""

@@ -11,7 +11,6 @@ from fleet import DATABASE, Fleet
 from libpq import Refused, Session
 
 SETTINGS = {"cutover.budget_ms": 4000, "gate.hold_budget_ms": 20000}
-ENDED = ("DONE", "PAUSED")  # PAUSED: the comparison found what differs and nothing was cleaned
 
 
 class Stage:
@@ -56,12 +55,12 @@ class Stage:
 
     def damage(self, migration):
         """What is wrong once the migration has ended: every expected value must be on s2, which owns all of them."""
-        row = self.fleet.wait_state(migration, *ENDED)
+        row = self.fleet.wait_end(migration)
         held = dict(self.fleet.query("s2", "SELECT id, v FROM items WHERE id = ANY (%s)", (list(self.expected) + self.moving,)))
         lines = [f"item {number}: acknowledged {text!r}, the owner has {held.get(number)!r}"
                  for number, text in self.expected.items() if held.get(number) != text]
         lines += [f"item {number} is gone" for number in self.moving if number not in held and number not in self.expected]
-        if row["state"] == "PAUSED":
+        if row["state"] != "DONE":
             lines.append(row["error"])
         return lines
 
@@ -88,10 +87,7 @@ def commit_after_marker(stage):
     stage.stop_at("cutover.4")
     stage.hook("RELEASE", "cutover.1")
 
-    def attempted():
-        row = stage.fleet.migration(migration)
-        return int(row["retries"] or 0) > 0 or row["state"] == "SWITCHED"
-    wait_until(attempted, "the attempt to miss, or to switch over a transaction in flight")
+    wait_until(lambda: stage.fleet.row(migration)["state"] != "CUTTING_OVER", "the attempt to miss, or to switch over it")
     session.run("COMMIT")
     stage.expected[number] = "in flight"
     stage.hook("RELEASE", "cutover.4")
@@ -108,10 +104,12 @@ def marker_of_earlier_attempt(stage):
     stage.stop_at("mover.event")
     stage.write(session, first, "before the first marker")
     stage.hook("WAIT", "mover.event")       # the applier stands before this change, and the marker will come after it
+    stage.stop_at("cutover.2")
     stage.hook("RELEASE", "cutover.1")
-    wait_until(lambda: int(stage.fleet.migration(migration)["retries"] or 0) > 0, "the first attempt to miss its budget")
+    stage.hook("WAIT", "cutover.2")         # the first marker is in the stream
     stage.stop_at("cutover.1")
-    stage.hook("WAIT", "cutover.1")
+    stage.hook("RELEASE", "cutover.2")
+    stage.hook("WAIT", "cutover.1")         # the first attempt has missed its budget, the second one begins
     stage.write(session, second, "between the markers")
     stage.stop_at("cutover.2")
     stage.hook("RELEASE", "cutover.1")
@@ -137,7 +135,7 @@ def commit_decoded_before_visible(stage):
     wait_until(lambda: source.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND usename = 'app'"),
                "the commit to wait for the standby")
     stage.hook("RELEASE", "state.COPYING")
-    wait_until(lambda: stage.fleet.migration(migration)["state"] not in ("PREPARING", "COPYING"), "all chunks to be loaded")
+    wait_until(lambda: stage.fleet.row(migration)["state"] not in ("PREPARING", "COPYING"), "all chunks to be loaded")
     source.query("ALTER SYSTEM RESET synchronous_standby_names")
     source.query("SELECT pg_reload_conf()")
     writer.join(30)

@@ -76,7 +76,7 @@ class Ledger:
                     mode, host="127.0.0.1", port=port, user="app", password=self.fleet.app_password, dbname=DATABASE), accounts))
         for client in bypassing:
             client.start()
-        return [row["migration"] for row in planned], bypassing
+        return [int(row["migration"]) for row in planned], bypassing
 
     def drain(self, command, timeout=120):
         """Gives the command and waits until its migrations are DONE; each bypassing client must have met RT001."""
