@@ -37,6 +37,8 @@ struct fence_result {
   fence_outcome outcome{};
   std::string note;  // who is in the way: pids, what they wait for; which guard
 };
+// Ahead of the pause: what the fence checks under its lock, without lock or register. The session has its plans afterwards.
+task<fence_result> check_fence(pg::connection& source, std::uint64_t set, const std::vector<moving_table>&, const std::string& fingerprint);
 // Any other failure is thrown as sql_error: resolve it by read_register.
 task<fence_result> fence(pg::connection& source, const marker_token&, const std::vector<moving_table>&, const std::string& fingerprint,
                          milliseconds lock_timeout, milliseconds budget);

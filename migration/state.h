@@ -99,5 +99,7 @@ struct object_names {
   std::string trigger_prefix;                             // ~~pgrotor_7_ (+ ins, upd, del, trunc)
 };
 inline constexpr std::int32_t guard_lock_namespace = 1885827700;  // advisory lock (namespace, set); 'pgrt'
+inline constexpr std::int32_t register_lock_namespace = guard_lock_namespace + 1;     // (namespace, set), by pgrotor.set_register
+inline constexpr std::int32_t coordinator_lock_namespace = guard_lock_namespace + 2;  // (namespace, 0) in the catalog, per session
 
 }  // namespace migration

@@ -1,0 +1,40 @@
+-- The rights that pgrotor needs on a shard, and all that it uses. A DBA runs this once per shard, as superuser, in the shard's
+-- database; running it again changes nothing:
+--
+--   psql -v owner=shop_owner -v password='...' -f deploy/shard_rights.sql 'host=s1 dbname=shop'
+--
+-- owner     the role that owns the tables to be sharded; run the script once for each such role
+-- password  what pgrotor logs in with; a SCRAM verifier (SCRAM-SHA-256$4096:...) is taken as it is
+\set ON_ERROR_STOP on
+\if :{?owner}
+\else
+  \echo 'shard_rights.sql: -v owner=<role that owns the tables> is missing'
+  \quit
+\endif
+\if :{?password}
+\else
+  \echo 'shard_rights.sql: -v password=<password or SCRAM verifier> is missing'
+  \quit
+\endif
+BEGIN;
+SELECT 'CREATE ROLE pgrotor' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgrotor') \gexec
+SELECT 'CREATE ROLE pgrotor_guard' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgrotor_guard') \gexec
+-- REPLICATION: logical slots, and the walsender of the change stream.
+ALTER ROLE pgrotor LOGIN REPLICATION NOSUPERUSER PASSWORD :'password';
+-- Owner of guard functions and registers: nobody logs in as it.
+ALTER ROLE pgrotor_guard NOLOGIN NOSUPERUSER;
+GRANT pgrotor_guard TO pgrotor;
+-- A publication and a trigger ask for the table's owner; so do the tables that are made on a new owner.
+GRANT :"owner" TO pgrotor;
+-- Who is in the way of a cutover, with state and age, is in other roles' rows of pg_stat_activity.
+GRANT pg_read_all_stats TO pgrotor;
+-- Schema pgrotor, and publications.
+SELECT format('GRANT CONNECT, CREATE ON DATABASE %I TO pgrotor', current_database()) \gexec
+-- Copied and cleaned rows fire no user triggers and no foreign key checks.
+GRANT SET ON PARAMETER session_replication_role TO pgrotor;
+-- What is applied carries an origin, so that it is applied once and change data capture can tell it from business.
+GRANT EXECUTE ON FUNCTION pg_replication_origin_create(text), pg_replication_origin_drop(text), pg_replication_origin_oid(text),
+  pg_replication_origin_session_setup(text), pg_replication_origin_session_reset(), pg_replication_origin_session_progress(boolean),
+  pg_replication_origin_xact_setup(pg_lsn, timestamptz), pg_replication_origin_progress(text, boolean),
+  pg_show_replication_origin_status() TO pgrotor;
+COMMIT;

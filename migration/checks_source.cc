@@ -1,0 +1,143 @@
+// What the source must be like before a table moves (checks.h).
+#include <fmt/format.h>
+
+#include "migration/checks.h"
+#include "migration/sql_text.h"
+#include "protocol/sqlstate.h"
+
+namespace migration {
+namespace {
+
+namespace sqlstate = protocol::sqlstate;
+
+struct subject {
+  pg::connection& source;
+  const moving_table& table;
+  const std::vector<moving_table>& all;
+  problems& found;
+  std::string relation;  // as a regclass literal
+  std::string display;   // quoted only where the server would
+};
+
+// Runs a query about the table; `each` adds a problem for each row.
+template <typename Each>
+task<void> for_rows(subject& s, std::string sql, Each each) {
+  const auto rows = co_await s.source.query(std::move(sql));
+  for (int row = 0; row < rows.rows(); ++row) each(rows, row);
+}
+
+task<void> check_owner(subject& s) {
+  const auto row = co_await s.source.query("SELECT quote_ident(pg_get_userbyid(c.relowner)), pg_has_role(c.relowner, 'USAGE'), quote_ident(session_user)"
+                                           " FROM pg_class c WHERE c.oid = " + s.relation);
+  if (row.boolean(0, 1)) co_return;
+  s.found.add(sqlstate::insufficient_privilege, fmt::format("{}: role {} may not act for the owner of table {}", s.source.where(), row.get(0, 2), s.display),
+              fmt::format("Guard and publication of a table need the rights of its owner, {}.", row.get(0, 0)),
+              fmt::format("Run: GRANT {} TO {};", row.get(0, 0), row.get(0, 2)));
+}
+
+task<void> check_form(subject& s) {
+  const auto row = co_await s.source.query(
+      "SELECT c.relpersistence, c.relispartition, c.relforcerowsecurity, EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = c.oid) AND NOT"
+      " c.relispartition, EXISTS (SELECT FROM pg_inherits h WHERE h.inhparent = c.oid) AND c.relkind = 'r', EXISTS (SELECT FROM pg_rewrite w"
+      " WHERE w.ev_class = c.oid), (SELECT a.attnotnull FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = " +
+      pg::quote_literal(s.table.columns[s.table.shard_key].name) + ") FROM pg_class c WHERE c.oid = " + s.relation);
+  const auto refused_form = [&](std::string what, std::string why, std::string remedy) {
+    s.found.add(sqlstate::feature_not_supported, fmt::format("table {} {}", s.display, what), std::move(why), std::move(remedy));
+  };
+  if (row.get(0, 0) != "p") {
+    refused_form("is UNLOGGED", "Its changes are not in the WAL, so they cannot be followed.", fmt::format("Run: ALTER TABLE {} SET LOGGED;", s.display));
+  }
+  if (row.boolean(0, 1)) refused_form("is a partition", "A partitioned table moves as a whole.", "Distribute its root.");
+  if (row.boolean(0, 2)) {
+    refused_form("forces row level security", "Rows hidden from the owner would not be copied.",
+                 fmt::format("Run: ALTER TABLE {} NO FORCE ROW LEVEL SECURITY;", s.display));
+  }
+  if (row.boolean(0, 3)) refused_form("has INHERITS parents", "A write through the parent would pass the guard by.", fmt::format("Run: ALTER TABLE {} NO INHERIT ...; for each parent.", s.display));
+  if (row.boolean(0, 4)) refused_form("has INHERITS children", "Rows of the children are not guarded.", "Make it a partitioned table, or take its children away with ALTER TABLE ... NO INHERIT.");
+  if (row.boolean(0, 5)) refused_form("has rewrite rules", "A rule turns a statement into another one that the guard does not see.", "Drop its rules; use triggers.");
+  if (!row.boolean(0, 6)) {
+    const auto key = s.table.columns[s.table.shard_key].name;
+    refused_form(fmt::format("has a shard key that may be null ({})", key), "A row without a key has no placement.",
+                 fmt::format("Run: ALTER TABLE {} ALTER COLUMN {} SET NOT NULL;", s.display, quoted_key(s.table)));
+  }
+}
+
+task<void> check_identity(subject& s) {
+  // DEFAULT is the primary key, which contains the shard key; an index of its own must cover the primary key.
+  return for_rows(
+      s,
+      "SELECT c.oid::regclass::text, c.relreplident FROM pg_class c WHERE c.relkind = 'r' AND c.oid IN (SELECT pgrotor.with_partitions(ARRAY[" +
+          s.relation +
+          "])) AND (c.relreplident = 'n' OR c.relreplident = 'i' AND EXISTS (SELECT FROM pg_index p, unnest(p.indkey::int2[]) k WHERE p.indrelid ="
+          " c.oid AND p.indisprimary AND k <> ALL (SELECT unnest(r.indkey::int2[]) FROM pg_index r WHERE r.indrelid = c.oid AND r.indisreplident)))"
+          " ORDER BY 1",
+      [&s](const pg::result& rows, int row) {
+        const auto identity = rows.get(row, 1) == "n" ? "REPLICA IDENTITY is NOTHING" : "REPLICA IDENTITY is an index without all of the primary key";
+        s.found.add(sqlstate::wrong_state, fmt::format("table {}: its replica identity does not tell which row was changed", rows.get(row, 0)),
+                    fmt::format("{}; updates and deletes must carry primary key and shard key.", identity),
+                    fmt::format("Run: ALTER TABLE {} REPLICA IDENTITY DEFAULT;", rows.get(row, 0)));
+      });
+}
+
+task<void> check_unique(subject& s) {
+  return for_rows(
+      s,
+      "SELECT i.indexrelid::regclass::text FROM pg_index i JOIN pg_attribute k ON k.attrelid = i.indrelid AND k.attname = " +
+          pg::quote_literal(s.table.columns[s.table.shard_key].name) + " WHERE i.indrelid = " + s.relation +
+          " AND (i.indisunique OR i.indisexclusion) AND NOT i.indisprimary AND k.attnum <> ALL (i.indkey::int2[]) AND NOT EXISTS (SELECT FROM"
+          " pg_attribute u WHERE u.attrelid = i.indrelid AND u.attnum = ANY (i.indkey::int2[]) AND u.atttypid = 'uuid'::regtype) ORDER BY 1",
+      [&s](const pg::result& rows, int row) {
+        s.found.add(sqlstate::feature_not_supported, fmt::format("table {}: unique index {} does not contain the shard key", s.display, rows.get(row, 0)),
+                    fmt::format("Shards cannot see each other's rows, so it would not be unique any more; without {} only a uuid is.",
+                                s.table.columns[s.table.shard_key].name),
+                    fmt::format("Make it unique together with {}, or drop it: DROP INDEX {};", quoted_key(s.table), rows.get(row, 0)));
+      });
+}
+
+task<void> check_triggers(subject& s) {
+  return for_rows(
+      s,
+      "SELECT t.tgname, t.tgrelid::regclass::text, quote_ident(t.tgname) FROM pg_trigger t WHERE t.tgrelid IN (SELECT pgrotor.with_partitions(ARRAY[" +
+          s.relation + "])) AND NOT t.tgisinternal AND t.tgtype & 3 = 3 AND t.tgname > '~~pgrotor' AND t.tgname NOT LIKE '~~pgrotor\\_%' ORDER BY 1, 2",
+      [&s](const pg::result& rows, int row) {
+        s.found.add(sqlstate::feature_not_supported, fmt::format("table {}: BEFORE trigger {} fires after the guard", rows.get(row, 1), rows.get(row, 0)),
+                    "Triggers fire in the order of their names; this one could change the shard key when the guard has already looked.",
+                    fmt::format("Run: ALTER TRIGGER {} ON {} RENAME TO ...; with a name before ~~pgrotor.", rows.get(row, 2), rows.get(row, 1)));
+      });
+}
+
+task<void> check_foreign_keys(subject& s) {
+  co_await for_rows(s,
+                    "SELECT quote_ident(k.conname) FROM pg_constraint k WHERE k.contype = 'f' AND NOT k.convalidated AND k.conrelid = " + s.relation +
+                        " ORDER BY 1",
+                    [&s](const pg::result& rows, int row) {
+                      s.found.add(sqlstate::wrong_state, fmt::format("table {}: foreign key {} is NOT VALID", s.display, rows.get(row, 0)),
+                                  "Rows are applied without foreign key checks, so what is not valid here would not be there either.",
+                                  fmt::format("Run: ALTER TABLE {} VALIDATE CONSTRAINT {};", s.display, rows.get(row, 0)));
+                    });
+  co_await for_rows(s,
+                    "SELECT k.conrelid::regclass::text, quote_ident(k.conname) FROM pg_constraint k WHERE k.contype = 'f' AND k.conparentid = 0 AND"
+                    " k.confrelid = " + s.relation + " AND k.conrelid NOT IN (SELECT pgrotor.with_partitions(" + relation_array(s.all) + ")) ORDER BY 1",
+                    [&s](const pg::result& rows, int row) {
+                      s.found.add(sqlstate::feature_not_supported,
+                                  fmt::format("table {} refers to {}, but does not move with it", rows.get(row, 0), s.display),
+                                  fmt::format("Foreign key {} would point to rows on another shard.", rows.get(row, 1)),
+                                  fmt::format("Distribute {} in the same distribution, or run: ALTER TABLE {} DROP CONSTRAINT {};", rows.get(row, 0),
+                                              rows.get(row, 0), rows.get(row, 1)));
+                    });
+}
+
+}  // namespace
+
+task<void> check_source_table(pg::connection& source, const moving_table& table, const std::vector<moving_table>& all, problems& found) {
+  const auto name = co_await source.query("SELECT " + pg::quote_literal(qualified(table)) + "::regclass::text");
+  subject s{source, table, all, found, pg::quote_literal(qualified(table)) + "::pg_catalog.regclass", name.str(0, 0)};
+  co_await check_owner(s);
+  co_await check_form(s);
+  co_await check_identity(s);
+  co_await check_unique(s);
+  co_await check_triggers(s);
+  co_await check_foreign_keys(s);
+}
+
+}  // namespace migration

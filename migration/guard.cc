@@ -1,0 +1,134 @@
+#include "migration/guard.h"
+
+#include <fmt/format.h>
+
+#include "migration/lock_retry.h"
+#include "migration/sql_text.h"
+#include "migration/test_hooks.h"
+#include "routing/placement.h"
+
+namespace migration {
+namespace {
+
+constexpr milliseconds guard_budget{60'000};
+
+std::string bound(std::string_view comparison, routing::placement value) {
+  return fmt::format(" OPERATOR(pg_catalog.{}) '{}'::pg_catalog.int8", comparison, value.value);
+}
+
+std::string range_filter(const std::string& placement, const routing::placement_range& range) {
+  std::string out;
+  if (range.lower != routing::lowest_placement) out = placement + bound(">=", range.lower);
+  if (range.upper) out += (out.empty() ? "" : " AND ") + placement + bound("<", *range.upper);
+  return out.empty() ? "true" : "(" + out + ")";
+}
+
+std::string boolean(bool value) { return value ? "true" : "false"; }
+
+fence_result to_result(const pg::result& row) {
+  fence_result out;
+  const auto outcome = row.get(0, 0);
+  out.outcome = outcome == "done" ? fence_outcome::done : outcome == "guard_missing" ? fence_outcome::guard_missing : fence_outcome::ddl_changed;
+  if (!row.is_null(0, 1)) out.note = row.str(0, 1);
+  return out;
+}
+
+// A moving table or the register itself is gone; anything else stays an error.
+std::optional<fence_result> vanished(const pg::sql_error& error) {
+  if (error.sqlstate != "42P01") return std::nullopt;
+  const bool is_register = error.message.find("register_") != std::string::npos;
+  return fence_result{is_register ? fence_outcome::guard_missing : fence_outcome::ddl_changed, error.message};
+}
+
+}  // namespace
+
+std::string placement_filter(routing::key_type type, const std::vector<routing::placement_range>& ranges, std::string_view quoted_key) {
+  const auto placement = routing::placement_sql(type, std::string(quoted_key));
+  std::string out = "(";
+  for (const auto& range : ranges) out += (out.size() > 1 ? " OR " : "") + range_filter(placement, range);
+  return ranges.empty() ? "(false)" : out + ")";
+}
+
+task<void> make_guard(pg::connection& connection, std::uint64_t set, routing::key_type type,
+                      const std::vector<routing::placement_range>& ranges, const std::vector<moving_table>& tables, register_value initial) {
+  co_await connection.query(
+      fmt::format("SELECT pgrotor.make_register({0}, {1}); SELECT pgrotor.make_guard_function({0})", set, initial.encode()));
+  if (test_hooks::broken("no_guard")) co_return;
+  for (const auto& table : tables) {
+    const auto in_old = placement_filter(type, ranges, "OLD." + quoted_key(table));
+    const auto in_new = placement_filter(type, ranges, "NEW." + quoted_key(table));
+    auto sql = fmt::format("SELECT pgrotor.add_guard({}, {}::regclass, {}, {})", set, pg::quote_literal(qualified(table)),
+                           pg::quote_literal(in_old), pg::quote_literal(in_new));
+    co_await retry_locked(connection, std::move(sql), qualified(table), "put the guard on " + plain_name(table), guard_budget);
+  }
+}
+
+task<void> drop_guard(pg::connection& connection, std::uint64_t set, const std::vector<moving_table>&) {
+  const object_names names(set);
+  const auto triggers = co_await connection.query(
+      "SELECT t.tgrelid::regclass::text, string_agg(format('DROP TRIGGER IF EXISTS %I ON %s', t.tgname, t.tgrelid::regclass), '; ')"
+      " FROM pg_trigger t WHERE t.tgparentid = 0 AND t.tgfoid = to_regproc(" +
+      pg::quote_literal(names.guard_function) + ") GROUP BY t.tgrelid");
+  for (int row = 0; row < triggers.rows(); ++row) {
+    co_await retry_locked(connection, triggers.str(row, 1), triggers.str(row, 0), "drop the guard on " + triggers.str(row, 0), guard_budget);
+  }
+  co_await connection.query(
+      fmt::format("DROP FUNCTION IF EXISTS {}(); DROP SEQUENCE IF EXISTS {}", names.guard_function, names.register_sequence));
+}
+
+task<register_value> read_register(pg::connection& connection, std::uint64_t set) {
+  const auto found = co_await connection.query("SELECT last_value FROM " + object_names(set).register_sequence);
+  co_return register_value::decode(found.integer(0, 0));
+}
+
+task<bool> set_register(pg::connection& connection, std::uint64_t set, register_value value) {
+  const auto moved = co_await connection.query(fmt::format("SELECT pgrotor.set_register({}, {})", set, value.encode()));
+  co_return moved.boolean(0, 0);
+}
+
+task<fence_result> check_fence(pg::connection& source, std::uint64_t set, const std::vector<moving_table>& tables,
+                               const std::string& fingerprint) {
+  const auto sql = fmt::format("SELECT outcome, note FROM pgrotor.check_fence({}, {}, {}, {})", set, relation_array(tables),
+                               pg::quote_literal(fingerprint), boolean(!test_hooks::broken("no_guard")));
+  std::optional<fence_result> gone;
+  try {
+    const auto row = co_await source.query(sql);
+    co_return to_result(row);
+  } catch (const pg::sql_error& error) {
+    gone = vanished(error);
+    if (!gone) throw;
+  }
+  co_return *gone;
+}
+
+task<fence_result> fence(pg::connection& source, const marker_token& token, const std::vector<moving_table>& tables,
+                         const std::string& fingerprint, milliseconds lock_timeout, milliseconds budget) {
+  // Several statements in one simple query are one transaction without BEGIN and COMMIT, and an error needs no ROLLBACK.
+  const register_value closed{token.epoch, token.attempt, false};
+  const auto sql = fmt::format(
+      "SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {}; SET LOCAL synchronous_commit = on; "
+      "SELECT outcome, note FROM pgrotor.fence({}, {}, {}, {}, {}, {}, {})",
+      lock_timeout.count(), budget.count(), token.set, closed.encode(), pg::quote_literal(token.text()), relation_array(tables),
+      pg::quote_literal(fingerprint), boolean(!test_hooks::broken("no_exclusive_lock")), boolean(!test_hooks::broken("no_guard")));
+  std::optional<fence_result> gone;
+  try {
+    const auto row = co_await source.query(sql, budget);
+    co_return to_result(row);
+  } catch (const pg::sql_error& error) {
+    // statement_timeout does not cover a commit that waits for a standby: the server must not go on waiting with the lock held.
+    if (error.connection_lost) source.cancel();
+    gone = vanished(error);
+    if (!gone && error.sqlstate != "55P03") throw;
+  }
+  if (gone) co_return *gone;
+  fence_result missed{fence_outcome::lock_missed, co_await blockers(source, token.set, tables, milliseconds(0))};
+  co_return missed;
+}
+
+task<std::string> blockers(pg::connection& source, std::uint64_t set, const std::vector<moving_table>& tables, milliseconds older_than) {
+  const auto found = co_await source.query(fmt::format("SELECT pgrotor.blockers({}, {}, '{} ms', false)", set, relation_array(tables),
+                                                       older_than.count()));
+  co_return found.is_null(0, 0) ? std::string() : found.str(0, 0);
+}
+
+}  // namespace migration

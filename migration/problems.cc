@@ -1,0 +1,47 @@
+#include "migration/problems.h"
+
+#include <fmt/format.h>
+
+namespace migration {
+namespace {
+
+void append_line(std::string& text, const std::string& line) {
+  if (line.empty()) return;
+  if (!text.empty()) text += '\n';
+  text += line;
+}
+
+}  // namespace
+
+refused::refused(protocol::notice n) : std::runtime_error(n.message), notice(std::move(n)) {}
+
+void refuse(std::string_view sqlstate, std::string message, std::string detail, std::string hint) {
+  protocol::notice notice;
+  notice.sqlstate = sqlstate;
+  notice.message = std::move(message);
+  notice.detail = std::move(detail);
+  notice.hint = std::move(hint);
+  throw refused(std::move(notice));
+}
+
+void problems::add(std::string_view sqlstate, std::string message, std::string detail, std::string hint) {
+  protocol::notice notice;
+  notice.sqlstate = sqlstate;
+  notice.message = std::move(message);
+  notice.detail = std::move(detail);
+  notice.hint = std::move(hint);
+  found_.push_back(std::move(notice));
+}
+
+void problems::refuse_if_any(const std::string& what) const {
+  if (found_.empty()) return;
+  if (found_.size() == 1) throw refused(found_.front());
+  std::string detail, hint;
+  for (const auto& notice : found_) {
+    append_line(detail, notice.message + (notice.detail.empty() ? "" : ": " + notice.detail));
+    append_line(hint, notice.hint);
+  }
+  refuse(found_.front().sqlstate, fmt::format("{}: {} things are in the way", what, found_.size()), detail, hint);
+}
+
+}  // namespace migration

@@ -1,0 +1,240 @@
+-- Schema pgrotor of every shard: register, guard and the source transaction of the cutover (migration/guard.h, DESIGN 5). Run by
+-- `pgrotor init` and ADD SHARD as role pgrotor (deploy/shard_rights.sql); running it again changes nothing. The database may hold
+-- the catalog as well (catalog.sql). Advisory locks: (1885827700, set) guard, (1885827701, set) register.
+CREATE SCHEMA IF NOT EXISTS pgrotor;
+GRANT USAGE, CREATE ON SCHEMA pgrotor TO pgrotor_guard;
+
+-- Runs as pgrotor_guard, who owns the sequences: nothing else moves a register. No SET clause, so every name is qualified.
+CREATE OR REPLACE FUNCTION pgrotor.set_register(moving_set integer, value bigint) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+  name text := pg_catalog.format('pgrotor.register_%s', moving_set);
+  old bigint;
+BEGIN
+  PERFORM pg_catalog.set_config('synchronous_commit', 'on', true);
+  PERFORM pg_catalog.pg_advisory_xact_lock(1885827701, moving_set);
+  EXECUTE pg_catalog.format('SELECT s.last_value FROM %s s', name) INTO old;
+  IF value OPERATOR(pg_catalog.<=) old THEN
+    RETURN false;
+  END IF;
+  PERFORM pg_catalog.setval(name::pg_catalog.regclass, value, true);
+  RETURN true;
+END $$;
+ALTER FUNCTION pgrotor.set_register(integer, bigint) OWNER TO pgrotor_guard;
+REVOKE ALL ON FUNCTION pgrotor.set_register(integer, bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgrotor.set_register(integer, bigint) TO CURRENT_USER;
+COMMENT ON FUNCTION pgrotor.set_register IS 'Moves a register upwards, alone and durably; false when it already holds this value or a greater one';
+
+CREATE OR REPLACE FUNCTION pgrotor.make_register(moving_set integer, initial bigint) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF to_regclass(format('pgrotor.register_%s', moving_set)) IS NULL THEN
+    EXECUTE format('CREATE SEQUENCE pgrotor.register_%s AS bigint MINVALUE 0 START 0', moving_set);
+    EXECUTE format('COMMENT ON SEQUENCE pgrotor.register_%s IS %L', moving_set, 'epoch * 2^32 + attempt * 2 + open; moved by pgrotor.set_register only');
+    EXECUTE format('ALTER SEQUENCE pgrotor.register_%s OWNER TO pgrotor_guard', moving_set);
+  END IF;
+  RETURN pgrotor.set_register(moving_set, initial);
+END $$;
+COMMENT ON FUNCTION pgrotor.make_register IS 'Makes the register of a moving set where it is missing, and raises it to the value';
+
+-- The function behind every guard trigger of a moving set. The mover and the cleaner log in as the role that makes it.
+CREATE OR REPLACE FUNCTION pgrotor.make_guard_function(moving_set integer) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $make$
+BEGIN
+  EXECUTE format($create$
+CREATE OR REPLACE FUNCTION pgrotor.guard_%1$s() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER AS $guard$
+DECLARE
+  value pg_catalog.int8;
+BEGIN
+  IF session_user OPERATOR(pg_catalog.<>) %2$L::pg_catalog.name THEN
+    IF pg_catalog.pg_try_advisory_xact_lock_shared(1885827700, %1$s) THEN
+      SELECT r.last_value INTO value FROM pgrotor.register_%1$s r;
+    END IF;
+    IF value IS NULL OR value OPERATOR(pg_catalog.%%) 2 OPERATOR(pg_catalog.=) 0 THEN
+      SELECT r.last_value INTO value FROM pgrotor.register_%1$s r;
+      RAISE EXCEPTION 'this shard does not take writes to these rows of %%.%%', TG_TABLE_SCHEMA, TG_TABLE_NAME
+        USING ERRCODE = 'RT001',
+              DETAIL = pg_catalog.format('set=%1$s register=%%s epoch=%%s', value, value OPERATOR(pg_catalog.>>) 32),
+              HINT = 'Their placements are moving or have moved. Connect through pgrotor, which knows the owner.',
+              SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME;
+    END IF;
+  END IF;
+  IF TG_OP OPERATOR(pg_catalog.=) 'DELETE' THEN
+    RETURN OLD;
+  END IF;
+  RETURN NEW;
+END $guard$
+$create$, moving_set, session_user);
+  EXECUTE format('ALTER FUNCTION pgrotor.guard_%s() OWNER TO pgrotor_guard', moving_set);
+END $make$;
+
+CREATE OR REPLACE FUNCTION pgrotor.with_partitions(relations regclass[]) RETURNS SETOF regclass
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT r FROM unnest(relations) r UNION SELECT p.relid FROM unnest(relations) r, pg_partition_tree(r) p
+$$;
+
+CREATE OR REPLACE FUNCTION pgrotor.guard_gaps(moving_set integer, relations regclass[]) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT string_agg(format('%s on %s', g.name, r.relation), ', ' ORDER BY r.relation::text, g.name)
+  FROM pgrotor.with_partitions(relations) AS r(relation),
+       (SELECT format('~~pgrotor_%s_%s', moving_set, kind) AS name FROM unnest('{ins,upd,del,trunc}'::text[]) kind) g
+  WHERE NOT EXISTS (SELECT FROM pg_trigger t
+                    WHERE t.tgrelid = r.relation AND t.tgname = g.name AND t.tgenabled = 'A'
+                      AND t.tgfoid = to_regproc(format('pgrotor.guard_%s', moving_set)))
+$$;
+COMMENT ON FUNCTION pgrotor.guard_gaps IS 'Guards that are missing, disabled or not ENABLE ALWAYS; null when all stand';
+
+-- `in_old` and `in_new` are the placement filter over OLD and NEW. Row triggers of a partitioned table reach its partitions by
+-- themselves, TRUNCATE triggers do not.
+CREATE OR REPLACE FUNCTION pgrotor.add_guard(moving_set integer, relation regclass, in_old text, in_new text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  prefix text := format('~~pgrotor_%s_', moving_set);
+  guard text := format('EXECUTE FUNCTION pgrotor.guard_%s()', moving_set);
+  part regclass;
+  kind text;
+BEGIN
+  IF pgrotor.guard_gaps(moving_set, ARRAY[relation]) IS NULL THEN
+    RETURN;
+  END IF;
+  EXECUTE format('CREATE OR REPLACE TRIGGER %I BEFORE INSERT ON %s FOR EACH ROW WHEN (%s) %s', prefix || 'ins', relation, in_new, guard);
+  EXECUTE format('CREATE OR REPLACE TRIGGER %I BEFORE UPDATE ON %s FOR EACH ROW WHEN (%s OR %s) %s', prefix || 'upd', relation, in_old, in_new,
+                 guard);
+  EXECUTE format('CREATE OR REPLACE TRIGGER %I BEFORE DELETE ON %s FOR EACH ROW WHEN (%s) %s', prefix || 'del', relation, in_old, guard);
+  FOREACH kind IN ARRAY '{ins,upd,del}'::text[] LOOP
+    EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', relation, prefix || kind);
+  END LOOP;
+  FOR part IN SELECT pgrotor.with_partitions(ARRAY[relation]) LOOP
+    EXECUTE format('CREATE OR REPLACE TRIGGER %I BEFORE TRUNCATE ON %s FOR EACH STATEMENT %s', prefix || 'trunc', part, guard);
+    EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', part, prefix || 'trunc');
+  END LOOP;
+END $$;
+
+-- Only what changes the meaning or the shape of rows: maintenance (VACUUM FULL, REINDEX, ANALYZE) leaves it as it is.
+CREATE OR REPLACE FUNCTION pgrotor.fingerprint(relations regclass[]) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  WITH moving AS (SELECT r::oid AS id FROM pgrotor.with_partitions(relations) r), facts AS (
+    SELECT format('t %s %s %s %s %s %s %s %s', c.oid, c.relname, c.relnamespace, c.relkind, c.relpersistence, c.relreplident, c.relhasrules,
+                  c.relforcerowsecurity) AS fact
+    FROM moving JOIN pg_class c ON c.oid = moving.id
+    UNION ALL
+    SELECT format('a %s %s %s %s %s %s %s %s %s %s', a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod, a.attcollation, a.attnotnull,
+                  a.attidentity, a.attgenerated, md5(d.adbin::text))
+    FROM moving JOIN pg_attribute a ON a.attrelid = moving.id
+         LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+    WHERE a.attnum > 0 AND NOT a.attisdropped
+    UNION ALL
+    SELECT format('c %s %s %s %s %s %s %s', k.conrelid, k.conname, k.contype, k.conkey, k.confrelid, k.confkey, md5(k.conbin::text))
+    FROM moving JOIN pg_constraint k ON k.conrelid = moving.id
+    UNION ALL
+    SELECT format('i %s %s %s %s %s %s %s %s', i.indrelid, c.relname, i.indisunique, i.indisprimary, i.indisreplident, i.indkey, i.indclass,
+                  md5(i.indexprs::text || coalesce(i.indpred::text, '')))
+    FROM moving JOIN pg_index i ON i.indrelid = moving.id JOIN pg_class c ON c.oid = i.indexrelid
+    WHERE i.indisunique AND i.indisvalid
+    UNION ALL
+    SELECT format('g %s %s %s %s %s', g.tgrelid, g.tgname, g.tgtype, g.tgfoid, g.tgenabled)
+    FROM moving JOIN pg_trigger g ON g.tgrelid = moving.id
+    WHERE NOT g.tgisinternal AND g.tgname NOT LIKE '~~pgrotor\_%'
+    UNION ALL
+    SELECT format('h %s %s', h.inhparent, h.inhrelid) FROM moving JOIN pg_inherits h ON h.inhparent = moving.id
+  )
+  SELECT md5(string_agg(fact, E'\n' ORDER BY fact)) FROM facts
+$$;
+COMMENT ON FUNCTION pgrotor.fingerprint IS 'A digest of columns, defaults, constraints, unique indexes, triggers and partitions';
+
+-- What the fence checks under its lock; run once ahead of the pause it tells early, and the session has its plans.
+CREATE OR REPLACE FUNCTION pgrotor.check_fence(moving_set integer, relations regclass[], expected text, guarded boolean,
+                                               OUT outcome text, OUT note text)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  outcome := 'done';
+  IF guarded THEN
+    note := pgrotor.guard_gaps(moving_set, relations);
+    IF note IS NOT NULL THEN
+      outcome := 'guard_missing';
+      RETURN;
+    END IF;
+  END IF;
+  IF pgrotor.fingerprint(relations) IS DISTINCT FROM expected THEN
+    outcome := 'ddl_changed';
+    note := format('a definition of %s has changed since PREPARE', array_to_string(relations, ', '));
+  END IF;
+END $$;
+
+-- Cutover step 2 inside one transaction of the source. The table locks keep guards and definitions as they are found until it
+-- commits; a client's lock_timeout (55P03) and everything else that fails leaves the register alone.
+CREATE OR REPLACE FUNCTION pgrotor.fence(moving_set integer, value bigint, token text, relations regclass[], expected text,
+                                         exclusive boolean, guarded boolean, OUT outcome text, OUT note text)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  relation regclass;
+BEGIN
+  FOREACH relation IN ARRAY relations LOOP
+    EXECUTE format('LOCK TABLE %s IN ROW EXCLUSIVE MODE', relation);
+  END LOOP;
+  IF exclusive THEN
+    PERFORM pg_advisory_xact_lock(1885827700, moving_set);
+  END IF;
+  SELECT c.outcome, c.note INTO outcome, note FROM pgrotor.check_fence(moving_set, relations, expected, guarded) c;
+  IF outcome <> 'done' THEN
+    RETURN;
+  END IF;
+  IF NOT pgrotor.set_register(moving_set, value) THEN
+    RAISE EXCEPTION 'the register of set % already holds this value or a greater one', moving_set USING ERRCODE = '55000',
+      DETAIL = format('Asked for was %s (epoch %s).', value, value >> 32);
+  END IF;
+  PERFORM pg_logical_emit_message(true, 'pgrotor', token);
+END $$;
+
+-- Transactions older than `older_than` that hold the guard's shared lock or write to the tables; with `readers`, whoever has a lock on
+-- them, pgrotor's own sessions too.
+CREATE OR REPLACE FUNCTION pgrotor.blockers(moving_set integer, relations regclass[], older_than interval, readers boolean) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  WITH held AS (
+    SELECT DISTINCT l.pid, l.virtualtransaction FROM pg_locks l
+    WHERE l.granted AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+      AND (l.locktype = 'advisory' AND l.classid = 1885827700 AND l.objid::bigint = moving_set AND l.objsubid = 2
+           OR l.locktype = 'relation' AND l.relation IN (SELECT r::oid FROM pgrotor.with_partitions(relations) r)
+              AND (readers OR l.mode <> 'AccessShareLock'))
+  ), named AS (
+    SELECT a.xact_start AS since,
+           format('pid %s (%s, %s for %s s%s)', a.pid, coalesce(nullif(a.application_name, ''), a.usename, 'unknown'), a.state,
+                  greatest(0, round(extract(epoch FROM clock_timestamp() - coalesce(a.state_change, a.xact_start)))),
+                  CASE WHEN a.wait_event_type = 'Lock' THEN ', waits for pid ' || array_to_string(pg_blocking_pids(a.pid), ', ') ELSE '' END) AS who
+    FROM held JOIN pg_stat_activity a ON a.pid = held.pid
+    WHERE a.pid <> pg_backend_pid() AND (readers OR a.usename <> session_user) AND a.xact_start <= clock_timestamp() - older_than
+    UNION ALL
+    SELECT p.prepared, format('prepared transaction %L of %s, prepared %s s ago', p.gid, p.owner,
+                              greatest(0, round(extract(epoch FROM clock_timestamp() - p.prepared))))
+    FROM held JOIN pg_prepared_xacts p ON held.pid IS NULL AND held.virtualtransaction = '-1/' || p.transaction::text
+    WHERE p.prepared <= clock_timestamp() - older_than
+  )
+  SELECT string_agg(who, ', ' ORDER BY since, who) FROM (SELECT DISTINCT since, who FROM named) n
+$$;
+
+-- What is left of any migration in this database, one line each (I6 asks for none). The catalog's own objects are not meant.
+CREATE OR REPLACE FUNCTION pgrotor.leftovers() RETURNS SETOF text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  here oid := (SELECT d.oid FROM pg_database d WHERE d.datname = current_database());
+  kept text;
+BEGIN
+  RETURN QUERY SELECT format('slot %s', s.slot_name) FROM pg_replication_slots s WHERE s.slot_name ~ '^pgrotor_';
+  RETURN QUERY SELECT format('publication %s', p.pubname) FROM pg_publication p WHERE p.pubname ~ '^pgrotor_';
+  RETURN QUERY SELECT format('origin %s', o.roname) FROM pg_replication_origin o WHERE o.roname ~ '^pgrotor_';
+  RETURN QUERY SELECT format('trigger %s on %s', t.tgname, t.tgrelid::regclass) FROM pg_trigger t WHERE t.tgname ~ '^~~pgrotor_';
+  RETURN QUERY SELECT format('function %s', p.oid::regprocedure) FROM pg_proc p
+    WHERE p.pronamespace = to_regnamespace('pgrotor') AND p.proname ~ '^guard_[0-9]+$';
+  RETURN QUERY SELECT format('register %s', c.oid::regclass) FROM pg_class c
+    WHERE c.relnamespace = to_regnamespace('pgrotor') AND c.relkind = 'S' AND c.relname ~ '^register_[0-9]+$';
+  FOREACH kept IN ARRAY '{chunks,progress}'::text[] LOOP
+    IF to_regclass('pgrotor.' || kept) IS NOT NULL THEN
+      RETURN QUERY EXECUTE format('SELECT format(''%1$s rows of migration %%s'', migration) FROM pgrotor.%1$s GROUP BY migration', kept);
+    END IF;
+  END LOOP;
+  RETURN QUERY SELECT format('advisory lock of set %s held by pid %s', l.objid, coalesce(l.pid::text, '(prepared)')) FROM pg_locks l
+    WHERE l.locktype = 'advisory' AND l.database = here AND l.classid IN (1885827700, 1885827701) AND l.objsubid = 2;
+  RETURN QUERY SELECT format('prepared transaction %s', x.gid) FROM pg_prepared_xacts x WHERE x.gid ~ '^pgrotor';
+END $$;
+COMMENT ON FUNCTION pgrotor.leftovers IS 'Slots, publications, origins, guards, registers, progress, locks and prepared transactions of migrations';

@@ -1,0 +1,21 @@
+// Pieces of SQL about moving tables, built once for everybody who talks to a shard about them. Pure, any thread.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "migration/mover.h"
+#include "migration/pg.h"
+
+namespace migration {
+
+inline std::string qualified(const moving_table& table) { return pg::quote_ident(table.schema, table.name); }
+inline std::string plain_name(const moving_table& table) { return table.schema + "." + table.name; }
+inline std::string quoted_key(const moving_table& table) { return pg::quote_ident(table.columns[table.shard_key].name); }
+
+// ARRAY['"public"."orders"'::pg_catalog.regclass, ...], the argument of pgrotor.fence and its like. 42P01 when a table is gone.
+std::string relation_array(const std::vector<moving_table>&);
+// "customer_id", "id": the primary key in key order.
+std::string primary_key_list(const moving_table&);
+
+}  // namespace migration
