@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "migration/log.h"
+#include "migration/prepare.h"
 #include "migration/test_hooks.h"
 #include "migration/verify.h"
 
@@ -56,6 +57,8 @@ task<std::string> end_history(cutover_context& c, step_clock& timer, cutover_res
   timer.lap("cutover.3", result.steps);
   if (!end) co_return "step 3: the target did not reach the marker within the budget";
   PGROTOR_STOP_POINT("cutover.3");
+  co_await advance_sequences(*c.source, *c.target, c.tables, false);  // nothing takes from the source's any more
+  timer.lap("cutover.3.sequences", result.steps);
   co_return "";
 }
 

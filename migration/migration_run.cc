@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "migration/cleaner.h"
+#include "migration/guard.h"
 #include "migration/log.h"
 #include "migration/prepare.h"
 #include "migration/test_hooks.h"
@@ -292,6 +293,11 @@ task<std::string> migration_run::in_the_way() {
 task<void> migration_run::wait_ready() {
   co_await ensure_mover();
   if (fingerprint_.empty()) fingerprint_ = co_await fingerprint(*source_, tables_);
+  const auto standing = co_await check_fence(*source_, row_.id, tables_, fingerprint_);
+  if (standing.outcome != fence_outcome::done) {
+    refuse(protocol::sqlstate::wrong_state, fmt::format("the fence of migration {} cannot be trusted", row_.id), standing.note,
+           fmt::format("Run RETRY MIGRATION {} when definitions and triggers are settled.", row_.id));
+  }
   for (;;) {
     if (co_await wishes()) co_return;
     check_mover();
