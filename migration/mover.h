@@ -45,7 +45,7 @@ struct mover_progress {
   std::uint64_t rows_estimated = 0, rows_copied = 0, bytes_copied = 0, chunks_loaded = 0;
   std::uint64_t changes_applied = 0, changes_held = 0, held_bytes = 0, changes_skipped = 0;
   protocol::lsn source_insert, received, applied;  // applied: durable on the target
-  std::chrono::milliseconds apply_lag{};           // age of the newest applied commit when the source has newer ones, else 0
+  std::chrono::milliseconds apply_lag{};           // how long ago the source was where the target is, to 100 ms; 0 when it is there now
   double copy_bytes_per_second = 0;
   std::string throttle;                            // what slows the copy and why; "" when nothing does
   bool copied = false;                             // all chunks are loaded
@@ -56,9 +56,9 @@ class mover {
  public:
   mover(boost::asio::any_io_executor, mover_settings);
   ~mover();
-  // Runs until stop(); throws pg::sql_error or std::runtime_error when it cannot go on. Reconnects are the caller's: make a new one.
+  // Once. Runs until stop(); throws pg::sql_error or std::runtime_error when it cannot go on. Reconnects are the caller's: make a new one.
   task<void> run();
-  void stop();
+  void stop();  // run() returns soon after; what was under way is rolled back or found again by the next mover
   // Chunk reads stop; the stream is followed on, so that the slot does not hold WAL back.
   void pause_copy();
   void resume_copy();
@@ -74,8 +74,8 @@ class mover {
   task<std::optional<protocol::lsn>> wait_marker(clock::time_point until);
 
  private:
-  struct impl;
-  std::unique_ptr<impl> impl_;
+  struct engine;
+  std::shared_ptr<engine> engine_;
 };
 
 }  // namespace migration

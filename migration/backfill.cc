@@ -1,0 +1,140 @@
+#include "migration/backfill.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include <fmt/format.h>
+
+#include "migration/test_hooks.h"
+
+namespace migration {
+namespace {
+
+constexpr std::size_t memory_cap = 32u << 20;  // of one chunk; then it goes to a file
+constexpr milliseconds chunk_budget{6 * 3600 * 1000};
+const key_bound* pointer(const std::optional<key_bound>& bound) { return bound ? &*bound : nullptr; }
+
+protocol::lsn read_lsn(const pg::result& result, int column) {
+  const auto found = protocol::parse_lsn(result.get(0, column));
+  if (!found) throw std::runtime_error("the source gave no WAL position but '" + result.str(0, column) + "'");
+  return *found;
+}
+
+// Slices follow the index; JIT and parallel plans cost more than a chunk.
+constexpr const char* reader_settings =
+    "SET enable_seqscan = off; SET jit = off; SET max_parallel_workers_per_gather = 0; SET default_transaction_read_only = off";
+
+}  // namespace
+
+backfill::backfill(mover_context& context) : context_(context), planner_(context) {}
+
+task<void> backfill::read_all() {
+  auto options = context_.settings.source;
+  options.application_name = fmt::format("pgrotor copy {}", context_.settings.migration);
+  const auto executor = co_await boost::asio::this_coro::executor;
+  const auto source = co_await pg::connection::open(executor, std::move(options));
+  co_await source->query(reader_settings);
+  while (co_await may_read()) {
+    auto planned = co_await planner_.next(*source);
+    if (planned) {
+      co_await read_one(*source, std::move(*planned));
+    } else if (context_.unloaded == 0) {
+      break;
+    } else {
+      co_await context_.copy.wait();
+    }
+  }
+}
+
+// What keeps readers from beginning a chunk, in words; "" when nothing does.
+std::string backfill::obstacle() const {
+  if (context_.paused) return "paused";
+  if (context_.decisions->held_bytes() > context_.settings.hold_cap_bytes) return "held changes are above their cap";
+  if (context_.chunks.size() >= static_cast<std::size_t>(context_.settings.readers)) return "the target is slower than the source";
+  if (clock::now() >= rate_free_at_) return "";
+  if (context_.throttle_factor < 1) return context_.throttle_reason;
+  return "max_rate";
+}
+
+task<bool> backfill::may_read() {
+  while (!context_.stopping) {
+    const bool all_planned = context_.planned && context_.given_back.empty();
+    const auto why = all_planned ? std::string() : obstacle();
+    if (all_planned || why.empty()) {
+      if (context_.throttle_factor >= 1 && context_.settings.max_rate == 0) context_.figures.throttle.clear();
+      co_return true;
+    }
+    context_.figures.throttle = why;
+    co_await context_.copy.wait(clock::now() < rate_free_at_ ? rate_free_at_ : clock::now() + milliseconds(100));
+  }
+  co_return false;
+}
+
+task<void> backfill::open_snapshot(pg::connection& source, read_chunk& chunk) {
+  chunk.read = context_.decisions->begin_read();
+  co_await source.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+  const auto taken = co_await source.query("SELECT pg_catalog.pg_current_snapshot(), pg_catalog.pg_current_wal_insert_lsn()");
+  chunk.snapshot_text = taken.str(0, 0);
+  const auto seen = parse_snapshot(chunk.snapshot_text);
+  if (!seen) throw std::runtime_error("the source gave no snapshot but '" + chunk.snapshot_text + "'");
+  chunk.seen = *seen;
+  context_.decisions->opened(chunk.read, *seen, read_lsn(taken, 1));
+}
+
+task<void> backfill::read_one(pg::connection& source, slice_planner::planned planned) {
+  read_chunk chunk;
+  chunk.slice = std::move(planned.slice);
+  chunk.bytes = chunk_buffer(memory_cap);
+  const auto began = clock::now();
+  co_await open_snapshot(source, chunk);
+  PGROTOR_STOP_POINT("mover.chunk_open");
+  auto copy = context_.tables[chunk.slice.table].copy_out_sql(pointer(chunk.slice.lower), pointer(chunk.slice.upper));
+  const auto sink = [&chunk](std::string_view bytes) { chunk.bytes.append(bytes); };
+  std::function<void(std::string_view)> append = sink;
+  chunk.rows = co_await source.copy_out(std::move(copy), std::move(append), chunk_budget);
+  chunk.scanned = std::max(planned.rows, chunk.rows);
+  const auto ended = co_await source.query("SELECT pg_catalog.pg_current_wal_insert_lsn()");
+  chunk.high = read_lsn(ended, 0);
+  co_await source.query("COMMIT");
+  const auto took = clock::now() - began;
+  planner_.measured(planned.rows, std::chrono::duration_cast<milliseconds>(took), chunk.bytes.size());
+  account(chunk, took);
+  co_await wait_flushed(source, chunk.high);
+  PGROTOR_STOP_POINT("mover.chunk_read");
+  context_.chunks.push_back(std::move(chunk));
+  context_.work.notify();
+}
+
+// An asynchronous commit is visible before it is durable: if the source crashed now, the target would know a row that never was.
+// When the WAL writer takes its time a commit of our own flushes.
+task<void> backfill::wait_flushed(pg::connection& source, protocol::lsn position) {
+  for (int round = 0; !context_.stopping; ++round) {
+    const auto flushed = co_await source.query("SELECT pg_catalog.pg_current_wal_flush_lsn()");
+    if (read_lsn(flushed, 0) >= position) co_return;
+    if (round == 2) co_await source.query("SELECT pg_catalog.pg_logical_emit_message(true, 'pgrotor.flush', '')");
+    co_await context_.copy.wait(clock::now() + milliseconds(2));
+  }
+}
+
+void backfill::account(const read_chunk& chunk, clock::duration took) {
+  const auto now = clock::now();
+  const auto bytes = chunk.bytes.size();
+  auto& free_at = rate_free_at_;
+  free_at = std::max(free_at, now - std::chrono::milliseconds(250));  // what was not used is not saved up
+  if (context_.settings.max_rate > 0) {
+    const auto rate = static_cast<double>(context_.settings.max_rate) * context_.throttle_factor;
+    free_at += std::chrono::duration_cast<clock::duration>(std::chrono::duration<double>(static_cast<double>(bytes) / rate));
+  } else if (context_.throttle_factor < 1) {
+    const auto rest = (1 / context_.throttle_factor - 1) * std::chrono::duration<double>(took);
+    free_at = std::max(free_at, now) + std::chrono::duration_cast<clock::duration>(rest);
+  }
+  window_bytes_ += bytes;
+  const std::chrono::duration<double> window = now - window_start_;
+  if (window.count() < 1) return;
+  const bool first = window_start_ == clock::time_point{};
+  context_.figures.copy_bytes_per_second = first ? 0 : static_cast<double>(window_bytes_) / window.count();
+  window_start_ = now;
+  window_bytes_ = 0;
+}
+
+}  // namespace migration

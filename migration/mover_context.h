@@ -1,0 +1,84 @@
+// What the parts of one mover share: settings, decisions, figures and the conditions they wait for. One thread. Owned by mover::impl,
+// which outlives every part.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "migration/chunk_buffer.h"
+#include "migration/mover.h"
+#include "migration/svb.h"
+#include "migration/table_plan.h"
+#include "migration/wakeup.h"
+
+namespace migration {
+
+// A slice of one table's primary key. No bound: unbounded.
+struct table_slice {
+  std::size_t table = 0;
+  std::optional<key_bound> lower, upper;
+  key_slice keys() const {
+    key_slice out;
+    if (lower) out.lower = lower->key;
+    if (upper) out.upper = upper->key;
+    return out;
+  }
+};
+
+// A chunk read from the source and flushed there, waiting to be loaded.
+struct read_chunk {
+  table_slice slice;
+  svb::read_id read = 0;
+  snapshot seen;
+  std::string snapshot_text;
+  protocol::lsn high;
+  chunk_buffer bytes{0};
+  std::uint64_t rows = 0, scanned = 0;
+};
+
+struct mover_context {
+  explicit mover_context(mover_settings settings_in) : settings(std::move(settings_in)) {}
+
+  const mover_settings settings;
+  std::vector<table_plan> tables;       // as settings.tables
+  std::vector<int> next_chunk_number;   // per table
+  std::vector<std::uint64_t> rows_copied, rows_scanned;  // per table
+  std::vector<std::vector<table_slice>> loaded;  // per table, by earlier movers, ascending; read once by the planner
+  std::unique_ptr<svb> decisions;
+  mover_progress figures;
+
+  std::deque<read_chunk> chunks;        // read, to be loaded
+  std::deque<table_slice> given_back;   // to be read again
+  std::size_t unloaded = 0;             // slices planned and not yet loaded
+  bool planned = false;                 // every slice of every table has been planned
+
+  bool stopping = false, paused = false;
+  double throttle_factor = 1;
+  std::string throttle_reason;
+
+  wakeup work;   // for the applier: a chunk was read, a message arrived, a marker is expected, stop
+  wakeup copy;   // for readers: a chunk was loaded, resumed, held changes shrank, stop
+  wakeup marker; // for wait_marker: the history has ended, stop
+
+  bool copied() const noexcept { return planned && unloaded == 0; }
+  void count_loaded(std::size_t table, std::uint64_t rows, std::uint64_t bytes, std::uint64_t scanned) {
+    rows_copied[table] += rows;
+    rows_scanned[table] += scanned;
+    figures.rows_copied += rows;
+    figures.bytes_copied += bytes;
+    ++figures.chunks_loaded;
+  }
+  // Rows of the moving set, judged by the share of them in what was scanned so far.
+  std::uint64_t estimate_rows() const;
+
+  void stop() {
+    stopping = true;
+    work.notify();
+    copy.notify();
+    marker.notify();
+  }
+};
+
+}  // namespace migration
