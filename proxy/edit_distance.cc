@@ -25,7 +25,7 @@ std::vector<std::string_view> nearest(std::string_view name, std::span<const std
   std::vector<std::pair<std::size_t, std::string_view>> candidates;
   for (const auto candidate : names) {
     const std::size_t distance = edit_distance(name, candidate);
-    if (2 * distance <= std::max(name.size(), candidate.size())) candidates.emplace_back(distance, candidate);
+    if (2 * distance < std::max(name.size(), candidate.size())) candidates.emplace_back(distance, candidate);
   }
   std::ranges::stable_sort(candidates, {}, [](const auto& c) { return c.first; });
   std::vector<std::string_view> out;

@@ -1,0 +1,129 @@
+#include "proxy/metrics.h"
+
+#include <map>
+#include <regex>
+#include <set>
+#include <sstream>
+
+#include <doctest/doctest.h>
+
+namespace {
+
+struct exposition {
+  std::map<std::string, std::string> type;      // of each family
+  std::set<std::string> helped;
+  std::map<std::string, double> samples;        // "name{labels}" -> value
+  std::vector<std::string> bad_lines;
+};
+
+// The text format 0.0.4, as far as pgrotor uses it; a line that does not fit is kept as bad.
+exposition parse(const std::string& text) {
+  static const std::regex help(R"(# HELP ([a-zA-Z_:][a-zA-Z0-9_:]*) (\S.*))"), type(R"(# TYPE ([a-zA-Z_:][a-zA-Z0-9_:]*) (counter|gauge|histogram))");
+  static const std::regex sample(R"(([a-zA-Z_:][a-zA-Z0-9_:]*(\{[a-z_]+="[^"\\]*"(,[a-z_]+="[^"\\]*")*\})?) (-?[0-9.]+([eE][-+]?[0-9]+)?|\+Inf))");
+  exposition out;
+  std::istringstream lines(text);
+  std::smatch found;
+  for (std::string line; std::getline(lines, line);) {
+    if (std::regex_match(line, found, help)) {
+      out.helped.insert(found[1]);
+    } else if (std::regex_match(line, found, type)) {
+      out.type[found[1]] = found[2];
+    } else if (std::regex_match(line, found, sample)) {
+      out.samples[found[1]] = std::stod(found[4]);
+    } else {
+      out.bad_lines.push_back(line);
+    }
+  }
+  return out;
+}
+
+std::string family_of(std::string name) {
+  name = name.substr(0, name.find('{'));
+  for (const char* suffix : {"_bucket", "_sum", "_count"}) {
+    if (name.ends_with(suffix)) return name.substr(0, name.size() - std::string(suffix).size());
+  }
+  return name;
+}
+
+}  // namespace
+
+TEST_CASE("metrics: the text is valid and every sample has HELP and TYPE") {
+  const auto read = parse(proxy::scrape({}).text());
+  CHECK(read.bad_lines == std::vector<std::string>{});
+  CHECK(read.samples.size() > 40);
+  for (const auto& [name, value] : read.samples) {
+    CAPTURE(name);
+    const auto family = read.type.contains(name.substr(0, name.find('{'))) ? name.substr(0, name.find('{')) : family_of(name);
+    CHECK(read.type.contains(family));
+    CHECK(read.helped.contains(family));
+  }
+}
+
+TEST_CASE("metrics: names follow the rules: prefix, base units, _total for what only grows") {
+  for (const auto& [name, type] : parse(proxy::scrape({}).text()).type) {
+    CAPTURE(name);
+    CHECK((name.starts_with("pgrotor_") || name.starts_with("process_")));
+    CHECK((type == "counter") == name.ends_with("_total"));
+    CHECK(name.find("_us") == std::string::npos);
+    CHECK(name.find("_ms") == std::string::npos);
+  }
+}
+
+TEST_CASE("metrics: what is counted comes out in base units") {
+  proxy::figures figures;
+  figures.of_workers.statements = 12;
+  figures.of_workers.clients_now = 3;
+  figures.of_workers.pool_wait_us = 1'500'000;
+  figures.of_workers.latency[0] = 5;
+  figures.of_workers.latency[3] = 2;
+  figures.of_workers.latency.back() = 1;
+  figures.of_workers.latency_sum_us = 2'500'000;
+  figures.workers = 2;
+  figures.generation = 9;
+  figures.migrations = {1, 2, 3, 4, 5};
+  const auto read = parse(proxy::scrape(figures).text());
+  const auto at = [&read](const std::string& name) {
+    CAPTURE(name);
+    REQUIRE(read.samples.contains(name));
+    return read.samples.at(name);
+  };
+  CHECK(at("pgrotor_statements_total") == 12);
+  CHECK(at("pgrotor_clients") == 3);
+  CHECK(at("pgrotor_pool_wait_seconds_total") == doctest::Approx(1.5));
+  CHECK(at("pgrotor_map_generation") == 9);
+  CHECK(at("pgrotor_workers") == 2);
+  CHECK(at("pgrotor_migrations{state=\"active\"}") == 1);
+  CHECK(at("pgrotor_migrations{state=\"done\"}") == 2);
+  CHECK(at("pgrotor_migrations{state=\"failed\"}") == 3);
+  CHECK(at("pgrotor_cutovers_total") == 4);
+  CHECK(at("pgrotor_cutover_retries_total") == 5);
+  CHECK(at("pgrotor_statement_seconds_count") == 8);
+  CHECK(at("pgrotor_statement_seconds_sum") == doctest::Approx(2.5));
+  CHECK(at("pgrotor_statement_seconds_bucket{le=\"0.0001\"}") == 5);
+  CHECK(at("pgrotor_statement_seconds_bucket{le=\"0.001\"}") == 7);
+  CHECK(at("pgrotor_statement_seconds_bucket{le=\"5\"}") == 7);
+  CHECK(at("pgrotor_statement_seconds_bucket{le=\"+Inf\"}") == 8);
+}
+
+TEST_CASE("metrics: every counter of counters.h is registered once") {
+  // A counter that nobody registered would be counted and never seen: all fields but the latency are plain integers.
+  constexpr std::size_t integers = (sizeof(proxy::counters) - sizeof(proxy::counters::latency)) / sizeof(std::uint64_t) - 1;
+  CHECK(proxy::counter_fields().size() == integers);
+  std::set<std::string_view> names;
+  proxy::counters probe;
+  for (const auto& field : proxy::counter_fields()) {
+    CHECK(names.insert(field.name).second);
+    CHECK(probe.*field.member == 0);  // no member twice
+    probe.*field.member = 1;
+  }
+}
+
+TEST_CASE("metrics: figures of the process") {
+  const auto one = proxy::read_process();
+  CHECK(one.resident_bytes > 100'000);
+  CHECK(one.open_fds >= 3);
+  CHECK(one.max_fds >= one.open_fds);
+  const auto now = static_cast<double>(std::time(nullptr));
+  CHECK(one.start_time_seconds > now - 3600);
+  CHECK(one.start_time_seconds <= now + 1);
+}

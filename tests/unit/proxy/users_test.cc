@@ -1,0 +1,121 @@
+#include "proxy/users.h"
+
+#include <doctest/doctest.h>
+
+#include "proxy/crypto.h"
+#include "scratch.h"
+
+namespace {
+
+std::string problem_of(const std::string& text) {
+  const scratch folder;
+  try {
+    proxy::users::load(folder.write("users.txt", text));
+  } catch (const std::runtime_error& error) {
+    return folder.without_folder(error.what());
+  }
+  return "";
+}
+
+// Does a client with this password pass against the stored verifier?
+bool logs_in(const protocol::scram_verifier& verifier, const std::string& password) {
+  protocol::scram_client client(proxy::openssl_crypto(), password);
+  protocol::scram_server server(proxy::openssl_crypto(), verifier);
+  const auto server_first = server.first(client.first());
+  const auto client_final = server_first ? client.next(*server_first) : std::nullopt;
+  const auto server_final = client_final ? server.final(*client_final) : std::nullopt;
+  return server_final && client.verify(*server_final);
+}
+
+}  // namespace
+
+TEST_CASE("users: passwords and verifiers are read, comments and blank lines are not") {
+  const scratch folder;
+  const auto verifier = protocol::make_scram_verifier(proxy::openssl_crypto(), "tulip", "0123456789abcdef", 4096);
+  const auto users = proxy::users::load(folder.write("users.txt", "# who\n\n; old style\n\"ada\" \"pw\"\n  \"b\"\"n\"\t\"say \"\"hi\"\"\" # why\r\n\"app\" \"" +
+                                                                      protocol::format_scram_verifier(verifier) + "\"\n"));
+  const auto* ada = users.find("ada");
+  REQUIRE(ada != nullptr);
+  CHECK(ada->password == "pw");
+  CHECK(logs_in(ada->verifier, "pw"));
+  CHECK_FALSE(logs_in(ada->verifier, "PW"));
+  const auto* quoted = users.find("b\"n");
+  REQUIRE(quoted != nullptr);
+  CHECK(quoted->password == "say \"hi\"");
+  const auto* app = users.find("app");
+  REQUIRE(app != nullptr);
+  CHECK_FALSE(app->password.has_value());
+  CHECK(app->verifier.stored_key == verifier.stored_key);
+  CHECK(logs_in(app->verifier, "tulip"));
+  CHECK(users.find("Ada") == nullptr);
+  CHECK(users.find("") == nullptr);
+}
+
+TEST_CASE("users: equal passwords get different salts") {
+  const scratch folder;
+  const auto users = proxy::users::load(folder.write("users.txt", "\"a\" \"pw\"\n\"b\" \"pw\"\n"));
+  CHECK(users.find("a")->verifier.salt != users.find("b")->verifier.salt);
+}
+
+TEST_CASE("users: what is wrong is named with its line") {
+  struct row { std::string text, message; };
+  const row table[] = {
+      {"", "users.txt: no user; nobody could log in"},
+      {"# only this\n", "users.txt: no user; nobody could log in"},
+      {"ada \"pw\"\n", "users.txt:1: expected the user in double quotes"},
+      {"\n\"ada\" pw\n", "users.txt:2: expected the secret in double quotes"},
+      {"\"ada\n", "users.txt:1: the user has no closing double quote"},
+      {"\"ada\" \"pw\n", "users.txt:1: the secret has no closing double quote"},
+      {"\"\" \"pw\"\n", "users.txt:1: the user is empty"},
+      {"\"ada\" \"\"\n", "users.txt:1: the secret is empty; nobody could log in with it"},
+      {"\"ada\" \"pw\" x\n", "users.txt:1: only a user and a secret are expected on a line"},
+      {"\"ada\" \"pw\"\n\"ada\" \"pw2\"\n", "users.txt:2: user \"ada\" is listed twice"},
+      {"\"ada\" \"SCRAM-SHA-256$4096:x\"\n", "users.txt:1: the SCRAM-SHA-256 verifier is damaged; copy rolpassword of pg_authid whole"},
+      {"\"ada\" \"md50123456789abcdef0123456789abcdef\"\n", "users.txt:1: md5 secrets are not supported; use a SCRAM-SHA-256 verifier or a password"},
+  };
+  for (const auto& row : table) {
+    CAPTURE(row.text);
+    CHECK(problem_of(row.text) == row.message);
+  }
+}
+
+TEST_CASE("users: an administrator needs a secret") {
+  const scratch folder;
+  proxy::config c;
+  c.path = "pgrotor.toml";
+  c.users_file = folder.write("users.txt", "\"ada\" \"pw\"\n");
+  c.admin_users = {"ada"};
+  CHECK(proxy::load_users(c).find("ada") != nullptr);
+  c.admin_users = {"ada", "ben", "eve"};
+  try {
+    proxy::load_users(c);
+    FAIL("it was accepted");
+  } catch (const proxy::config_error& error) {
+    CHECK(folder.without_folder(error.what()) ==
+          "pgrotor.toml: auth.admin_users: \"ben\" is not in users.txt\npgrotor.toml: auth.admin_users: \"eve\" is not in users.txt");
+  }
+}
+
+TEST_CASE("crypto: SCRAM functions give the values of RFC 7677") {
+  // User "user", password "pencil", salt and nonces of the RFC's example.
+  const auto& crypto = proxy::openssl_crypto();
+  const auto salt = protocol::base64_decode("W22ZaJ0SNY7soEsUEjb6gQ==");
+  REQUIRE(salt);
+  const auto text = [](const protocol::scram_key& key) { return std::string_view(reinterpret_cast<const char*>(key.data()), key.size()); };
+  const auto salted = crypto.pbkdf2("pencil", *salt, 4096);
+  const auto client_key = crypto.hmac(text(salted), "Client Key");
+  const auto stored_key = crypto.sha256(text(client_key));
+  const std::string auth_message =
+      "n=user,r=rOprNGfwEbeRWgbNEkqO,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,"
+      "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
+  const auto signature = crypto.hmac(text(stored_key), auth_message);
+  std::string proof;
+  for (std::size_t i = 0; i < signature.size(); ++i) proof.push_back(static_cast<char>(client_key[i] ^ signature[i]));
+  CHECK(protocol::base64_encode(proof) == "dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=");
+}
+
+TEST_CASE("crypto: nonces differ and are base64 of 18 bytes") {
+  const auto one = proxy::openssl_crypto().nonce();
+  CHECK(one.size() == 24);
+  CHECK(one != proxy::openssl_crypto().nonce());
+}
