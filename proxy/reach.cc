@@ -1,5 +1,7 @@
 #include "proxy/reach.h"
 
+#include <algorithm>
+
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -70,6 +72,7 @@ std::string refusal_text(const reachable& what, const std::exception& error) {
     for (const auto& more : {detail, hint}) {
       if (!more.empty()) text += "; " + more;
     }
+    std::ranges::replace(text, '\n', ' ');  // several GRANTs come one a line
     return text;
   };
   if (const auto* refused = dynamic_cast<const migration::refused*>(&error)) {

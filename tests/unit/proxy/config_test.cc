@@ -1,5 +1,7 @@
 #include "proxy/config.h"
 
+#include <regex>
+
 #include <doctest/doctest.h>
 
 #include "proxy/admin_answers.h"
@@ -173,6 +175,21 @@ TEST_CASE("config: single problems") {
     CAPTURE(row.name);
     CHECK(problems_of(row.text) == row.message);
   }
+}
+
+TEST_CASE("config: the example in deploy/ loads, and the defaults it shows are the defaults") {
+  std::ifstream file(PGROTOR_EXAMPLE_CONFIG);
+  const std::string text((std::istreambuf_iterator<char>(file)), {});
+  const auto shown = [](const std::string& from) {
+    const scratch folder;
+    folder.write("users.txt", "\"admin\" \"pw\"\n");
+    std::string out;
+    for (const auto& row : proxy::show_config(proxy::load_config(folder.write("pgrotor.toml", from))).rows) out += *row[0] + "=" + *row[1] + "\n";
+    return folder.without_folder(out);
+  };
+  const auto everything = std::regex_replace(text, std::regex("(^|\n)# (\\w+ *= )"), "$1$2");
+  CHECK(everything.size() < text.size() - 30);  // there were defaults to uncomment
+  CHECK(shown(everything) == shown(text));
 }
 
 TEST_CASE("config: a file that is not there") {
