@@ -52,6 +52,17 @@ bool server_accepts(const std::string& client_final, const char* client_first = 
   return server.final(client_final).has_value();
 }
 
+// client-final with a proof that is right for these bytes, whatever they say: from a client that knows the password.
+std::string signed_final(const std::string& without_proof) {
+  const auto& crypto = crypto_with_nonce(rfc_server_nonce);
+  const auto text = [](const scram_key& key) { return std::string(key.begin(), key.end()); };
+  const auto client_key = crypto.hmac(text(crypto.pbkdf2("pencil", *base64_decode(rfc_salt), 4096)), "Client Key");
+  const auto message = std::string(rfc_client_first).substr(3) + ',' + rfc_server_first + ',' + without_proof;
+  auto proof = crypto.hmac(text(crypto.sha256(text(client_key))), message);
+  for (std::size_t i = 0; i < proof.size(); ++i) proof[i] = static_cast<unsigned char>(proof[i] ^ client_key[i]);
+  return without_proof + ",p=" + base64_encode(text(proof));
+}
+
 bool client_answers(const std::string& server_first) {
   scram_client client(crypto_with_nonce(rfc_client_nonce), std::string("pencil"));
   client.first();
@@ -148,6 +159,19 @@ TEST_CASE("scram: client-final messages that the server refuses") {
   CHECK_FALSE(server_accepts(good + std::string(1024, '=')));
   CHECK_FALSE(server_accepts(""));
   CHECK_FALSE(server_accepts(",p="));
+}
+
+TEST_CASE("scram: a right proof does not make up for a wrong nonce or binding") {
+  const std::string good = "c=biws,r=" + std::string(rfc_client_nonce) + rfc_server_nonce;
+  REQUIRE(signed_final(good) == rfc_client_final);
+  CHECK(server_accepts(signed_final(good)));
+  CHECK(server_accepts(signed_final(good + ",x=optional")));
+  CHECK_FALSE(server_accepts(signed_final(replaced(good, "hNlF$k0", "hNlF$k1"))));
+  CHECK_FALSE(server_accepts(signed_final(replaced(good, rfc_server_nonce, ""))));
+  CHECK_FALSE(server_accepts(signed_final(good + "x")));
+  CHECK_FALSE(server_accepts(signed_final(replaced(good, "c=biws", "c=eSws"))));
+  CHECK_FALSE(server_accepts(signed_final(replaced(good, "c=biws", "c=cD10bHM="))));
+  CHECK_FALSE(server_accepts(signed_final(replaced(good, "c=biws,", ""))));
 }
 
 TEST_CASE("scram: an exchange cannot be started twice, finished twice, or finished before it began") {
