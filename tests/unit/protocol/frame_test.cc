@@ -61,7 +61,8 @@ TEST_CASE("frame: each role may send the types of the manual and no others") {
     std::string types;
     for (int type = 0; type < 256; ++type) {
       frame_header header;
-      const auto bytes = std::string(1, static_cast<char>(type)) + hex("00000004");
+      auto bytes = hex("00 00000004");
+      bytes.front() = static_cast<char>(type);
       if (read_header(bytes, from, 1024, header) == frame_error::none) types.push_back(static_cast<char>(type));
     }
     return types;
