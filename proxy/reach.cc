@@ -16,10 +16,9 @@ namespace {
 // libpq's text begins with the address, which the message names already, and may go on with advice on a line of its own.
 std::string reason_of(const std::string& message) {
   std::string text = message.substr(0, message.find('\n'));
-  if (text.starts_with("connection to server ")) {
-    const auto failed = text.find(" failed: ");
-    if (failed != std::string::npos) text.erase(0, failed + 9);
-  }
+  const auto server = text.find("connection to server ");
+  const auto failed = text.find(" failed: ", server == std::string::npos ? text.size() : server);
+  if (failed != std::string::npos) text.erase(0, failed + 9);
   if (text.starts_with("FATAL:")) text.erase(0, text.find_first_not_of(' ', 6));
   if (text.size() > 1 && text[0] >= 'A' && text[0] <= 'Z' && text[1] >= 'a' && text[1] <= 'z') text[0] = static_cast<char>(text[0] + 32);
   return text;

@@ -86,6 +86,7 @@ int server::run() {
 void server::start_threads() {
   for (const auto& one : workers_) {
     one->set_admin(admin_);
+    one->set_peers(workers_);
     one->start();
   }
   coordinator_thread_ = std::thread([this] { coordinator_io_.run(); });
