@@ -25,7 +25,7 @@ statement_plan plan_of(query_analysis& query) {
   if (query.graph().has_tables()) {
     if (const auto use = query.graph().solve()) return refused_plan(unproven(*use));
     if (!query.local_table().empty()) return refused_plan(mixed_with_local(query.graph().first_table(), query.local_table()));
-    plan.keys = query.graph().keys();
+    plan.keys = query.keys();
     // Nothing but NULL for a key: no row anywhere matches, and PostgreSQL refuses to store one.
     plan.destination = plan.keys.empty() ? destination_kind::any : destination_kind::by_key;
     plan.row_locks = query.locks_rows();

@@ -40,6 +40,11 @@ inline std::string_view text(const char* string) noexcept { return string ? std:
 // The text of a String node; empty for any other.
 std::string_view string_of(const node*) noexcept;
 
+// * or relation.*
+inline bool is_star(const PgQuery__ColumnRef& ref) noexcept {
+  return ref.n_fields > 0 && ref.fields[ref.n_fields - 1]->node_case == PG_QUERY__NODE__NODE_A_STAR;
+}
+
 // A name given as a list of String nodes (function, operator or type), split into an optional schema and the last part.
 struct qualified_name {
   std::string_view schema, name;

@@ -133,14 +133,21 @@ bool query_analysis::semi_join(const PgQuery__SubLink& link, const scope& here, 
   return used;
 }
 
+void query_analysis::note_key_use(vertex v, const key_constant& c) {
+  if (c.site) key_uses_.insert(c.site);
+  if (c.from == key_constant::source::parameter) key_types_[std::get<std::size_t>(c.value)].insert(graph_.type_of(v));
+}
+
 bool query_analysis::limit(const term& t, std::vector<key_constant> constants) {
-  if (t.is != term::kind::key || !t.limitable || !graph_.is_table(t.key)) return false;
+  if (t.is != term::kind::key || !graph_.is_table(t.key)) return false;
   const key_type type = graph_.type_of(t.key);
-  if (std::all_of(constants.begin(), constants.end(), [&](const key_constant& c) { return fits(c, type); })) {
-    graph_.limit(t.key, std::move(constants));
-  } else {
+  if (!std::all_of(constants.begin(), constants.end(), [&](const key_constant& c) { return fits(c, type); })) {
     graph_.explain(t.key, "Its shard key is of type " + std::string(to_string(type)) + " and is compared with a value of another type.");
+    return true;
   }
+  for (const auto& c : constants) note_key_use(t.key, c);
+  if (!t.limitable) return false;
+  graph_.limit(t.key, std::move(constants));
   return true;
 }
 
@@ -148,14 +155,14 @@ query_analysis::term query_analysis::read_term(const ast::node* n, const scope& 
   term t;
   if (!n) return t;
   if (n->node_case == PG_QUERY__NODE__NODE_COLUMN_REF) {
-    const auto found = here.resolve(*n->column_ref);
+    const auto found = resolve(here, *n->column_ref);
     if (!found.what.is_found()) return t;
     t.is = term::kind::key;
     t.key = found.what.key;
     t.limitable = found.own;
     if (found.own && arm) {
       const scope below{nullptr, nullptr, {arm}, {}};
-      const auto again = below.resolve(*n->column_ref).what;
+      const auto again = resolve(below, *n->column_ref).what;
       t.limitable = again.is_found() && again.key == t.key;
     }
     return t;
@@ -182,7 +189,7 @@ void query_analysis::explain(const ast::node& condition, const scope& here) {
 void query_analysis::explain_columns(const ast::message& m, const scope& here, const std::string& why) {
   if (m.descriptor == &pg_query__select_stmt__descriptor) return;
   if (const auto* ref = ast::as<PgQuery__ColumnRef>(m, pg_query__column_ref__descriptor)) {
-    const auto found = here.resolve(*ref);
+    const auto found = resolve(here, *ref);
     if (found.what.is_found() && found.own) graph_.explain(found.what.key, why);
     return;
   }

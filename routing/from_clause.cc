@@ -121,6 +121,7 @@ query_analysis::item_ptr query_analysis::join(const PgQuery__JoinExpr& j, scope&
   here.visible.push_back(made->left.get());  // LATERAL on the right sees it
   made->right = item(*j.rarg, here);
   here.visible.pop_back();
+  made->relations = made->left->relations + made->right->relations;
   for (std::size_t i = 0; i < j.n_using_clause; ++i) made->merged.emplace_back(ast::string_of(j.using_clause[i]));
   made->using_alias = alias_of(j.join_using_alias);
   merge_columns(*made);
@@ -141,6 +142,8 @@ void query_analysis::merge_columns(from_item& j) {
   if (!j.natural) return;
   std::vector<std::string> names;
   key_columns(*j.left, names);
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
   for (const auto& name : names) equal_columns(j, name);
 }
 

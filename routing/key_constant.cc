@@ -10,36 +10,29 @@ namespace {
 using source = key_constant::source;
 using cast_type = key_constant::cast_type;
 
-key_constant integer(std::string digits) { return {source::integer, std::move(digits), false, cast_type::none}; }
+key_constant made(source from, std::variant<std::size_t, std::string> value) {
+  key_constant c;
+  c.from = from;
+  c.value = std::move(value);
+  return c;
+}
 
 // The grammar calls every whole number beyond int4 a float; up to int8 it is an int8 to the server, above that numeric.
 std::optional<key_constant> wide_integer(std::string_view digits) {
   std::int64_t value = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
   if (error != std::errc{} || end != digits.data() + digits.size()) return std::nullopt;
-  return integer(std::to_string(value));
+  return made(source::integer, std::to_string(value));
 }
 
 std::optional<key_constant> literal(const PgQuery__AConst& c) {
   if (c.isnull) return key_constant{};
   switch (c.val_case) {
-    case PG_QUERY__A__CONST__VAL_IVAL: return integer(std::to_string(c.ival->ival));
+    case PG_QUERY__A__CONST__VAL_IVAL: return made(source::integer, std::to_string(c.ival->ival));
     case PG_QUERY__A__CONST__VAL_FVAL: return wide_integer(ast::text(c.fval->fval));
-    case PG_QUERY__A__CONST__VAL_SVAL: return key_constant{source::string, std::string(ast::text(c.sval->sval)), false, cast_type::none};
+    case PG_QUERY__A__CONST__VAL_SVAL: return made(source::string, std::string(ast::text(c.sval->sval)));
     default: return std::nullopt;
   }
-}
-
-cast_type cast_of(const PgQuery__TypeName& type, std::size_t dimensions) noexcept {
-  // A length cuts the value: 'abc'::char(1), 'abc'::varchar(2).
-  if (type.n_array_bounds != dimensions || type.n_typmods > 0 || type.setof || type.pct_type) return cast_type::none;
-  const auto [schema, name] = ast::name_of(ast::list(type.names, type.n_names));
-  if (!schema.empty() && schema != "pg_catalog") return cast_type::none;
-  if (name == "int2" || name == "int4" || name == "int8") return cast_type::integer;
-  if (name == "text" || name == "varchar") return cast_type::text;
-  if (name == "bpchar") return cast_type::bpchar;
-  if (name == "uuid") return cast_type::uuid;
-  return cast_type::none;
 }
 
 std::optional<key_constant> cast(std::optional<key_constant> inner, cast_type to) {
@@ -49,6 +42,13 @@ std::optional<key_constant> cast(std::optional<key_constant> inner, cast_type to
   if (inner->negated && to != cast_type::integer) return std::nullopt;
   inner->cast = to;
   return inner;
+}
+
+std::optional<key_constant> parameter(const PgQuery__ParamRef& p) {
+  if (p.number < 1) return std::nullopt;
+  auto c = made(source::parameter, static_cast<std::size_t>(p.number - 1));
+  c.site = &p;
+  return c;
 }
 
 std::optional<key_constant> minus(key_constant operand) {
@@ -73,13 +73,23 @@ std::optional<key_constant> signed_value(const PgQuery__AExpr& e) {
 
 }  // namespace
 
+key_constant::cast_type cast_of(const PgQuery__TypeName& type, std::size_t dimensions) {
+  // A length cuts the value: 'abc'::char(1), 'abc'::varchar(2).
+  if (type.n_array_bounds != dimensions || type.n_typmods > 0 || type.setof || type.pct_type) return cast_type::none;
+  const auto [schema, name] = ast::name_of(ast::list(type.names, type.n_names));
+  if (!schema.empty() && schema != "pg_catalog") return cast_type::none;
+  if (name == "int2" || name == "int4" || name == "int8") return cast_type::integer;
+  if (name == "text" || name == "varchar") return cast_type::text;
+  if (name == "bpchar") return cast_type::bpchar;
+  if (name == "uuid") return cast_type::uuid;
+  return cast_type::none;
+}
+
 std::optional<key_constant> constant_of(const ast::node* n) {
   if (!n) return std::nullopt;
   switch (n->node_case) {
     case PG_QUERY__NODE__NODE_A_CONST: return literal(*n->a_const);
-    case PG_QUERY__NODE__NODE_PARAM_REF:
-      if (n->param_ref->number < 1) return std::nullopt;
-      return key_constant{source::parameter, static_cast<std::size_t>(n->param_ref->number - 1), false, cast_type::none};
+    case PG_QUERY__NODE__NODE_PARAM_REF: return parameter(*n->param_ref);
     case PG_QUERY__NODE__NODE_TYPE_CAST: return cast(constant_of(n->type_cast->arg), cast_of(*n->type_cast->type_name, 0));
     case PG_QUERY__NODE__NODE_A_EXPR: return signed_value(*n->a_expr);
     default: return std::nullopt;

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <variant>
 #include <vector>
 
@@ -12,14 +13,25 @@
 
 namespace routing {
 
-struct key_constant {
+class key_constant {
+ public:
   enum class source { null, integer, string, parameter };
   enum class cast_type { none, integer, text, bpchar, uuid };
   source from = source::null;
   std::variant<std::size_t, std::string> value;  // parameter index (0-based), or the literal in text form
   bool negated = false;                          // a parameter under unary minus
   cast_type cast = cast_type::none;
+  const PgQuery__ParamRef* site = nullptr;       // where a parameter without a cast stands; not part of the value
+
+  bool operator==(const key_constant& other) const { return identity() == other.identity(); }
+  bool operator<(const key_constant& other) const { return identity() < other.identity(); }
+
+ private:
+  std::tuple<source, const std::variant<std::size_t, std::string>&, bool, cast_type> identity() const { return {from, value, negated, cast}; }
 };
+
+// A cast within the types that keys have, without a length.
+key_constant::cast_type cast_of(const PgQuery__TypeName&, std::size_t array_dimensions);
 
 // nullopt: not a constant, or one whose value needs PostgreSQL to compute (numeric, a cast with a length, a collation).
 std::optional<key_constant> constant_of(const ast::node*);

@@ -1,6 +1,7 @@
 #include "routing/key_graph.h"
 
 #include <algorithm>
+#include <memory>
 #include <set>
 #include <tuple>
 #include <utility>
@@ -9,6 +10,7 @@ namespace routing {
 namespace {
 
 constexpr std::uint32_t varchar_oid = 1043;
+constexpr std::size_t max_merged = 1'000'000;  // constants copied in all: unions of unions of long lists multiply
 
 bool all_fit(const std::vector<key_constant>& constants, key_type type) {
   return std::all_of(constants.begin(), constants.end(), [&](const key_constant& c) { return fits(c, type); });
@@ -35,9 +37,9 @@ vertex key_graph::add_column(const std::vector<vertex>& sources) {
   return v;
 }
 
-vertex key_graph::add_constants(std::vector<key_constant> constants) {
+vertex key_graph::add_constants(std::vector<key_constant> list) {
   entry e;
-  e.known = values{std::move(constants), std::nullopt};
+  e.known = values{std::make_shared<const std::vector<key_constant>>(std::move(list)), std::nullopt};
   vertices_.push_back(std::move(e));
   return vertices_.size() - 1;
 }
@@ -51,11 +53,12 @@ std::string_view key_graph::first_table() const noexcept {
   return first == vertices_.end() ? std::string_view() : first->shown_as;
 }
 
-void key_graph::limit(vertex v, std::vector<key_constant> constants) {
+void key_graph::limit(vertex v, std::vector<key_constant> list) {
   auto& e = vertices_[v];
   if (!e.used) return;
   // Any one condition is proof enough; the one with the fewest values has the best chance to stay on one shard.
-  if (!e.known || constants.size() < e.known->constants.size()) e.known = values{std::move(constants), e.used->distribution};
+  if (e.known && e.known->among->size() <= list.size()) return;
+  e.known = values{std::make_shared<const std::vector<key_constant>>(std::move(list)), e.used->distribution};
 }
 
 void key_graph::follow(vertex v, vertex to) {
@@ -68,20 +71,24 @@ void key_graph::explain(vertex v, std::string why) {
 
 bool key_graph::accepts(const entry& e, const values& given) const {
   if (given.from) return *given.from == *e.used->distribution;
-  return all_fit(given.constants, key_type_of_oid(e.used->key_type_oid).value_or(key_type::int8));
+  return all_fit(*given.among, key_type_of_oid(e.used->key_type_oid).value_or(key_type::int8));
 }
 
 // A column is known when all its sources are, and when what they hold is of one kind.
-std::optional<key_graph::values> key_graph::merged(const entry& column) const {
-  values all;
+std::optional<key_graph::values> key_graph::merged(const entry& column) {
+  const auto& first = vertices_[column.sources.front()].known;
+  if (!first || column.sources.size() == 1) return first;
+  std::vector<key_constant> all;
   for (const vertex s : column.sources) {
     const auto& source = vertices_[s].known;
-    if (!source) return std::nullopt;
-    if (s == column.sources.front()) all.from = source->from;
-    if (source->from != all.from) return std::nullopt;
-    all.constants.insert(all.constants.end(), source->constants.begin(), source->constants.end());
+    if (!source || source->from != first->from) return std::nullopt;
+    merged_ += source->among->size();
+    if (merged_ > max_merged) return std::nullopt;
+    all.insert(all.end(), source->among->begin(), source->among->end());
   }
-  return all;
+  std::sort(all.begin(), all.end());
+  all.erase(std::unique(all.begin(), all.end()), all.end());
+  return values{std::make_shared<const std::vector<key_constant>>(std::move(all)), first->from};
 }
 
 void key_graph::settle(vertex v, std::vector<vertex>& changed) {
@@ -91,7 +98,7 @@ void key_graph::settle(vertex v, std::vector<vertex>& changed) {
     if (!follower.used) {
       follower.known = merged(follower);
     } else if (accepts(follower, *vertices_[v].known)) {
-      follower.known = values{vertices_[v].known->constants, follower.used->distribution};
+      follower.known = values{vertices_[v].known->among, follower.used->distribution};
     }
     if (follower.known) changed.push_back(f);
   }
@@ -115,15 +122,17 @@ std::optional<key_graph::use> key_graph::solve() {
 
 std::vector<key_source> key_graph::keys() const {
   std::vector<key_source> found;
-  using identity = std::tuple<distribution_id, std::variant<std::size_t, std::string>, bool, bool>;
-  std::set<identity> seen;
+  std::set<std::tuple<const void*, distribution_id, bool>> read;
+  std::set<std::tuple<distribution_id, std::variant<std::size_t, std::string>, bool, bool>> seen;
   for (const auto& e : vertices_) {
     if (!e.used) continue;
+    const auto distribution = *e.used->distribution;
     const bool stored_varchar = e.stores && e.used->key_type_oid == varchar_oid;
-    for (const auto& c : e.known->constants) {
+    if (!read.emplace(e.known->among.get(), distribution, stored_varchar).second) continue;
+    for (const auto& c : *e.known->among) {
       if (c.from == key_constant::source::null) continue;
-      if (!seen.emplace(*e.used->distribution, c.value, c.negated, stored_varchar).second) continue;
-      found.push_back({*e.used->distribution, c.value, c.negated, stored_varchar});
+      if (!seen.emplace(distribution, c.value, c.negated, stored_varchar).second) continue;
+      found.push_back({distribution, c.value, c.negated, false, stored_varchar});
     }
   }
   return found;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -51,8 +52,9 @@ class key_graph {
   std::vector<key_source> keys() const;
 
  private:
+  using constants = std::shared_ptr<const std::vector<key_constant>>;
   struct values {
-    std::vector<key_constant> constants;
+    constants among;
     std::optional<distribution_id> from;  // they are keys of this distribution
   };
   struct entry {
@@ -63,13 +65,13 @@ class key_graph {
     std::vector<vertex> followers;  // become known when this does
     std::optional<values> known;
   };
-  std::optional<values> merged(const entry&) const;
+  std::optional<values> merged(const entry&);
   bool accepts(const entry&, const values&) const;
   void settle(vertex, std::vector<vertex>& changed);
 
   const shard_map& map_;
   std::vector<entry> vertices_;
-  std::size_t tables_ = 0;
+  std::size_t tables_ = 0, merged_ = 0;
 };
 
 }  // namespace routing

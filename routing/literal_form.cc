@@ -22,6 +22,14 @@ bool binds_string(std::string_view word) noexcept {
   return std::binary_search(binding.begin(), binding.end(), std::string_view(lower.data(), word.size()));
 }
 
+// "1a" is an error to PostgreSQL 15, and must stay one.
+bool runs_into_word(std::string_view sql, std::string_view number) noexcept {
+  const auto end = static_cast<std::size_t>(number.data() - sql.data()) + number.size();
+  if (end >= sql.size()) return false;
+  const auto c = static_cast<unsigned char>(sql[end]);
+  return c == '_' || c >= 0x80 || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
 }  // namespace
 
 std::string_view literal_form::unquoted(std::string_view quoted) {
@@ -49,14 +57,15 @@ bool literal_form::read(std::string_view sql, parameters& literals) {
   unescaped_.reserve(sql.size());
   literals.clear();
   text_scanner scanner(sql);
-  bool string_is_bound = false;
+  bool string_is_bound = false, glued = false;
   for (token t = scanner.next(); t.kind != token_kind::end; t = scanner.next()) {
     if (t.kind == token_kind::parameter) return false;
-    if (!form_.empty()) form_.push_back(' ');
+    if (!form_.empty() && !glued) form_.push_back(' ');
+    glued = (t.kind == token_kind::integer || t.kind == token_kind::number) && runs_into_word(sql, t.text);
     const bool closed = t.text.size() >= 2 && t.text.back() == '\'';
     if (t.kind == token_kind::string && closed && !string_is_bound) {
       replace(unquoted(t.text), unspecified_oid, literals);
-    } else if (t.kind == token_kind::integer && t.text.size() <= surely_int8_digits) {
+    } else if (t.kind == token_kind::integer && t.text.size() <= surely_int8_digits && !glued) {
       replace(t.text, int8_oid, literals);
     } else {
       form_.append(t.text);

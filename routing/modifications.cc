@@ -64,9 +64,21 @@ void query_analysis::store(const routing::table& t, vertex use, nodes columns, c
   if (!position) return;
   if (shape.positional && *position < shape.columns.size() && shape.columns[*position].key) {
     graph_.follow(use, *shape.columns[*position].key);
+    note_stored_target(use, *source, *position);
   } else {
     graph_.explain(use, "The SELECT gives neither a literal, a parameter nor a shard key of the same distribution for \"" + t.key_column + "\".");
   }
+}
+
+// INSERT ... SELECT $1: the parameter takes the type of the column. In a set operation it does not.
+void query_analysis::note_stored_target(vertex use, const PgQuery__SelectStmt& source, std::size_t position) {
+  if (source.op != PG_QUERY__SET_OPERATION__SETOP_NONE || position >= source.n_target_list) return;
+  for (std::size_t i = 0; i <= position; ++i) {
+    const auto* value = source.target_list[i]->res_target->val;
+    const bool is_column = value && value->node_case == PG_QUERY__NODE__NODE_COLUMN_REF;
+    if (is_column && ast::is_star(*value->column_ref)) return;  // positions differ
+  }
+  if (const auto c = constant_of(source.target_list[position]->res_target->val)) note_key_use(use, *c);
 }
 
 // Only the key's column of VALUES is looked at: bulk inserts are long.
@@ -88,6 +100,7 @@ void query_analysis::store_values(vertex use, nodes rows, std::size_t position, 
   if (!others.empty()) {
     graph_.follow(use, graph_.add_column(others));
   } else if (std::all_of(constants.begin(), constants.end(), [&](const key_constant& c) { return fits(c, graph_.type_of(use)); })) {
+    for (const auto& c : constants) note_key_use(use, c);
     graph_.limit(use, std::move(constants));
   } else {
     graph_.explain(use, "The value of its shard key is of another type in a row.");
@@ -179,7 +192,10 @@ void query_analysis::merge_action(const PgQuery__MergeWhenClause& action, const 
   }
   const term value = read_term(action.values[*position], here, nullptr);
   if (value.is == term::kind::key) graph_.follow(use, value.key);
-  if (value.is == term::kind::constant && fits(value.constant, graph_.type_of(use))) graph_.limit(use, {value.constant});
+  if (value.is == term::kind::constant && fits(value.constant, graph_.type_of(use))) {
+    note_key_use(use, value.constant);
+    graph_.limit(use, {value.constant});
+  }
 }
 
 }  // namespace routing

@@ -8,6 +8,8 @@
 namespace routing {
 namespace {
 
+constexpr std::size_t max_steps = 5'000'000;  // some 50 ms
+
 const PgQuery__SelectStmt* as_select(const ast::message& m) noexcept {
   return ast::as<PgQuery__SelectStmt>(m, pg_query__select_stmt__descriptor);
 }
@@ -29,19 +31,55 @@ bool is_row_by_row(const PgQuery__SelectStmt& s) {
   return std::all_of(s.target_list, s.target_list + s.n_target_list, [](const ast::node* t) { return calls_nothing(t->base); });
 }
 
-bool is_star(const PgQuery__ColumnRef& ref) noexcept {
-  return ref.n_fields > 0 && ref.fields[ref.n_fields - 1]->node_case == PG_QUERY__NODE__NODE_A_STAR;
-}
-
 }  // namespace
 
 void query_analysis::refuse(refusal why) {
   if (!refused_) refused_ = std::move(why);
 }
 
+scope::reference query_analysis::resolve(const scope& s, const PgQuery__ColumnRef& ref) {
+  if (steps_ > max_steps) {
+    refuse(too_complex("It has too many column names for its number of tables."));
+    return {lookup::unknown(), false};
+  }
+  return s.resolve(ref, steps_);
+}
+
 void query_analysis::read(const ast::node& n) {
-  if (const auto* m = ast::payload(&n)) statement(*m, nullptr, nullptr);
+  if (const auto* m = ast::payload(&n)) {
+    statement(*m, nullptr, nullptr);
+    find_other_uses(*m);
+  }
   if (fills_table_ && graph_.has_tables()) refuse(result_into_table());
+}
+
+// A parameter's undeclared type is the one that its first use asks for. Uses as a key, and casts to a type that keys have, ask for the
+// right one; any other may ask for numeric or float, and then neither text nor binary form is that of a key.
+void query_analysis::find_other_uses(const ast::message& m) {
+  if (const auto* p = ast::as<PgQuery__ParamRef>(m, pg_query__param_ref__descriptor)) {
+    if (p->number > 0 && !key_uses_.contains(p)) used_otherwise_.insert(static_cast<std::size_t>(p->number - 1));
+    return;
+  }
+  if (const auto* cast = ast::as<PgQuery__TypeCast>(m, pg_query__type_cast__descriptor)) {
+    const bool of_parameter = cast->arg && cast->arg->node_case == PG_QUERY__NODE__NODE_PARAM_REF;
+    if (of_parameter && cast->arg->param_ref->number > 0) {
+      const auto type = cast_of(*cast->type_name, 0);
+      if (type == key_constant::cast_type::none) used_otherwise_.insert(static_cast<std::size_t>(cast->arg->param_ref->number - 1));
+      return;
+    }
+  }
+  ast::for_each_child(m, [&](const ast::message& child) { find_other_uses(child); });
+}
+
+std::vector<key_source> query_analysis::keys() const {
+  auto keys = graph_.keys();
+  for (auto& k : keys) {
+    const auto* index = std::get_if<std::size_t>(&k.value);
+    if (!index) continue;
+    const auto types = key_types_.find(*index);
+    k.inferred_elsewhere = used_otherwise_.contains(*index) || (types != key_types_.end() && types->second.size() > 1);
+  }
+  return keys;
 }
 
 row_shape query_analysis::statement(const ast::message& m, const scope* outer, const cte_frame* ctes) {
@@ -159,8 +197,9 @@ row_shape query_analysis::targets(nodes list, const scope& s, bool pass_through)
   for (const auto* n : list) {
     if (n->node_case != PG_QUERY__NODE__NODE_RES_TARGET || !n->res_target->val) return row_shape::unknown();
     const auto& t = *n->res_target;
-    if (t.val->node_case == PG_QUERY__NODE__NODE_COLUMN_REF && is_star(*t.val->column_ref)) {
+    if (t.val->node_case == PG_QUERY__NODE__NODE_COLUMN_REF && ast::is_star(*t.val->column_ref)) {
       row_shape all = s.star(*t.val->column_ref);
+      if (shape.columns.size() + all.columns.size() > row_shape::max_columns) return row_shape::unknown();
       for (auto& c : all.columns) {
         if (c.key && !pass_through) c.key = graph_.add_column({*c.key});
         shape.columns.push_back(std::move(c));
@@ -180,7 +219,7 @@ row_shape::column query_analysis::target(const PgQuery__ResTarget& t, const scop
   if (t.val->node_case == PG_QUERY__NODE__NODE_COLUMN_REF) {
     const auto& ref = *t.val->column_ref;
     if (column.name.empty()) column.name = ast::string_of(ref.fields[ref.n_fields - 1]);
-    const auto found = s.resolve(ref);
+    const auto found = resolve(s, ref);
     if (found.what.is_found()) column.key = pass_through && found.own ? found.what.key : graph_.add_column({found.what.key});
   } else if (auto constant = constant_of(t.val)) {
     column.key = graph_.add_constants({*std::move(constant)});

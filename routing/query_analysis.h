@@ -2,11 +2,14 @@
 // one thread, dropped. Split over query_analysis.cc (SELECT), from_clause.cc, conditions.cc and modifications.cc.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -21,8 +24,9 @@ class query_analysis {
 
   void read(const ast::node& statement);
 
-  // Valid after read().
+  // Valid after read(); keys() after graph().solve() found nothing unproven.
   key_graph& graph() noexcept { return graph_; }
+  std::vector<key_source> keys() const;
   const std::optional<refusal>& refused() const noexcept { return refused_; }
   const std::string& local_table() const noexcept { return local_table_; }  // one that is on the default shard only; empty: none
   bool writes() const noexcept { return writes_; }
@@ -47,7 +51,9 @@ class query_analysis {
   void walk(const ast::message&, const scope&);
   void walk(nodes, const scope&);
   void call(const PgQuery__FuncCall&);
+  void find_other_uses(const ast::message&);
   void refuse(refusal);
+  scope::reference resolve(const scope&, const PgQuery__ColumnRef&);
 
   // from_clause.cc
   void from(nodes, scope&, std::vector<item_ptr>& owned);
@@ -76,6 +82,7 @@ class query_analysis {
   bool among_rows(nodes tested, nodes list, const scope&, const from_item* arm);
   bool semi_join(const PgQuery__SubLink&, const scope&, const from_item* arm);
   bool limit(const term&, std::vector<key_constant>);
+  void note_key_use(vertex, const key_constant&);
   term read_term(const ast::node*, const scope&, const from_item* arm);
   void explain(const ast::node&, const scope&);
   void explain_columns(const ast::message&, const scope&, const std::string& why);
@@ -87,6 +94,7 @@ class query_analysis {
   row_shape merge(const PgQuery__MergeStmt&, const scope* outer, const cte_frame* ctes);
   void merge_action(const PgQuery__MergeWhenClause&, const routing::table*, const scope&);
   void store(const routing::table&, vertex use, nodes columns, const PgQuery__SelectStmt*, const scope* outer, const cte_frame* ctes);
+  void note_stored_target(vertex use, const PgQuery__SelectStmt&, std::size_t position);
   void store_values(vertex use, nodes rows, std::size_t position, const scope&);
   void on_conflict(const PgQuery__OnConflictClause&, const routing::table*, const from_item& target, const cte_frame* ctes);
   void refuse_key_assignment(nodes assigned, const routing::table*);
@@ -96,6 +104,11 @@ class query_analysis {
   std::optional<refusal> refused_;
   std::string local_table_;
   bool writes_ = false, locks_rows_ = false, may_have_effects_ = false, fills_table_ = false;
+  // Uses of parameters, and the types of the keys that they are compared with or stored in.
+  std::unordered_set<const PgQuery__ParamRef*> key_uses_;
+  std::map<std::size_t, std::set<key_type>> key_types_;
+  std::set<std::size_t> used_otherwise_;
+  std::size_t steps_ = 0;  // of name resolution so far
   std::unordered_map<const void*, row_shape> subselects_;  // each is read once, though conditions and walks both come to it
 };
 

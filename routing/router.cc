@@ -11,6 +11,8 @@
 namespace routing {
 namespace {
 
+constexpr std::uint32_t unspecified_oid = 0, unknown_oid = 705;
+
 refusal not_one_shard(std::string message, std::string detail, std::string hint) {
   return {std::string(protocol::sqlstate::not_one_shard), std::move(message), std::move(detail), std::move(hint)};
 }
@@ -18,8 +20,8 @@ refusal not_one_shard(std::string message, std::string detail, std::string hint)
 // May a value that the client declared as `type` be compared with, or stored in, a key of this type and still be hashed as one?
 // Other types convert or compare in ways that hashing cannot follow: numeric 5.0 equals int8 5 but 5.4 is stored as 5.
 bool hashes_as(key_type key, std::uint32_t type) noexcept {
-  constexpr std::uint32_t unspecified = 0, unknown = 705, text = 25, varchar = 1043;
-  if (type == unspecified || type == unknown) return true;
+  constexpr std::uint32_t text = 25, varchar = 1043;
+  if (type == unspecified_oid || type == unknown_oid) return true;
   if (key == key_type::bpchar && (type == text || type == varchar)) return true;
   return key_type_of_oid(type) == key;
 }
@@ -57,6 +59,17 @@ decision refuse_type(const distribution& dist, const key_source& source, const p
       fmt::format("Bind the parameter with type {} or leave its type unspecified.", to_string(dist.type))));
 }
 
+bool is_declared(const parameter& p) noexcept { return p.type != unspecified_oid && p.type != unknown_oid; }
+
+decision refuse_inferred(const distribution& dist, const key_source& source) {
+  const auto number = std::get<std::size_t>(source.value) + 1;
+  const auto type = to_string(dist.type);
+  return refuse(not_one_shard(
+      fmt::format("parameter ${} is a shard key, is used for something else too, and its type is not declared", number),
+      fmt::format("PostgreSQL may infer another type than {} from the other use, and the value could not be placed.", type),
+      fmt::format("Declare its type, write ${}::{} at every use, or bind the value a second time for the other use.", number, type)));
+}
+
 decision refuse_cut_blanks() {
   return refuse(not_one_shard("a shard key that ends in a blank cannot be placed in a varchar column",
                               "PostgreSQL cuts blanks that exceed the length of the column, and the stored key would hash differently.",
@@ -87,6 +100,7 @@ decision route_by_key(const statement_plan& plan, const shard_map& map, std::spa
     if (!dist) return refuse(not_one_shard("the statement was analysed for a distribution that no longer exists", "", "Run it again."));
     const parameter p = value_of(source, given);
     if (!hashes_as(dist->type, p.type)) return refuse_type(*dist, source, p);
+    if (source.inferred_elsewhere && !is_declared(p)) return refuse_inferred(*dist, source);
     if (source.stored_varchar && p.value && p.value->ends_with(' ')) return refuse_cut_blanks();
     const auto value = placement_of(dist->type, source, p);
     if (!value) continue;  // NULL, or no value of this type: it matches no row, or the server's own error says what is wrong

@@ -90,7 +90,11 @@ lookup from_item::column(std::string_view in_schema, std::string_view relation, 
 
 namespace {
 
-void append(row_shape& all, row_shape more) {
+void append(row_shape& all, const row_shape& more) {
+  if (all.columns.size() + more.columns.size() > row_shape::max_columns) {
+    all = row_shape::unknown();
+    return;
+  }
   all.columns.insert(all.columns.end(), more.columns.begin(), more.columns.end());
   all.open = all.open || more.open;
   all.positional = all.positional && more.positional;
@@ -135,14 +139,18 @@ const row_shape* cte_frame::find(std::string_view wanted) const noexcept {
   return nullptr;
 }
 
-scope::reference scope::resolve(const PgQuery__ColumnRef& ref) const {
+scope::reference scope::resolve(const PgQuery__ColumnRef& ref, std::size_t& steps) const {
   const auto name = name_parts(ref);
   if (!name) return {lookup::unknown(), false};
   for (const auto* s = this; s; s = s->outer) {
     lookup found;
-    for (const auto* item : s->visible) found = either(found, look(*item, *name));
+    for (const auto* item : s->visible) {
+      steps += item->relations;
+      found = either(found, look(*item, *name));
+    }
     if (!found.is_absent()) return {found, s == this};
     for (const auto* item : s->hidden) {
+      steps += item->relations;
       if (!look(*item, *name).is_absent()) return {lookup::unknown(), false};
     }
   }

@@ -23,6 +23,7 @@ struct row_shape {
   bool open = false;       // it may have names that are not listed
   bool positional = true;  // columns[i] is the i-th column
 
+  static constexpr std::size_t max_columns = 1664;  // MaxTupleAttributeNumber: no query yields more
   static row_shape unknown() { return {{}, true, false}; }
 };
 // The shape under an alias with column names: o(a, b). Nothing is known if positions are not, or if there are too many names.
@@ -44,6 +45,7 @@ struct from_item {
   std::string name;         // alias or table name, empty if not known; of a join: its alias, which hides the names inside
   std::string schema;       // of a table without alias
   row_shape shape;          // of a relation
+  std::size_t relations = 1;  // in all, for a join
   bool shape_is_known = true;  // of a join: false if its alias renames columns
   std::unique_ptr<from_item> left, right;
   PgQuery__JoinType type = PG_QUERY__JOIN_TYPE__JOIN_INNER;
@@ -80,7 +82,8 @@ struct scope {
     lookup what;
     bool own = false;  // found at this level, not further out
   };
-  reference resolve(const PgQuery__ColumnRef&) const;
+  // Adds to `steps` what the search cost: names times relations is what a hostile statement makes large.
+  reference resolve(const PgQuery__ColumnRef&, std::size_t& steps) const;
   row_shape star(const PgQuery__ColumnRef&) const;  // of * or relation.*
 };
 

@@ -31,10 +31,12 @@ class lower_word {
 };
 
 // How deep the parse tree can become at most. Operators between two commas, ANDs or ORs nest; those three make flat lists. Parentheses,
-// brackets and CASE open a level of their own; set operations and joins nest across commas.
+// brackets and CASE open a level of their own; set operations and joins nest across commas. What may be read in two ways counts as the
+// deeper one.
 class depth_meter {
  public:
   void word(std::string_view text) {
+    if (after_dot_) return;  // a.and is a column
     const lower_word lower(text);
     const auto w = lower.view();
     if (w == "case") return open(true);
@@ -43,6 +45,7 @@ class depth_meter {
     if (top().is_case && (w == "when" || w == "then" || w == "else")) return separate(false);
     if (std::binary_search(chaining.begin(), chaining.end(), w)) add(top().chain, 1);
     if (std::binary_search(linking.begin(), linking.end(), w)) add(top().links, 1);
+    if (w == "union" || w == "intersect" || w == "except") separate(false);  // JOIN may also be the name of a function
     if (w == "between") top().between = true;
   }
 
@@ -54,6 +57,8 @@ class depth_meter {
     if (c == ',') separate(false);
     if (c == ';' && levels_.size() == 1) reset();
   }
+
+  void seen(const token& t) { after_dot_ = t.text == "."; }
 
   std::size_t operators() const noexcept { return operators_; }
   std::size_t nesting() const noexcept { return levels_.size(); }
@@ -90,6 +95,7 @@ class depth_meter {
 
   boost::container::small_vector<level, 32> levels_{1};
   std::size_t operators_ = 0;
+  bool after_dot_ = false;
 };
 
 }  // namespace
@@ -104,6 +110,7 @@ std::optional<std::string> exceeds(std::string_view sql, const analyzer_limits& 
     if (t.kind == token_kind::word) depth.word(t.text);
     if (t.kind == token_kind::operation) depth.operation(t.text.size());
     if (t.kind == token_kind::punctuation) depth.punctuation(t.text.front());
+    depth.seen(t);
     if (depth.operators() > limits.max_operators) return fmt::format("More than {} operators follow one another.", limits.max_operators);
     if (depth.nesting() > limits.max_nesting) return fmt::format("Expressions are nested more than {} levels deep.", limits.max_nesting);
   }

@@ -142,6 +142,17 @@ std::string_view verb(const ast::node& n) noexcept {
     case PG_QUERY__NODE__NODE_COPY_STMT: return "COPY";
     case PG_QUERY__NODE__NODE_VACUUM_STMT: return n.vacuum_stmt->is_vacuumcmd ? "VACUUM" : "ANALYZE";
     case PG_QUERY__NODE__NODE_GRANT_STMT: return "GRANT or REVOKE";
+    case PG_QUERY__NODE__NODE_CREATE_STMT: return "CREATE TABLE";
+    case PG_QUERY__NODE__NODE_CREATE_TABLE_AS_STMT: return "CREATE TABLE AS";
+    case PG_QUERY__NODE__NODE_VIEW_STMT: return "CREATE VIEW";
+    case PG_QUERY__NODE__NODE_INDEX_STMT: return "CREATE INDEX";
+    case PG_QUERY__NODE__NODE_CREATE_TRIG_STMT: return "CREATE TRIGGER";
+    case PG_QUERY__NODE__NODE_ALTER_TABLE_STMT:
+    case PG_QUERY__NODE__NODE_RENAME_STMT: return "ALTER";
+    case PG_QUERY__NODE__NODE_DROP_STMT: return "DROP";
+    case PG_QUERY__NODE__NODE_COMMENT_STMT: return "COMMENT";
+    case PG_QUERY__NODE__NODE_REINDEX_STMT: return "REINDEX";
+    case PG_QUERY__NODE__NODE_CLUSTER_STMT: return "CLUSTER";
     default: return "this command";
   }
 }

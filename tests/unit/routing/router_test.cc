@@ -1,0 +1,142 @@
+#include "routing/router.h"
+
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+#include "routing/analyzer.h"
+#include "routing/placement.h"
+#include "sample_map.h"
+
+using namespace routing;
+using namespace std::string_view_literals;
+
+namespace {
+
+decision route_sql(std::string_view sql, std::vector<parameter> given = {}) {
+  const auto map = sample::map();
+  const auto plan = analyze(sql, *map);
+  REQUIRE(plan.statements.size() == 1);
+  return route(plan.statements[0], *map, given);
+}
+
+shard_id owner(distribution_id d, placement p) { return sample::map()->find_distribution(d)->owner_of(p); }
+
+void check_touches(const decision& d, distribution_id dist, placement p) {
+  CHECK(d.destination == destination_kind::by_key);
+  REQUIRE(d.touches.size() == 1);
+  CHECK(d.touches[0].distribution == dist);
+  CHECK(d.touches[0].value == p);
+  CHECK(d.shard == owner(dist, p));
+}
+
+constexpr auto by_id = "SELECT * FROM orders WHERE customer_id = $1"sv;
+constexpr auto by_nick = "SELECT * FROM people WHERE nick = $1"sv;
+
+}  // namespace
+
+TEST_CASE("router: a key decides the shard, whatever its format and declared type") {
+  const auto five = placement_of_int(5);
+  check_touches(route_sql("SELECT * FROM orders WHERE customer_id = 5"), sample::shop, five);
+  for (const std::uint32_t type : {0u, 20u, 21u, 23u, 705u}) check_touches(route_sql(by_id, {{"5"sv, 0, type}}), sample::shop, five);
+  check_touches(route_sql(by_id, {{"\0\5"sv, 1, 21}}), sample::shop, five);
+  check_touches(route_sql(by_id, {{"\0\0\0\5"sv, 1, 23}}), sample::shop, five);
+  check_touches(route_sql(by_id, {{"\0\0\0\0\0\0\0\5"sv, 1, 20}}), sample::shop, five);
+  check_touches(route_sql("SELECT * FROM orders WHERE customer_id = -$1", {{"5"sv, 0, 20}}), sample::shop, placement_of_int(-5));
+  check_touches(route_sql("SELECT * FROM orders WHERE customer_id = -$1", {{"\0\0\0\5"sv, 1, 23}}), sample::shop, placement_of_int(-5));
+  for (const std::uint32_t type : {0u, 25u, 1043u}) check_touches(route_sql(by_nick, {{"bob"sv, 1, type}}), sample::names, placement_of_text("bob"));
+  check_touches(route_sql("SELECT * FROM parts WHERE code = $1", {{"a  "sv, 0, 25}}), sample::codes, placement_of_text("a"));
+  check_touches(route_sql("SELECT * FROM parts WHERE code = $1", {{"a  "sv, 0, 1042}}), sample::codes, placement_of_text("a"));
+}
+
+TEST_CASE("router: declared types that hashing cannot follow are refused") {
+  struct row {
+    std::string_view sql;
+    std::uint32_t type;
+  };
+  const row rows[] = {{by_id, 1700}, {by_id, 701}, {by_id, 700}, {by_id, 25}, {by_id, 26}, {by_nick, 20}, {by_nick, 1042}, {by_nick, 19}};
+  for (const auto& row : rows) {
+    CAPTURE(row.sql);
+    CAPTURE(row.type);
+    const auto d = route_sql(row.sql, {{"5"sv, 0, row.type}});
+    CHECK(d.destination == destination_kind::refused);
+    REQUIRE(d.refused.has_value());
+    CHECK(d.refused->sqlstate == "RT003");
+    CHECK(d.touches.empty());
+  }
+  CHECK(route_sql(by_id, {{"5"sv, 0, 1700}}).refused->message == "parameter $1 has type 1700, which cannot be placed as a shard key of type int8");
+}
+
+TEST_CASE("router: an undeclared parameter with other uses is refused, a declared one is not") {
+  const auto sql = "UPDATE orders SET total = $1 WHERE customer_id = $1"sv;
+  const auto undeclared = route_sql(sql, {{"5"sv, 0, 0}});
+  CHECK(undeclared.destination == destination_kind::refused);
+  CHECK(undeclared.refused->message == "parameter $1 is a shard key, is used for something else too, and its type is not declared");
+  check_touches(route_sql(sql, {{"5"sv, 0, 23}}), sample::shop, placement_of_int(5));
+  check_touches(route_sql("UPDATE orders SET total = $1::int8 WHERE customer_id = $1::int8", {{"5"sv, 0, 0}}), sample::shop, placement_of_int(5));
+}
+
+TEST_CASE("router: NULL, unreadable and missing values run anywhere") {
+  for (const auto& given : std::vector<std::vector<parameter>>{
+           {{std::nullopt, 0, 20}}, {{"abc"sv, 0, 0}}, {{"9223372036854775808"sv, 0, 0}}, {{"\0\0\5"sv, 1, 0}}, {}}) {
+    const auto d = route_sql(by_id, given);
+    CHECK(d.destination == destination_kind::any);
+    CHECK(d.shard == sample::s2);
+    CHECK(d.touches.empty());
+  }
+  const auto negated = route_sql("SELECT * FROM orders WHERE customer_id = -$1", {{"-9223372036854775808"sv, 0, 20}});
+  CHECK(negated.destination == destination_kind::any);
+}
+
+TEST_CASE("router: keys on one shard go together, keys on two do not") {
+  const auto shard_of = [](int key) { return owner(sample::shop, placement_of_int(key)); };
+  int same = 2, different = 2;
+  while (shard_of(same) != shard_of(1)) ++same;
+  while (shard_of(different) == shard_of(1)) ++different;
+  const auto sql = "SELECT * FROM orders WHERE customer_id IN (1, $1)"sv;
+
+  const auto one = std::to_string(same);
+  const auto together = route_sql(sql, {{one, 0, 0}});
+  CHECK(together.destination == destination_kind::by_key);
+  CHECK(together.shard == shard_of(1));
+  CHECK(together.touches.size() == 2);
+
+  const auto two = std::to_string(different);
+  const auto apart = route_sql(sql, {{two, 0, 0}});
+  CHECK(apart.destination == destination_kind::refused);
+  CHECK(apart.refused->message == "the shard keys of this statement live on 2 shards");
+  CHECK(apart.refused->sqlstate == "RT003");
+}
+
+TEST_CASE("router: keys of two distributions must agree on the shard too") {
+  const auto d = route_sql("SELECT * FROM crm.visits v, orders o WHERE v.customer_id = 5 AND o.customer_id = 5");
+  CHECK(d.destination == destination_kind::by_key);  // both have the same ranges
+  CHECK(d.touches.size() == 2);
+}
+
+TEST_CASE("router: blanks at the end of a varchar key that is stored are refused, compared they are not") {
+  const auto insert = "INSERT INTO labels (label) VALUES ($1)"sv;
+  CHECK(route_sql(insert, {{"a"sv, 0, 0}}).destination == destination_kind::by_key);
+  CHECK(route_sql(insert, {{"a "sv, 0, 0}}).destination == destination_kind::refused);
+  CHECK(route_sql(insert, {{"a "sv, 0, 0}}).refused->message == "a shard key that ends in a blank cannot be placed in a varchar column");
+  CHECK(route_sql("INSERT INTO labels (label) VALUES ('a ')").destination == destination_kind::refused);
+  CHECK(route_sql("SELECT * FROM labels WHERE label = 'a '").destination == destination_kind::by_key);
+  CHECK(route_sql("INSERT INTO people (nick) VALUES ('a ')").destination == destination_kind::by_key);
+}
+
+TEST_CASE("router: statements without keys go to the default shard") {
+  CHECK(route_sql("SELECT 1").destination == destination_kind::any);
+  CHECK(route_sql("SELECT * FROM settings").destination == destination_kind::default_shard);
+  CHECK(route_sql("SELECT * FROM settings").shard == sample::s2);
+  CHECK(route_sql("SELECT * FROM orders").refused->sqlstate == "RT003");
+}
+
+TEST_CASE("router: a plan made before its distribution was dropped is refused, not misrouted") {
+  const auto plan = analyze("SELECT * FROM crm.visits WHERE customer_id = 5", *sample::map());
+  auto parts = sample::parts();
+  parts.tables.clear();
+  parts.distributions.pop_back();
+  const auto map = shard_map::make(parts);
+  CHECK(route(plan.statements[0], *map, {}).destination == destination_kind::refused);
+}
