@@ -118,7 +118,8 @@ constexpr std::string_view call_switch =
 catalog::catalog(std::unique_ptr<pg::connection> connection) : connection_(std::move(connection)) {}
 
 task<std::unique_ptr<catalog>> catalog::open(boost::asio::any_io_executor executor, pg::connect_options options) {
-  std::unique_ptr<catalog> made(new catalog(co_await pg::connection::open(executor, std::move(options))));
+  auto opened = co_await pg::connection::open(executor, std::move(options));
+  std::unique_ptr<catalog> made(new catalog(std::move(opened)));
   auto& connection = *made->connection_;
   co_await take_coordinator_lock(connection);
   try {

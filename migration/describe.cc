@@ -133,6 +133,12 @@ task<std::string> fingerprint(pg::connection& connection, const std::vector<movi
   co_return found.str(0, 0);
 }
 
+task<std::string> recorded_fingerprint(pg::connection& source, std::uint64_t migration) {
+  const auto found = co_await source.query("SELECT coalesce(obj_description(to_regproc(" + pg::quote_literal(object_names(migration).guard_function) +
+                                           "), 'pg_proc'), '')");
+  co_return found.str(0, 0);
+}
+
 task<std::vector<std::string>> dependent_views(pg::connection& connection, std::string schema, std::string name) {
   const auto rows = co_await connection.query(
       "WITH RECURSIVE dependent AS (SELECT " + pg::quote_literal(pg::quote_ident(schema, name)) +

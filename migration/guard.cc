@@ -121,7 +121,9 @@ task<fence_result> fence(pg::connection& source, const marker_token& token, cons
     if (!gone && error.sqlstate != "55P03") throw;
   }
   if (gone) co_return *gone;
-  fence_result missed{fence_outcome::lock_missed, co_await blockers(source, token.set, tables, milliseconds(0))};
+  fence_result missed;
+  missed.outcome = fence_outcome::lock_missed;
+  missed.note = co_await blockers(source, token.set, tables, milliseconds(0));
   co_return missed;
 }
 

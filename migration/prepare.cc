@@ -8,6 +8,7 @@
 #include "migration/schema_copy.h"
 #include "migration/sql.h"
 #include "migration/sql_text.h"
+#include "migration/test_hooks.h"
 #include "protocol/sqlstate.h"
 
 namespace migration {
@@ -117,6 +118,7 @@ task<void> make_guards(preparation& p, routing::key_type type) {
   const register_value open{p.row.epoch, 0, true}, closed{p.row.epoch, 0, false};
   co_await make_guard(p.target, p.row.id, type, p.row.ranges, p.tables, closed);
   co_await make_guard(p.source, p.row.id, type, p.row.ranges, p.tables, open);
+  co_await p.source.query(fmt::format("SELECT pgrotor.record_fingerprint({}, {})", p.row.id, relation_array(p.tables)));
 }
 
 }  // namespace
@@ -132,13 +134,19 @@ task<void> prepare(catalog& book, pg::connection& source, pg::connection& target
   preparation p{book, source, target, row, tables, object_names(row.id)};
   const auto missing = co_await missing_tables(target, tables);
   co_await write_ledger(p, missing);
+  PGROTOR_STOP_POINT("prepare.ledger");
   if (!missing.empty()) co_await copy_definitions(source, target, missing, pg_dump);
+  PGROTOR_STOP_POINT("prepare.tables");
   co_await make_guards(p, distribution.type);
+  PGROTOR_STOP_POINT("prepare.guards");
   co_await make_origin(target, p.names.origin);
   co_await make_origin(target, p.names.cleaner_origin);
   co_await make_origin(source, p.names.cleaner_origin);
+  PGROTOR_STOP_POINT("prepare.origins");
   co_await make_publication(p);
+  PGROTOR_STOP_POINT("prepare.publication");
   co_await make_slot(p);
+  PGROTOR_STOP_POINT("prepare.slot");
   co_await wait_for_first_snapshot(p);
 }
 

@@ -31,6 +31,8 @@ task<void> init_shard(pg::connection&);
 task<moving_table> describe_table(pg::connection&, std::string schema, std::string name, std::string key_column);
 // A digest of columns, types, defaults, constraints and indexes that must not change under a migration.
 task<std::string> fingerprint(pg::connection&, const std::vector<moving_table>&);
+// The one that PREPARE recorded beside the guard: compare with it, so that DDL while no coordinator ran is seen. "" when there is none.
+task<std::string> recorded_fingerprint(pg::connection& source, std::uint64_t migration);
 // Views that depend on the table, as "schema.name".
 task<std::vector<std::string>> dependent_views(pg::connection&, std::string schema, std::string name);
 

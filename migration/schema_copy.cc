@@ -35,7 +35,7 @@ task<std::vector<std::string>> with_partitions(pg::connection& source, const std
 }
 
 bool is_wanted(std::string_view statement) {
-  constexpr std::array<std::string_view, 3> settings{"SET ", "SELECT pg_catalog.set_config('search_path'", "--"};
+  constexpr std::array<std::string_view, 2> settings{"SET ", "SELECT pg_catalog.set_config('search_path'"};
   for (const auto prefix : settings) {
     if (statement.starts_with(prefix)) return false;
   }
@@ -46,13 +46,13 @@ bool is_wanted(std::string_view statement) {
 }  // namespace
 
 std::string wanted_statements(std::string_view dump) {
-  // pg_dump ends a statement with ";\n" and parts entries by blank lines; a comment line stands by itself.
+  // pg_dump ends a statement with ";\n" and parts entries by blank lines; comments and psql's \restrict have lines of their own.
   std::string out, statement;
   while (!dump.empty()) {
     const auto end = dump.find('\n');
     const auto line = dump.substr(0, end);
     dump.remove_prefix(end == std::string_view::npos ? dump.size() : end + 1);
-    if (statement.empty() && (line.empty() || line.starts_with("--"))) continue;
+    if (statement.empty() && (line.empty() || line.starts_with("--") || line.starts_with('\\'))) continue;
     statement += line;
     statement += '\n';
     if (!line.ends_with(';')) continue;
@@ -74,7 +74,8 @@ task<std::vector<moving_table>> missing_tables(pg::connection& target, const std
 task<void> copy_definitions(pg::connection& source, pg::connection& target, const std::vector<moving_table>& tables,
                             const std::string& pg_dump) {
   std::vector<std::string> arguments{pg_dump, "--schema-only", "--no-publications", "--no-subscriptions", "--no-tablespaces", "--encoding=UTF8"};
-  for (const auto& name : co_await with_partitions(source, tables)) arguments.push_back("--table=" + name);
+  const auto names = co_await with_partitions(source, tables);
+  for (const auto& name : names) arguments.push_back("--table=" + name);
   child_result dump;
   try {
     dump = co_await run_child(std::move(arguments), environment_of(source), dump_budget);

@@ -185,8 +185,9 @@ task<verify_result> compare(pg::connection& source, pg::connection& target, rout
     co_await source.query(begin_reading);
     for (const auto& table : tables) {
       const auto key = quoted_key(table);
-      compared_table t{table, co_await all_columns(source, table), placement_filter(type, ranges, key),
-                       fmt::format("({} & {})", routing::placement_sql(type, key), bucket_mask)};
+      const auto columns = co_await all_columns(source, table);
+      const compared_table t{table, columns, placement_filter(type, ranges, key),
+                             fmt::format("({} & {})", routing::placement_sql(type, key), bucket_mask)};
       co_await work.table(t);
     }
   } catch (...) {

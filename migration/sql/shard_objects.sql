@@ -162,6 +162,13 @@ BEGIN
   END IF;
 END $$;
 
+-- The fingerprint as of PREPARE, kept where the guard is: what comes after a restart of the coordinator is compared with it too.
+CREATE OR REPLACE FUNCTION pgrotor.record_fingerprint(moving_set integer, relations regclass[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  EXECUTE format('COMMENT ON FUNCTION pgrotor.guard_%s() IS %L', moving_set, pgrotor.fingerprint(relations));
+END $$;
+
 -- Cutover step 2 inside one transaction of the source. The table locks keep guards and definitions as they are found until it
 -- commits; a client's lock_timeout (55P03) and everything else that fails leaves the register alone.
 CREATE OR REPLACE FUNCTION pgrotor.fence(moving_set integer, value bigint, token text, relations regclass[], expected text,
@@ -207,8 +214,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     UNION ALL
     SELECT p.prepared, format('prepared transaction %L of %s, prepared %s s ago', p.gid, p.owner,
                               greatest(0, round(extract(epoch FROM clock_timestamp() - p.prepared))))
-    FROM held JOIN pg_prepared_xacts p ON held.pid IS NULL AND held.virtualtransaction = '-1/' || p.transaction::text
-    WHERE p.prepared <= clock_timestamp() - older_than
+    FROM held JOIN pg_locks x ON x.virtualtransaction = held.virtualtransaction AND x.pid IS NULL AND x.locktype = 'transactionid'
+         JOIN pg_prepared_xacts p ON p.transaction = x.transactionid
+    WHERE held.pid IS NULL AND p.prepared <= clock_timestamp() - older_than
   )
   SELECT string_agg(who, ', ' ORDER BY since, who) FROM (SELECT DISTINCT since, who FROM named) n
 $$;
