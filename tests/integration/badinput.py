@@ -3,6 +3,7 @@ import os
 import socket
 import struct
 import subprocess
+from contextlib import closing
 
 import psycopg2
 
@@ -147,9 +148,8 @@ def long_transaction(fleet):
     pid = direct.get_backend_pid()
     row = wait_until(lambda: next((row for row in [fleet.migration(number)] if str(pid) in (row["blockers"] or "")), None),
                      "SHOW MIGRATION to name the transaction in the way")
-    with fleet.app() as connection, connection.cursor() as other:  # the gates are open
+    with closing(fleet.app()) as connection, connection.cursor() as other:  # the gates are open
         other.execute("SELECT balance FROM customers WHERE customer_id = %s", (customer,))
-    connection.close()
     wait_until(lambda: int(fleet.migration(number)["retries"] or 0) >= 1, "the attempt to be repeated")
     shown = plain(row["blockers"], fleet, pid=pid, migration=number)
     direct.commit()

@@ -1,5 +1,7 @@
 """A row altered on purpose on the target, between the marker and the comparison, is found by its key; the source is not cleaned, so
 nothing is lost while a person looks."""
+from contextlib import closing
+
 from cluster import Scene
 from fleet import DATABASE, Fleet
 
@@ -8,10 +10,9 @@ def main():
     with Scene("drain_altered") as scene:
         fleet = Fleet(scene, settings={"cutover.budget_ms": 4000, "gate.hold_budget_ms": 20000})
         fleet.shop()
-        with fleet.app() as connection, connection.cursor() as cursor:
+        with closing(fleet.app()) as connection, connection.cursor() as cursor:
             for customer in range(1, 201):
                 cursor.execute("INSERT INTO customers (customer_id, name, country_code) VALUES (%s, 'somebody', 'CH')", (customer,))
-        connection.close()
         moved = [row[0] for row in fleet.query("s1", "SELECT customer_id FROM customers ORDER BY 1")]
         fleet.console("TEST STOP 'cutover.3'")
         number = fleet.console("DRAIN SHARD s1 TO s3 WITH (max_pause = '4s')")[0]["migration"]

@@ -1,5 +1,7 @@
 """Change data capture does not take a move for business events: a test_decoding slot with only-local on each shard, made before a
 drain there and back, sees no change of a user's table from copy, apply or cleanup, and does see what a client wrote meanwhile."""
+from contextlib import closing
+
 from cluster import Scene
 from fleet import Fleet
 
@@ -15,7 +17,7 @@ def main():
         fleet.everywhere("CREATE TABLE items (id bigint PRIMARY KEY, v text NOT NULL);"
                          "GRANT SELECT, INSERT, UPDATE, DELETE ON items TO app")
         fleet.console("DISTRIBUTE TABLE items BY id IN DISTRIBUTION items")
-        with fleet.app() as connection, connection.cursor() as cursor:
+        with closing(fleet.app()) as connection, connection.cursor() as cursor:
             for number in range(1, 1001):
                 cursor.execute("INSERT INTO items VALUES (%s, 'before')", (number,))
             for shard in fleet.names:
@@ -28,10 +30,12 @@ def main():
                 cursor.execute("UPDATE items SET v = 'during' WHERE id = %s", (number,))
             cursor.execute("DELETE FROM items WHERE id = %s", (moved[60],))
             fleet.console("TEST RELEASE 'state.CATCHING_UP'")
-            for number in numbers + [row["migration"] for row in fleet.console("DRAIN SHARD s3 TO s1")]:
-                row = fleet.wait_state(number, "DONE")
-                assert int(row["rows_compared"]) >= len(moved) - 1, row["rows_compared"]
-        connection.close()
+            fleet.wait_state(numbers[0], "DONE")
+            numbers += [row["migration"] for row in fleet.console("DRAIN SHARD s3 TO s1")]
+            fleet.wait_state(numbers[1], "DONE")
+            for number in numbers:
+                compared = int(fleet.migration(number)["rows_compared"])
+                assert compared >= len(moved) - 1, f"migration {number}: {compared} rows compared"
         seen = {shard: changes(fleet, shard) for shard in fleet.names}
         assert len(seen["s1"]) == 51, f"s1: the client's 51 changes were expected, seen: {len(seen['s1'])} {seen['s1'][:3]}"
         assert not seen["s2"] and not seen["s3"], f"a move was taken for business events: {seen['s2'][:3]} {seen['s3'][:3]}"

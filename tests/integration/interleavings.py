@@ -5,6 +5,7 @@ What they share: table items(id, v), s1 -> s2 by MOVE RANGE of all placements th
 interleaving needs one transaction at an exact place.
 """
 import threading
+from contextlib import closing
 
 from cluster import Scene, wait_until
 from fleet import DATABASE, Fleet
@@ -21,11 +22,10 @@ class Stage:
         fleet.everywhere("CREATE TABLE items (id bigint PRIMARY KEY, v text NOT NULL);"
                          "GRANT SELECT, INSERT, UPDATE, DELETE ON items TO app")
         fleet.console("DISTRIBUTE TABLE items BY id IN DISTRIBUTION items")
-        with fleet.app() as connection, connection.cursor() as cursor:
+        with closing(fleet.app()) as connection, connection.cursor() as cursor:
             for first in range(1, rows + 1, 500):
                 for number in range(first, min(first + 500, rows + 1)):
                     cursor.execute("INSERT INTO items VALUES (%s, 'loaded')", (number,))
-        connection.close()
         self.range = next((lower, upper) for _, lower, upper, shard in fleet.ranges() if shard == "s1")
         self.moving = [row[0] for row in fleet.query("s1", "SELECT id FROM items ORDER BY id")]
         self.expected = {}
