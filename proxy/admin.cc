@@ -67,8 +67,9 @@ task<answer> admin::show_stats() {
   std::vector<counters> each;
   counters total;
   for (const auto& one : workers_) {
-    each.push_back(co_await one->read_counters());
-    total += each.back();
+    const counters counted = co_await one->read_counters();
+    each.push_back(counted);
+    total += counted;
     out.columns.push_back(fmt::format("worker {}", one->index()));
   }
   for (const auto& field : counter_fields()) {

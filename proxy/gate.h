@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -30,21 +31,25 @@ class gate_book {
   enum class phase { open, closing, closed };
   enum class verdict { pass, wait, refuse_row_locks };
 
-  // Announce: returns the bit, or nullopt when 64 sets are known already.
+  // Announce: returns the bit, or nullopt when 64 sets are known already. Announced again, a set keeps its bit and its phase.
   std::optional<int> add(migration::moving_set);
-  void remove(std::uint64_t set);
-  void close(std::uint64_t set, std::uint32_t attempt);
+  // Returns the bit that is free again: transactions must drop it before another set gets it.
+  touch_bits remove(std::uint64_t set);
+  // False when the set is not known: what touches it cannot be told, so nothing can be promised.
+  bool close(std::uint64_t set, std::uint32_t attempt);
   void seal(std::uint64_t set);  // closing -> closed
   void open(std::uint64_t set);
 
   // The bits of all sets that the touches fall into.
   touch_bits bits_of(std::span<const routing::touch>) const noexcept;
-  // May a statement with these bits go on? `open_on_source`: its transaction already holds a server connection on the set's source.
+  // May a statement with these bits go on? `attached_shard`: where its transaction already holds a server connection.
   verdict judge(touch_bits bits, bool row_locks, std::optional<routing::shard_id> attached_shard) const noexcept;
   // Open transactions that have touched the set; the session calls these once per transaction and bit.
   void transaction_touched(touch_bits bits) noexcept;
   void transaction_ended(touch_bits bits) noexcept;
   std::uint64_t open_transactions(std::uint64_t set) const noexcept;
+  const migration::moving_set* known(std::uint64_t set) const noexcept;  // nullptr: not announced
+  touch_bits bit_of(std::uint64_t set) const noexcept;                   // 0: not announced
   bool nothing_known() const noexcept { return sets_.empty(); }  // the hot path's only question, almost always true
 
  private:
@@ -55,6 +60,7 @@ class gate_book {
     std::uint64_t touching = 0;
     int bit = 0;
   };
+  entry* find(std::uint64_t set) noexcept;
   std::vector<entry> sets_;
 };
 

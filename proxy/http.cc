@@ -5,7 +5,6 @@
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
@@ -96,12 +95,14 @@ struct http_server::impl : std::enable_shared_from_this<http_server::impl> {
     const auto [read_error, received] = co_await http::async_read(connection.socket, connection.buffer, parser, as_tuple_awaitable);
     if (read_error) co_return false;
     response made = co_await answer(parser.get());
-    const bool body = parser.get().method() != http::verb::head;
     made.prepare_payload();
     http::response_serializer<http::string_body> serializer(made);
-    serializer.split(!body);
-    const auto [write_error, sent] = body ? co_await http::async_write(connection.socket, serializer, as_tuple_awaitable)
-                                          : co_await http::async_write_header(connection.socket, serializer, as_tuple_awaitable);
+    if (parser.get().method() == http::verb::head) {
+      serializer.split(true);
+      const auto [write_error, sent] = co_await http::async_write_header(connection.socket, serializer, as_tuple_awaitable);
+      co_return !write_error && !made.need_eof();
+    }
+    const auto [write_error, sent] = co_await http::async_write(connection.socket, serializer, as_tuple_awaitable);
     co_return !write_error && !made.need_eof();
   }
 
@@ -114,7 +115,10 @@ struct http_server::impl : std::enable_shared_from_this<http_server::impl> {
       refused.set(http::field::allow, "GET, HEAD");
       co_return refused;
     }
-    if (path == "/metrics") co_return plain(asked, http::status::ok, co_await say.metrics(), "text/plain; version=0.0.4; charset=utf-8");
+    if (path == "/metrics") {
+      std::string text = co_await say.metrics();
+      co_return plain(asked, http::status::ok, std::move(text), "text/plain; version=0.0.4; charset=utf-8");
+    }
     const health now = say.healthz();
     co_return plain(asked, now.ok ? http::status::ok : http::status::service_unavailable, now.text + "\n");
   }

@@ -163,7 +163,10 @@ std::string scrape::text() const {
 
 migration::task<counters> sum_counters(std::span<const std::unique_ptr<worker>> workers) {
   counters sum;
-  for (const auto& one : workers) sum += co_await one->read_counters();
+  for (const auto& one : workers) {
+    const counters counted = co_await one->read_counters();
+    sum += counted;
+  }
   co_return sum;
 }
 

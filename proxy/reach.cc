@@ -57,7 +57,10 @@ migration::pg::connect_options options_for(const reachable& what, const config& 
 }
 
 std::string problem_line(const config& c, const reachable& what, std::string_view text) {
-  return fmt::format("{}:{}: {}: {}", c.path, what.line, what.key, text);
+  std::string line = fmt::format("{}:{}: {}: {}", c.path, what.line, what.key, text);
+  constexpr std::string_view general = "Run `pgrotor init` first.";
+  if (line.ends_with(general)) line.replace(line.size() - general.size(), general.size(), fmt::format("run pgrotor init -c {} first", c.path));
+  return line;
 }
 
 std::string unreachable_text(const reachable& what, const migration::pg::sql_error& error) {
@@ -69,7 +72,9 @@ std::string refusal_text(const reachable& what, const std::exception& error) {
   const auto joined = [&what](const std::string& message, const std::string& detail, const std::string& hint) {
     std::string text = message.starts_with(what.where) ? message : fmt::format("{}: {}", what.where, message);
     for (const auto& more : {detail, hint}) {
-      if (!more.empty()) text += "; " + more;
+      if (more.empty()) continue;
+      if (text.ends_with('.')) text.pop_back();
+      text += "; " + more;
     }
     std::ranges::replace(text, '\n', ' ');  // several GRANTs come one a line
     return text;

@@ -102,9 +102,7 @@ task<void> server::start() {
     throw config_error(problem_line(config_, what, unreachable ? unreachable_text(what, error) : refusal_text(what, error)));
   } catch (const std::exception& error) {
     const auto what = catalog_of(config_);
-    auto text = refusal_text(what, error);
-    if (text.find("pgrotor init") != std::string::npos) text += fmt::format(" pgrotor init -c {}", config_.path);
-    throw config_error(problem_line(config_, what, text));
+    throw config_error(problem_line(config_, what, refusal_text(what, error)));
   }
   coordinator_runs_ = true;
   asio::co_spawn(coordinator_io_, coordinator_.run(), [this](std::exception_ptr failed) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -27,6 +28,9 @@ class worker {
   ~worker();
   // Before start(): the first map and the console. start() runs the io_context on a thread of its own.
   void set_admin(admin&);
+  // Before start(): all workers in order of index, so that a CancelRequest that reached another worker finds its client. Without it
+  // a cancel only finds clients of the worker that received it.
+  void set_peers(std::span<const std::unique_ptr<worker>>);
   void start();
   // SIGTERM: no new clients, idle clients get 57P01, open transactions run to their end within the configured time. Any thread.
   migration::task<void> drain();

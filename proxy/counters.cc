@@ -1,0 +1,29 @@
+#include "proxy/counters.h"
+
+#include <algorithm>
+
+namespace proxy {
+
+void counters::statement_done(std::uint64_t microseconds) noexcept {
+  const auto bucket = std::lower_bound(latency_bounds_us.begin(), latency_bounds_us.end(), microseconds);
+  ++latency[static_cast<std::size_t>(bucket - latency_bounds_us.begin())];
+  latency_sum_us += microseconds;
+  ++statements;
+}
+
+counters& counters::operator+=(const counters& other) noexcept {
+  constexpr std::uint64_t counters::*sums[] = {
+      &counters::clients_accepted, &counters::clients_now,        &counters::logins_failed,   &counters::servers_now,
+      &counters::servers_opened,   &counters::servers_failed,     &counters::statements,      &counters::transactions,
+      &counters::errors_from_shards, &counters::errors_by_proxy,  &counters::bytes_from_clients, &counters::bytes_to_clients,
+      &counters::routed_by_key,    &counters::routed_default,     &counters::refused_not_one_shard, &counters::gate_held,
+      &counters::gate_waiting_now, &counters::gate_expired,       &counters::gate_refused_full, &counters::pool_waits,
+      &counters::pool_wait_us,     &counters::pool_timeouts,      &counters::parses_injected, &counters::plan_hits,
+      &counters::plan_misses,      &counters::cancels,            &counters::commits_unknown, &counters::latency_sum_us,
+  };
+  for (const auto member : sums) this->*member += other.*member;
+  for (std::size_t i = 0; i < latency.size(); ++i) latency[i] += other.latency[i];
+  return *this;
+}
+
+}  // namespace proxy

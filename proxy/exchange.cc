@@ -1,0 +1,239 @@
+#include "proxy/exchange.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace proxy {
+
+using protocol::frame_error;
+using protocol::frame_header;
+using protocol::frame_header_size;
+
+namespace {
+
+// Enough of an ErrorResponse to know severity and SQLSTATE, which PostgreSQL sends first.
+constexpr std::size_t error_prefix = 96;
+// Errors of requests that the proxy put in are kept whole.
+constexpr std::size_t max_kept_error = 64u << 10;
+
+bool completes(request what, char type) noexcept {
+  switch (what) {
+    case request::parse: return type == '1';
+    case request::bind: return type == '2';
+    case request::close: return type == '3';
+    case request::describe_statement:
+    case request::describe_portal: return type == 'T' || type == 'n';
+    case request::execute: return type == 'C' || type == 'I' || type == 's';
+    default: return false;
+  }
+}
+
+bool belongs(request what, char type) noexcept {
+  switch (what) {
+    case request::query: return std::string_view("TDCIGHWdcV").find(type) != std::string_view::npos;
+    case request::describe_statement: return type == 't' || completes(what, type);
+    case request::execute: return std::string_view("DGHWdc").find(type) != std::string_view::npos || completes(what, type);
+    default: return completes(what, type);
+  }
+}
+
+std::string_view field(std::string_view body, char code) noexcept {
+  while (!body.empty() && body.front() != '\0') {
+    const auto end = body.find('\0', 1);
+    const auto text = body.substr(1, end == std::string_view::npos ? end : end - 1);
+    if (body.front() == code) return text;
+    if (end == std::string_view::npos) return {};
+    body.remove_prefix(end + 1);
+  }
+  return {};
+}
+
+}  // namespace
+
+// Where feed() is in the input: [run, at) is to be relayed and not yet copied.
+struct exchange::cursor {
+  std::string_view in;
+  std::string& out;
+  std::size_t run = 0, at = 0;
+  std::string_view rest() const noexcept { return in.substr(at); }
+  void cut() {
+    out.append(in.substr(run, at - run));
+    run = at;
+  }
+  void drop(std::size_t size) {
+    cut();
+    run = at += size;
+  }
+};
+
+void exchange::expect(request what, fate how, std::uint64_t statement, std::uint32_t undo) {
+  queue_.push_back(expected{what, how, statement, undo, 0, 0});
+}
+
+void exchange::emit(std::string_view frames, std::uint32_t undo) {
+  expected e{request::emit, fate::relay, 0, undo, static_cast<std::uint32_t>(texts_.size()), static_cast<std::uint32_t>(frames.size())};
+  texts_.append(frames);
+  queue_.push_back(e);
+}
+
+void exchange::expect_failure(std::string_view error_frame) {
+  emit(error_frame);
+  queue_.back().what = request::bind;
+  queue_.back().how = fate::replace;
+}
+
+bool exchange::only_emits() const noexcept {
+  return std::all_of(queue_.begin() + static_cast<std::ptrdiff_t>(head_), queue_.end(),
+                     [](const expected& e) { return e.what == request::emit; });
+}
+
+bool exchange::has(request what) const noexcept {
+  return std::any_of(queue_.begin() + static_cast<std::ptrdiff_t>(head_), queue_.end(), [what](const expected& e) { return e.what == what; });
+}
+
+void exchange::clear() noexcept {
+  queue_.clear();
+  texts_.clear();
+  pending_error_.clear();
+  skipped_.clear();
+  head_ = remaining_ = 0;
+}
+
+void exchange::pop() noexcept {
+  if (++head_ < queue_.size()) return;
+  queue_.clear();
+  texts_.clear();
+  head_ = 0;
+}
+
+exchange::step exchange::feed(std::string_view in, std::string& out) {
+  cursor c{in, out};
+  step result;
+  while (result.what == event::need_more) {
+    if (remaining_ > 0) {
+      const auto part = std::min(remaining_, in.size() - c.at);
+      if (part == 0) break;
+      remaining_ -= part;
+      if (relay_remaining_) c.at += part;
+      else c.drop(part);
+      continue;
+    }
+    drain_emits(c);
+    if (!take_frame(c, result)) break;
+  }
+  if (remaining_ == 0) drain_emits(c);
+  result.used = c.at;
+  result.run = in.substr(c.run, c.at - c.run);
+  return result;
+}
+
+void exchange::drain_emits(cursor& c) {
+  while (!idle() && front().what == request::emit) {
+    c.cut();
+    c.out.append(text_of(front()));
+    pop();
+  }
+}
+
+void exchange::pass(cursor& c, std::size_t size, bool relayed) {
+  const auto part = std::min(size, c.in.size() - c.at);
+  if (relayed) c.at += part;
+  else c.drop(part);
+  remaining_ = size - part;
+  relay_remaining_ = relayed;
+}
+
+// False: the next message is not there far enough.
+bool exchange::take_frame(cursor& c, step& result) {
+  frame_header header;
+  const auto seen = protocol::read_header(c.rest(), protocol::peer::backend, std::numeric_limits<std::int32_t>::max(), header);
+  if (seen == frame_error::need_more) return false;
+  if (seen != frame_error::none) return result.what = event::unexpected, false;
+  switch (header.type) {
+    case 'N': return pass(c, header.size, idle() || front().how == fate::relay), true;
+    case 'S':
+    case 'A': return pass(c, header.size, true), true;
+    case 'E': return take_error(c, header, result);
+    case 'Z': return c.rest().size() >= header.size && take_ready(c, result);
+    default: return take_answer(c, header, result), true;
+  }
+}
+
+bool exchange::take_error(cursor& c, const frame_header& header, step& result) {
+  if (c.rest().size() < std::min<std::size_t>(header.size, error_prefix)) return false;
+  const auto severity = field(c.rest().substr(frame_header_size), 'V');
+  const bool fatal = severity == "FATAL" || severity == "PANIC";
+  const bool kept = fatal || (!idle() && front().how == fate::swallow);
+  if (kept && c.rest().size() < header.size) {
+    if (header.size > max_kept_error) return result.what = event::unexpected, false;
+    return result.whole = header.size, false;
+  }
+  const auto frame = c.rest().substr(0, header.size);
+  const auto code = field(frame.substr(frame_header_size), 'C');
+  if (fatal) {
+    last_words_ = field(frame.substr(frame_header_size), 'M');
+    c.drop(header.size);
+    return result.what = event::fatal, false;
+  }
+  if (idle() || code.size() != sqlstate_.size()) return result.what = event::unexpected, false;
+  std::copy(code.begin(), code.end(), sqlstate_.begin());
+  tell_error(c, frame, header.size);
+  skip_to_sync();
+  result.what = event::error;
+  return true;
+}
+
+// An error of a statement that was put in before the client's own is told when the client's own fails for it.
+void exchange::tell_error(cursor& c, std::string_view frame, std::size_t size) {
+  if (front().what == request::query && front().how == fate::swallow) {
+    pending_error_ = frame;
+    return pass(c, size, false);
+  }
+  const bool replaced = front().how == fate::replace;
+  if (!replaced && pending_error_.empty()) return pass(c, size, true);
+  c.cut();
+  c.out.append(replaced ? text_of(front()) : std::string_view(pending_error_));
+  pending_error_.clear();
+  pass(c, size, false);
+}
+
+// After an error the server reads and discards messages until Sync; a simple query ends by itself.
+void exchange::skip_to_sync() {
+  skipped_.clear();
+  while (!idle() && front().what != request::sync && front().what != request::query) {
+    skipped_.push_back(front());
+    pop();
+  }
+}
+
+bool exchange::take_ready(cursor& c, step& result) {
+  const auto ready = protocol::decode_ready_for_query(c.rest().substr(frame_header_size, 1));
+  if (!ready || idle() || (front().what != request::sync && front().what != request::query)) return result.what = event::unexpected, false;
+  const bool relayed = front().how == fate::relay;
+  c.drop(frame_header_size + 1);
+  pop();
+  if (!relayed) return true;
+  c.out.append(pending_error_);
+  pending_error_.clear();
+  result.status = ready->status;
+  return result.what = event::ready, true;
+}
+
+void exchange::take_answer(cursor& c, const frame_header& header, step& result) {
+  if (idle() || !belongs(front().what, header.type) || front().how == fate::replace) {
+    result.what = event::unexpected;
+    return;
+  }
+  const auto what = front().what;
+  const bool relayed = front().how == fate::relay;
+  pass(c, header.size, relayed);
+  if (what != request::query && completes(what, header.type)) pop();
+  if (header.type != 'G' || !relayed) return;
+  if (what == request::execute) drop_unanswered_sync();
+  result.what = event::copy_in;
+}
+
+// A server in COPY IN ignores a Sync that was pipelined behind Execute (manual 55.2.6): the client sends another one after CopyDone.
+void exchange::drop_unanswered_sync() { queue_.resize(head_ + 1); }
+
+}  // namespace proxy

@@ -1,0 +1,93 @@
+// What a server still has to answer, in order, and what becomes of each answer: relayed to the client, swallowed (it belongs to a
+// statement that the proxy put in), or replaced. Answers that the proxy gives itself are queued among them, so that the client sees
+// one stream in the order of its messages. Sans-I/O: bytes of the server in, bytes for the client out (manual 55.2.3, 55.2.4).
+// One exchange per attached server; its session's thread only.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "protocol/backend.h"
+#include "protocol/frame.h"
+
+namespace proxy {
+
+enum class request : char { query, parse, bind, describe_statement, describe_portal, execute, close, sync, emit };
+enum class fate : char {
+  relay,    // the client sees the answer
+  swallow,  // the client does not know of the request; an error of it is told as the error of the client's next one
+  replace,  // the request was sent in order to fail; the client sees `text` instead of the error
+};
+
+struct expected {
+  request what = request::query;
+  fate how = fate::relay;
+  std::uint64_t statement = 0;  // parse: the server-side statement that this makes; close: the one that it drops
+  std::uint32_t undo = 0;       // 1 + index of the change to the client's statement names to take back when this is skipped
+  std::uint32_t text_at = 0, text_size = 0;  // emit, replace
+};
+
+class exchange {
+ public:
+  enum class event {
+    need_more,   // all complete input has been used
+    error,       // an ErrorResponse went to the client: see skipped(), sqlstate
+    ready,       // the client's own ReadyForQuery: the caller writes it, with `status`
+    copy_in,     // the server waits for CopyData
+    fatal,       // the server ends the connection; `last_words` says why
+    unexpected,  // the server sent what it was not asked for
+  };
+  struct step {
+    event what = event::need_more;
+    std::size_t used = 0;      // bytes of the input that are done with, `run` included
+    std::string_view run;      // the end of them: to be relayed as they are, after what was appended to `out`
+    std::size_t whole = 0;     // need_more: a message of this size must be there whole
+    protocol::transaction_status status = protocol::transaction_status::idle;
+  };
+
+  void expect(request, fate = fate::relay, std::uint64_t statement = 0, std::uint32_t undo = 0);
+  void emit(std::string_view frames, std::uint32_t undo = 0);
+  void expect_failure(std::string_view error_frame);
+  step feed(std::string_view in, std::string& out);
+
+  bool idle() const noexcept { return head_ == queue_.size(); }
+  // Nothing but the proxy's own answers is left: no server is needed to go on.
+  bool only_emits() const noexcept;
+  // Between two messages: something may be put in.
+  bool at_boundary() const noexcept { return remaining_ == 0; }
+  bool has(request) const noexcept;
+  const std::vector<expected>& skipped() const noexcept { return skipped_; }
+  std::string_view sqlstate() const noexcept { return {sqlstate_.data(), sqlstate_.size()}; }
+  const std::string& last_words() const noexcept { return last_words_; }
+  void clear() noexcept;
+
+ private:
+  struct cursor;
+  bool take_frame(cursor&, step&);
+  bool take_error(cursor&, const protocol::frame_header&, step&);
+  void tell_error(cursor&, std::string_view frame, std::size_t size);
+  bool take_ready(cursor&, step&);
+  void take_answer(cursor&, const protocol::frame_header&, step&);
+  void drain_emits(cursor&);
+  void pass(cursor&, std::size_t size, bool relayed);
+  void skip_to_sync();
+  void drop_unanswered_sync();
+  const expected& front() const noexcept { return queue_[head_]; }
+  void pop() noexcept;
+  std::string_view text_of(const expected& e) const noexcept { return std::string_view(texts_).substr(e.text_at, e.text_size); }
+
+  std::vector<expected> queue_;
+  std::size_t head_ = 0;
+  std::string texts_;
+  std::size_t remaining_ = 0;  // bytes of a message that has been judged and not yet seen
+  bool relay_remaining_ = false;
+  std::string pending_error_;  // of a swallowed request, whole frame
+  std::vector<expected> skipped_;
+  std::array<char, 5> sqlstate_{};
+  std::string last_words_;
+};
+
+}  // namespace proxy

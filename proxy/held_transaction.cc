@@ -1,0 +1,129 @@
+#include "proxy/held_transaction.h"
+
+#include <cctype>
+
+namespace proxy {
+
+using routing::statement_kind;
+
+bool is_transaction_control(statement_kind kind) noexcept {
+  switch (kind) {
+    case statement_kind::begin:
+    case statement_kind::commit:
+    case statement_kind::rollback:
+    case statement_kind::savepoint:
+    case statement_kind::release:
+    case statement_kind::rollback_to:
+    case statement_kind::set_local: return true;
+    default: return false;
+  }
+}
+
+namespace {
+
+// Skips blanks and comments, which may nest.
+void skip_blanks(std::string_view& sql) noexcept {
+  while (!sql.empty()) {
+    if (std::isspace(static_cast<unsigned char>(sql.front()))) {
+      sql.remove_prefix(1);
+    } else if (sql.starts_with("--")) {
+      const auto end = sql.find('\n');
+      sql.remove_prefix(end == std::string_view::npos ? sql.size() : end);
+    } else if (sql.starts_with("/*")) {
+      int depth = 0;
+      do {
+        const bool opens = sql.starts_with("/*"), closes = sql.starts_with("*/");
+        depth += opens ? 1 : closes ? -1 : 0;
+        sql.remove_prefix(opens || closes ? 2 : 1);
+      } while (depth > 0 && !sql.empty());
+    } else {
+      return;
+    }
+  }
+}
+
+bool take_word(std::string_view& sql, std::string_view word) noexcept {
+  skip_blanks(sql);
+  if (sql.size() < word.size()) return false;
+  for (std::size_t i = 0; i < word.size(); ++i)
+    if (std::tolower(static_cast<unsigned char>(sql[i])) != word[i]) return false;
+  sql.remove_prefix(word.size());
+  return true;
+}
+
+}  // namespace
+
+std::string_view control_tag(statement_kind kind, std::string_view sql) noexcept {
+  switch (kind) {
+    case statement_kind::begin: return take_word(sql, "start") ? "START TRANSACTION" : "BEGIN";
+    case statement_kind::commit: return "COMMIT";
+    case statement_kind::rollback:
+    case statement_kind::rollback_to: return "ROLLBACK";
+    case statement_kind::savepoint: return "SAVEPOINT";
+    case statement_kind::release: return "RELEASE";
+    default: return take_word(sql, "set") && take_word(sql, "constraints") ? "SET CONSTRAINTS" : "SET";
+  }
+}
+
+bool held_transaction::can_answer(std::span<const routing::statement_plan> plans) const noexcept {
+  bool open = open_, failed = failed_;
+  for (const auto& plan : plans) {
+    if (!is_transaction_control(plan.kind)) return false;
+    const bool ends = plan.kind == statement_kind::commit || plan.kind == statement_kind::rollback;
+    const bool mends = ends || (plan.kind == statement_kind::rollback_to && savepoint_);
+    if (failed && !mends) return false;
+    if (!open && plan.kind != statement_kind::begin) return false;
+    open = !ends || plan.chain;
+    failed = failed && !mends;
+  }
+  return !plans.empty() && bytes_ < max_bytes;
+}
+
+held_transaction::answer held_transaction::run(const routing::statement_plan& plan, std::string_view sql) noexcept {
+  answer given{control_tag(plan.kind, sql), false};
+  switch (plan.kind) {
+    case statement_kind::begin:
+      given.already_in_progress = open_;
+      open_ = true;
+      break;
+    case statement_kind::commit:
+      if (failed_) given.tag = "ROLLBACK";
+      finish(plan.chain);
+      break;
+    case statement_kind::rollback: finish(plan.chain); break;
+    case statement_kind::savepoint: savepoint_ = true; break;
+    case statement_kind::rollback_to: failed_ = false; break;  // nothing of it has run anywhere
+    default: break;
+  }
+  return given;
+}
+
+void held_transaction::keep(std::string_view sql) {
+  if (!open_ || failed_) return;
+  texts_.emplace_back(sql);
+  bytes_ += sql.size() + sizeof(std::string);
+}
+
+// AND CHAIN begins the next transaction with the same characteristics: those of BEGIN.
+void held_transaction::finish(bool chain) noexcept {
+  if (chain && !texts_.empty()) {
+    texts_.resize(1);
+    bytes_ = texts_.front().size();
+    failed_ = savepoint_ = false;
+    return;
+  }
+  clear();
+}
+
+void held_transaction::clear() noexcept {
+  open_ = failed_ = savepoint_ = false;
+  bytes_ = 0;
+  texts_.clear();
+}
+
+protocol::transaction_status held_transaction::status() const noexcept {
+  if (failed_) return protocol::transaction_status::failed;
+  return open_ ? protocol::transaction_status::in_transaction : protocol::transaction_status::idle;
+}
+
+}  // namespace proxy

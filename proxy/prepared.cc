@@ -1,0 +1,107 @@
+#include "proxy/prepared.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace proxy {
+
+std::string server_statement_name(std::uint64_t id) { return "pgrotor_" + std::to_string(id); }
+
+namespace {
+
+std::size_t weight(const prepared_statement& s) noexcept { return sizeof s + s.sql.size() + s.types.size() * sizeof(std::uint32_t); }
+
+std::string key_of(std::string_view sql, const std::vector<std::uint32_t>& types) {
+  std::string key = std::to_string(types.size());
+  for (const auto type : types) key.append(1, ',').append(std::to_string(type));
+  return key.append(1, ' ').append(sql);
+}
+
+}  // namespace
+
+statement_ptr statement_registry::make_unshared(std::string_view sql, const std::vector<std::uint32_t>& types) {
+  if (*bytes_ + sql.size() > max_bytes_) return nullptr;
+  auto made = std::make_unique<prepared_statement>();
+  made->id = next_id_++;
+  made->server_name = server_statement_name(made->id);
+  made->sql = sql;
+  made->types = types;
+  *bytes_ += weight(*made);
+  return statement_ptr(made.release(), [bytes = bytes_](prepared_statement* s) {
+    *bytes -= weight(*s);
+    delete s;
+  });
+}
+
+statement_ptr statement_registry::find_or_make(std::string_view sql, const std::vector<std::uint32_t>& types) {
+  auto text = key_of(sql, types);
+  if (const auto found = known_.find(text); found != known_.end())
+    if (auto alive = found->second.lock()) return alive;
+  if (known_.size() >= purge_at_) {
+    std::erase_if(known_, [](const auto& entry) { return entry.second.expired(); });
+    purge_at_ = std::max<std::size_t>(1024, known_.size() * 2);
+  }
+  auto made = make_unshared(sql, types);
+  if (made) known_[std::move(text)] = made;
+  return made;
+}
+
+statement_ptr client_statements::find(std::string_view name) const {
+  if (name.empty()) return unnamed_;
+  const auto found = names_.find(name);
+  return found == names_.end() ? nullptr : found->second;
+}
+
+std::uint32_t client_statements::set(std::string_view name, statement_ptr statement) {
+  auto& slot = name.empty() ? unnamed_ : names_[std::string(name)];
+  changes_.push_back(change{std::string(name), std::exchange(slot, std::move(statement))});
+  return static_cast<std::uint32_t>(changes_.size());
+}
+
+std::uint32_t client_statements::erase(std::string_view name) {
+  changes_.push_back(change{std::string(name), find(name)});
+  if (name.empty()) unnamed_.reset();
+  else names_.erase(std::string(name));
+  return static_cast<std::uint32_t>(changes_.size());
+}
+
+void client_statements::undo(std::uint32_t number) {
+  if (number == 0 || number > changes_.size()) return;
+  auto& what = changes_[number - 1];
+  if (what.name.empty()) unnamed_ = std::move(what.before);
+  else if (what.before) names_[what.name] = std::move(what.before);
+  else names_.erase(what.name);
+}
+
+void client_statements::clear() {
+  names_.clear();
+  unnamed_.reset();
+  changes_.clear();
+}
+
+bool server_statements::touch(std::uint64_t id) {
+  const auto found = by_id_.find(id);
+  if (found == by_id_.end()) return false;
+  order_.splice(order_.begin(), order_, found->second);
+  return true;
+}
+
+void server_statements::add(std::uint64_t id) {
+  if (touch(id)) return;
+  order_.push_front(id);
+  by_id_.emplace(id, order_.begin());
+}
+
+void server_statements::forget(std::uint64_t id) {
+  const auto found = by_id_.find(id);
+  if (found == by_id_.end()) return;
+  order_.erase(found->second);
+  by_id_.erase(found);
+}
+
+std::optional<std::uint64_t> server_statements::surplus() const {
+  if (by_id_.size() < limit) return std::nullopt;
+  return order_.back();
+}
+
+}  // namespace proxy

@@ -1,0 +1,27 @@
+#include "proxy/server_connection.h"
+
+#include "proxy/pool.h"
+
+namespace proxy {
+
+namespace {
+constexpr std::size_t kept_output = 64u << 10;
+}
+
+io_result server_connection::flush() {
+  if (!output_pending()) return {};
+  const auto result = socket.write(std::string_view(out).substr(out_at));
+  sent_any_ = sent_any_ || result.bytes > 0;
+  out_at += result.bytes;
+  if (output_pending()) return result;
+  out.clear();
+  out_at = 0;
+  if (out.capacity() > kept_output) out.shrink_to_fit();
+  return result;
+}
+
+void server_connection::on_ready() {
+  if (home) home->idle_server_spoke(*this);
+}
+
+}  // namespace proxy

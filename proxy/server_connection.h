@@ -1,0 +1,87 @@
+// One connection to a shard, logged in as a client's own user. Lives in a pool; while attached it belongs to one session, which reads
+// and writes its buffers and queues what it expects in `answers`. Worker's thread only.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "protocol/backend.h"
+#include "protocol/scram.h"
+#include "proxy/byte_queue.h"
+#include "proxy/exchange.h"
+#include "proxy/prepared.h"
+#include "proxy/stream.h"
+#include "routing/types.h"
+
+namespace proxy {
+
+class pool;
+using text_pairs = std::vector<std::pair<std::string, std::string>>;
+
+// How a user proves to a shard who it is: with the password, else with the keys its own login at the proxy revealed.
+struct credentials {
+  std::optional<std::string> password;
+  std::optional<protocol::scram_keys> keys;
+};
+
+// Where and as whom to log in.
+struct server_target {
+  std::string shard_name, dsn;  // libpq keyword/value string: host, hostaddr, port, dbname
+  std::string user;
+  text_pairs parameters;  // startup parameters besides user, database and application_name
+  credentials secret;
+};
+
+class server_connection final : public readiness_listener {
+ public:
+  explicit server_connection(boost::asio::io_context& io) : socket(io) {}
+
+  stream socket;
+  byte_queue in;
+  std::string out;  // to be sent; [out_at, end) is not yet
+  std::size_t out_at = 0;
+  exchange answers;
+  server_statements statements;
+  text_pairs parameters;  // ParameterStatus at login
+  protocol::backend_key_data key;
+  boost::asio::generic::stream_protocol::endpoint address;
+
+  pool* home = nullptr;
+  routing::shard_id shard;
+  std::string shard_name;
+  std::uint64_t serial = 0;  // tells connections of one pool apart, also after they are gone
+  clock::time_point opened, idle_since;
+  bool unusable = false;   // must not serve another transaction
+  int cancels_under_way = 0;
+
+  // Sends what is queued. `sent_any` stays true once a byte has left since the last call of start_unit().
+  io_result flush();
+  bool output_pending() const noexcept { return out_at < out.size(); }
+  void start_unit() noexcept { sent_any_ = false; }
+  bool sent_any() const noexcept { return sent_any_; }
+
+  void on_ready() override;  // while idle: the shard said something or closed
+
+ private:
+  bool sent_any_ = false;
+};
+using server_ptr = std::unique_ptr<server_connection>;
+
+struct open_result {
+  server_ptr server;
+  protocol::notice failed;  // when there is no server
+};
+// Connects and logs in. `wake` is the caller's, for the time of the call.
+task<open_result> open_server(boost::asio::io_context&, const server_target&, wakeup& wake, clock::time_point deadline);
+
+// Asks the shard to cancel what the connection with that key runs; completes when the shard has closed the request's connection,
+// which it does after it has signalled.
+task<void> send_cancel(boost::asio::io_context&, boost::asio::generic::stream_protocol::endpoint, protocol::backend_key_data,
+                       clock::time_point deadline);
+
+}  // namespace proxy

@@ -1,0 +1,254 @@
+// Opening a connection to a shard: connect, startup, SCRAM-SHA-256 or trust, ParameterStatus up to the first ReadyForQuery. Declared
+// in proxy/server_connection.h.
+#include <fmt/format.h>
+
+#include <cstring>
+
+#include "protocol/frontend.h"
+#include "proxy/crypto.h"
+#include "proxy/errors.h"
+#include "proxy/server_connection.h"
+#include "proxy/shard_address.h"
+
+namespace proxy {
+
+namespace {
+
+constexpr std::uint32_t max_login_frame = 64u << 10;
+
+// One login under way.
+struct login {
+  server_connection& server;
+  const server_target& target;
+  wakeup& wake;
+  clock::time_point deadline;
+  std::optional<protocol::scram_client> scram;
+  bool server_proved = false;
+  std::optional<protocol::notice> failed;
+
+  void fail(std::string_view why) {
+    failed = make_error(sqlstate::connection_failure, fmt::format("cannot log in to shard {} as {}", target.shard_name, target.user),
+                        std::string(why));
+  }
+};
+
+task<bool> connect_one(login& l, boost::asio::generic::stream_protocol::endpoint to) {
+  if (!l.server.socket.start_connect(to)) {
+    l.fail(fmt::format("connect: {}", std::strerror(errno)));
+    co_return false;
+  }
+  l.server.socket.listen(&l.wake);
+  while (!l.server.socket.writable()) {
+    l.server.socket.watch_write();
+    const bool in_time = co_await l.wake.wait(l.deadline);
+    if (!in_time) {
+      l.fail("The connection was not made in time.");
+      co_return false;
+    }
+  }
+  if (const int error = l.server.socket.connect_error()) {
+    l.fail(fmt::format("connect: {}", std::strerror(error)));
+    co_return false;
+  }
+  l.server.address = to;
+  l.failed.reset();
+  co_return true;
+}
+
+task<bool> connect(login& l, const shard_location& where) {
+  for (const auto& address : where.addresses) {
+    const auto endpoints = co_await resolve(address);
+    if (endpoints.empty()) l.fail(fmt::format("The name {} is not known.", address.host));
+    for (const auto& to : endpoints) {
+      const bool made = co_await connect_one(l, to);
+      if (made) co_return true;
+    }
+  }
+  co_return false;
+}
+
+// Login messages are small and find room in the socket's buffer.
+task<bool> send(login& l) {
+  while (l.server.output_pending()) {
+    if (l.server.flush().closed) {
+      l.fail("The shard closed the connection.");
+      co_return false;
+    }
+    if (!l.server.output_pending()) break;
+    l.server.socket.watch_write();
+    const bool in_time = co_await l.wake.wait(l.deadline);
+    if (!in_time) {
+      l.fail("The shard did not answer in time.");
+      co_return false;
+    }
+  }
+  co_return true;
+}
+
+// The next whole frame's header; the frame is at the front of `in`.
+task<std::optional<protocol::frame_header>> receive(login& l) {
+  protocol::frame_header header;
+  while (true) {
+    const auto seen = protocol::read_header(l.server.in.view(), protocol::peer::backend, max_login_frame, header);
+    if (seen == protocol::frame_error::none && l.server.in.size() >= header.size) co_return header;
+    if (seen != protocol::frame_error::none && seen != protocol::frame_error::need_more) {
+      l.fail("The answer is not that of a PostgreSQL server.");
+      co_return std::nullopt;
+    }
+    if (!l.server.socket.readable()) {
+      l.server.socket.watch_read();
+      const bool in_time = co_await l.wake.wait(l.deadline);
+    if (!in_time) {
+        l.fail("The shard did not answer in time.");
+        co_return std::nullopt;
+      }
+      if (!l.server.socket.readable()) continue;
+    }
+    if (l.server.socket.read(l.server.in, header.size).closed) {
+      l.fail("The shard closed the connection.");
+      co_return std::nullopt;
+    }
+  }
+}
+
+void start_scram(login& l, std::string_view mechanisms) {
+  bool offered = false;
+  for (auto rest = mechanisms; !rest.empty() && rest.front() != '\0';) {
+    const auto end = rest.find('\0');
+    offered = offered || rest.substr(0, end) == "SCRAM-SHA-256";
+    if (end == std::string_view::npos) break;
+    rest.remove_prefix(end + 1);
+  }
+  if (!offered) return l.fail("The shard offers no SCRAM-SHA-256.");
+  const auto& secret = l.target.secret;
+  if (secret.password) l.scram.emplace(openssl_crypto(), *secret.password);
+  else if (secret.keys) l.scram.emplace(openssl_crypto(), *secret.keys);
+  else return l.fail("The shard asks for a password and none is known.");
+  const auto first = l.scram->first();
+  protocol::append(l.server.out, protocol::sasl_initial_response{"SCRAM-SHA-256", first});
+}
+
+void on_authentication(login& l, std::string_view body) {
+  const auto asked = protocol::decode_authentication(body);
+  if (!asked) return l.fail("The answer is not that of a PostgreSQL server.");
+  switch (static_cast<protocol::auth>(asked->kind)) {
+    case protocol::auth::ok:
+      if (l.scram && !l.server_proved) l.fail("The shard accepted the login without proving that it knows the user.");
+      return;
+    case protocol::auth::sasl: return start_scram(l, asked->data);
+    case protocol::auth::sasl_continue: {
+      const auto answer = l.scram ? l.scram->next(asked->data) : std::nullopt;
+      if (!answer) return l.fail("The SCRAM exchange failed.");
+      return protocol::append(l.server.out, protocol::sasl_response{*answer});
+    }
+    case protocol::auth::sasl_final:
+      l.server_proved = l.scram && l.scram->verify(asked->data);
+      if (!l.server_proved) l.fail("The shard does not know the user's verifier.");
+      return;
+    default:
+      return l.fail(fmt::format("The shard asks for authentication method {}; pgrotor speaks SCRAM-SHA-256 and trust.", asked->kind));
+  }
+}
+
+void on_error(login& l, std::string_view body) {
+  const auto said = protocol::decode_notice(body);
+  l.fail(said ? said->message : "The shard refused the connection.");
+  if (!said) return;
+  l.failed->sqlstate = said->sqlstate;
+  if (said->sqlstate == sqlstate::bad_authorization)
+    l.failed->hint = "The shard must hold the same SCRAM verifier (salt and iterations too) as the users file, or the users file the password.";
+}
+
+// True when the server is ready.
+bool on_frame(login& l, char type, std::string_view body) {
+  switch (type) {
+    case 'R': on_authentication(l, body); break;
+    case 'E': on_error(l, body); break;
+    case 'S':
+      if (const auto status = protocol::decode_parameter_status(body))
+        l.server.parameters.emplace_back(std::string(status->name), std::string(status->value));
+      break;
+    case 'K':
+      if (const auto key = protocol::decode_backend_key_data(body)) l.server.key = *key;
+      break;
+    case 'Z': return true;
+    case 'N':
+    case 'v': break;
+    default: l.fail("The answer is not that of a PostgreSQL server.");
+  }
+  return false;
+}
+
+std::string_view parameter(const server_connection& server, std::string_view name) {
+  for (const auto& [key, value] : server.parameters)
+    if (key == name) return value;
+  return {};
+}
+
+// What the analysis of statements relies on: it reads literals and hashes text keys as the client sends them.
+void check_parameters(login& l) {
+  if (parameter(l.server, "standard_conforming_strings") == "off")
+    l.failed = make_error(sqlstate::feature_not_supported, "standard_conforming_strings must be on");
+  const auto client = parameter(l.server, "client_encoding"), server = parameter(l.server, "server_encoding");
+  if (client != server && client != "SQL_ASCII")
+    l.failed = make_error(sqlstate::feature_not_supported, fmt::format("client_encoding {} differs from the shards' encoding {}", client, server),
+                          "Text keys are placed by their bytes in the server's encoding.", fmt::format("Use client_encoding {}.", server));
+}
+
+task<void> log_in(login& l, const std::string& dbname) {
+  protocol::startup start;
+  start.parameters = {{"user", l.target.user}, {"database", dbname}, {"application_name", "pgrotor"}};
+  start.parameters.insert(start.parameters.end(), l.target.parameters.begin(), l.target.parameters.end());
+  protocol::append(l.server.out, start);
+  while (!l.failed) {
+    const bool sent = co_await send(l);
+    if (!sent) co_return;
+    const auto header = co_await receive(l);
+    if (!header) co_return;
+    const auto body = l.server.in.view().substr(protocol::frame_header_size, header->size - protocol::frame_header_size);
+    const bool ready = on_frame(l, header->type, body);
+    l.server.in.consume(header->size);
+    if (ready) co_return check_parameters(l);
+  }
+}
+
+}  // namespace
+
+task<open_result> open_server(boost::asio::io_context& io, const server_target& target, wakeup& wake, clock::time_point deadline) {
+  open_result result;
+  result.server = std::make_unique<server_connection>(io);
+  login l{*result.server, target, wake, deadline, {}, false, {}};
+  const auto where = parse_shard_dsn(target.dsn);
+  if (!where.error.empty()) l.fail(where.error);
+  else if (co_await connect(l, where)) co_await log_in(l, where.dbname.empty() ? target.user : where.dbname);
+  result.server->socket.listen(nullptr);
+  result.server->opened = result.server->idle_since = clock::now();
+  result.server->shard_name = target.shard_name;
+  if (l.failed) {
+    result.failed = std::move(*l.failed);
+    result.server.reset();
+  }
+  co_return result;
+}
+
+task<void> send_cancel(boost::asio::io_context& io, boost::asio::generic::stream_protocol::endpoint to, protocol::backend_key_data key,
+                       clock::time_point deadline) {
+  wakeup wake(io);
+  server_target nobody;
+  server_connection carrier(io);
+  login l{carrier, nobody, wake, deadline, {}, false, {}};
+  const bool made = co_await connect_one(l, to);
+  if (!made) co_return;
+  protocol::append(carrier.out, protocol::cancel_request{key.pid, key.key});
+  const bool sent = co_await send(l);
+  if (!sent) co_return;
+  while (true) {
+    carrier.socket.watch_read();
+    const bool in_time = co_await wake.wait(deadline);
+    if (!in_time) co_return;
+    if (carrier.socket.readable() && carrier.socket.read(carrier.in).closed) co_return;
+    carrier.in.consume(carrier.in.size());
+  }
+}
+
+}  // namespace proxy

@@ -1,0 +1,229 @@
+// The loop of one client: take a message when it is the client's turn, pass on what the server says, wait. Declared in proxy/session.h.
+#include "proxy/session.h"
+
+#include <boost/asio/this_coro.hpp>
+
+#include "proxy/crypto.h"
+#include "proxy/log.h"
+
+namespace proxy {
+
+namespace {
+constexpr auto goodbye_time = std::chrono::seconds(1);
+}
+
+session::session(worker::impl& w, int client_socket, std::int32_t pid)
+    : w_(w), client_(w.io, client_socket), wake_(w.io), pid_(pid), connected_(clock::now()) {
+  const auto random = random_bytes(sizeof key_);
+  for (const char byte : random) key_ = static_cast<std::int32_t>((static_cast<std::uint32_t>(key_) << 8) | static_cast<unsigned char>(byte));
+  client_.listen(&wake_);
+}
+
+task<void> session::run() {
+  const auto self = shared_from_this();
+  try {
+    bool known = co_await greet();
+    if (known) known = co_await authenticate();
+    logged_in_ = known;
+    const bool console = known && database_ == "pgrotor";
+    if (console) co_await serve_console();
+    else if (known) known = co_await welcome();
+    if (known && !console) co_await serve();
+    co_await say_goodbye();
+  } catch (const std::exception& failure) {
+    log_error("client {}: {}", pid_, failure.what());
+  }
+  finish_session();
+}
+
+task<void> session::serve() {
+  while (!closing_) {
+    bool moved = flush_client();
+    if (flush_server()) moved = true;
+    if (server_ && !client_output_pending() && step_server()) moved = true;
+    if (leaving_ && !unit_open_ && status() == protocol::transaction_status::idle)
+      fatal(make_error(sqlstate::admin_shutdown, "terminating connection: pgrotor is shutting down"));
+    if (!closing_ && may_take()) {
+      const bool took = co_await take_message();
+      moved = moved || took;
+    }
+    if (moved || closing_) continue;
+    watch_everything();
+    co_await wake_.wait();
+  }
+}
+
+// One message or pipeline at a time; while a pipeline is open, or the server waits for CopyData, the client goes on speaking.
+bool session::may_take() const noexcept {
+  if (out_.size() - out_at_ > byte_queue::block_size || borrowed_) return false;
+  return !unit_open_ || pipeline_open_ || copy_in_;
+}
+
+void session::watch_everything() {
+  if (client_output_pending()) client_.watch_write();
+  if (may_take()) client_.watch_read();
+  if (in_.empty()) in_.release_if_empty();
+  if (!server_) return;
+  if (server_->output_pending()) server_->socket.watch_write();
+  if (!client_output_pending()) server_->socket.watch_read();
+}
+
+// True when something was read, or the client is gone.
+bool session::read_client() {
+  if (!client_.readable()) return false;
+  const auto result = client_.read(in_, want_whole_);
+  w_.counted.bytes_from_clients += result.bytes;
+  if (result.closed) closing_ = true;
+  return result.closed || result.bytes > 0;
+}
+
+// True when something was done. Never waits for the client.
+task<bool> session::take_message() {
+  if (skip_bytes_ > 0) co_return skip_input();
+  if (copy_in_ || copy_bytes_ > 0) co_return forward_copy() || read_client();
+  protocol::frame_header header;
+  if (!next_frame(0, header)) co_return closing_ || read_client();
+  if (skip_to_sync_ && header.type != 'S' && header.type != 'X') co_return skip_frame(header);
+  switch (header.type) {
+    case 'X': closing_ = true; co_return true;
+    case 'd':
+    case 'c':
+    case 'f': co_return skip_frame(header);  // as PostgreSQL does outside of COPY
+    case 'p': fatal(make_error(sqlstate::protocol_violation, "unexpected password message")); co_return true;
+    case 'Q':
+    case 'F': break;
+    default: co_return co_await take_pipeline();
+  }
+  if (!have_whole(header.size)) co_return closing_ || read_client();
+  const auto frame = in_.view().substr(0, header.size);
+  if (header.type == 'Q') co_await handle_query(frame);
+  else co_await handle_function_call(frame);
+  in_.consume(header.size);
+  want_whole_ = 0;
+  co_return true;
+}
+
+// Messages of the extended protocol are taken together, up to Sync or Flush: a pipeline that is held at the gate has sent nothing.
+task<bool> session::take_pipeline() {
+  protocol::frame_header header;
+  while (true) {
+    if (!next_frame(scanned_, header)) co_return closing_ || read_client();
+    if (header.type == 'Q' || header.type == 'F' || header.type == 'X' || header.type == 'p') {
+      fatal(make_error(sqlstate::protocol_violation, "a pipeline must end with Sync"));
+      co_return true;
+    }
+    if (!have_whole(scanned_ + header.size)) co_return closing_ || read_client();
+    scanned_ += header.size;
+    if (header.type == 'S' || header.type == 'H') break;
+  }
+  const auto size = std::exchange(scanned_, 0);
+  if (skip_to_sync_) end_skipping();
+  else co_await handle_batch(in_.view().substr(0, size), header.type);
+  in_.consume(size);
+  want_whole_ = 0;
+  co_return true;
+}
+
+bool session::next_frame(std::size_t at, protocol::frame_header& header) {
+  const auto seen = protocol::read_header(in_.view().substr(at), protocol::peer::frontend, 0x7fffffff, header);
+  if (seen == protocol::frame_error::none) return true;
+  if (seen == protocol::frame_error::bad_length) fatal(make_error(sqlstate::protocol_violation, "invalid message length"));
+  if (seen == protocol::frame_error::unknown_type) fatal(make_error(sqlstate::protocol_violation, "invalid frontend message type"));
+  want_whole_ = std::max(want_whole_, at + protocol::frame_header_size);
+  return false;
+}
+
+bool session::have_whole(std::size_t bytes) {
+  if (bytes > w_.settings.max_message_bytes) {
+    fatal(make_error(sqlstate::program_limit, "message or pipeline too large",
+                     "It has more than " + std::to_string(w_.settings.max_message_bytes) + " bytes.",
+                     "Send smaller ones, or raise [limits] max_message_bytes."));
+    return false;
+  }
+  want_whole_ = bytes;
+  return in_.size() >= bytes;
+}
+
+bool session::skip_input() {
+  if (in_.empty() && !read_client()) return false;
+  const auto part = std::min(skip_bytes_, in_.size());
+  in_.consume(part);
+  skip_bytes_ -= part;
+  return true;
+}
+
+bool session::skip_frame(const protocol::frame_header& header) {
+  skip_bytes_ = header.size;
+  return true;
+}
+
+// Sync after an error: the server, if it took part, has been discarding messages too.
+void session::end_skipping() {
+  skip_to_sync_ = pipeline_open_ = false;
+  if (!server_ || borrowed_) return finish_alone();
+  protocol::append_sync(server_->out);
+  server_->answers.expect(request::sync);
+}
+
+void session::fatal(protocol::notice why) {
+  protocol::append_error(out_, as_fatal(std::move(why)));
+  closing_ = true;
+}
+
+// The last words reach a client that reads; one that does not is not waited for.
+task<void> session::say_goodbye() {
+  const auto deadline = clock::now() + goodbye_time;
+  passed_ = server_ ? passed_ : 0;
+  while (client_output_pending()) {
+    const bool moved = flush_client();
+    if (!client_output_pending()) break;
+    if (moved) continue;
+    if (client_.writable()) break;  // broken
+    client_.watch_write();
+    const bool in_time = co_await wake_.wait(deadline);
+    if (!in_time) break;
+  }
+}
+
+void session::finish_session() noexcept {
+  client_.close();
+  if (server_) {
+    server_->socket.close();
+    auto* home = server_->home;
+    home->discard(std::move(server_));
+  }
+  end_transaction();
+  names_.clear();
+  w_.session_ended(pid_);
+}
+
+void session::cancel(std::int32_t key) {
+  if (key != key_ || !logged_in_) return;
+  ++w_.counted.cancels;
+  if (server_ && unit_open_) return w_.cancel_on_server(*server_);
+  if (!waiting_) return;
+  cancelled_ = true;
+  wake_.notify();
+}
+
+void session::leave_when_idle() {
+  leaving_ = true;
+  wake_.notify();
+}
+
+void session::leave_now() noexcept {
+  closing_ = leaving_ = true;
+  wake_.notify();
+}
+
+std::vector<std::optional<std::string>> session::describe() const {
+  const auto now = clock::now();
+  const auto age = std::chrono::duration_cast<std::chrono::seconds>(now - connected_).count();
+  const auto busy = unit_open_ ? std::chrono::duration_cast<std::chrono::microseconds>(now - unit_started_).count() : 0;
+  const char* state = waiting_ ? "waiting" : server_ || unit_open_ ? "active" : "idle";
+  return {std::to_string(pid_), user_, database_, application_, state, std::to_string(age), waiting_ ? std::to_string(busy) : "0",
+          server_ ? std::optional(server_->shard_name) : std::nullopt,
+          server_ ? std::optional(std::to_string(server_->key.pid)) : std::nullopt, std::to_string(names_.size())};
+}
+
+}  // namespace proxy

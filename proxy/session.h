@@ -1,0 +1,209 @@
+// One client: greeting, login, then one loop that takes whole client messages, decides where they run, holds them at the gate, borrows a
+// server from ReadyForQuery to ReadyForQuery, and relays. Lives on its worker's thread, kept alive by its own coroutine (run()).
+// Split over session_login.cc, session_console.cc, session_query.cc (simple protocol), session_batch.cc and session_write.cc (extended),
+// session_route.cc (shard, gate, pool) and session_relay.cc (bytes, ends of transactions, lost servers).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "protocol/frontend.h"
+#include "proxy/byte_queue.h"
+#include "proxy/errors.h"
+#include "proxy/held_transaction.h"
+#include "proxy/prepared.h"
+#include "proxy/server_connection.h"
+#include "proxy/stream.h"
+#include "proxy/worker_state.h"
+
+namespace proxy {
+
+class session : public std::enable_shared_from_this<session> {
+ public:
+  session(worker::impl&, int client_socket, std::int32_t pid);
+  task<void> run();
+
+  // From the worker, on its thread.
+  void cancel(std::int32_t key);
+  void leave_when_idle();  // drain
+  void leave_now() noexcept;
+  // A set became known while this session has a transaction open on its source: counts as touching it.
+  void touch_if_attached(routing::shard_id source, touch_bits bit);
+  void forget_touch(touch_bits bit) noexcept { touched_ &= ~bit; }
+  touch_bits touched() const noexcept { return touched_; }
+  std::int32_t pid() const noexcept { return pid_; }
+  std::vector<std::optional<std::string>> describe() const;  // a row of SHOW CLIENTS
+  server_connection* attached() const noexcept { return server_.get(); }
+
+ private:
+  // Where a message is to run.
+  struct choice {
+    std::optional<routing::shard_id> shard;  // none: any
+    bool by_key = false;
+    boost::container::small_vector<routing::touch, 4> touches;
+    bool row_locks = false;
+    std::optional<protocol::notice> refused;
+  };
+  // One message of the extended protocol; views point into in_.
+  struct batch_item {
+    char type = 0;
+    std::string_view frame;
+    statement_ptr statement;  // of P, B, D 'S', and E when its portal is known
+    bool named = false;
+    std::uint32_t undo = 0;
+    std::string_view body() const noexcept { return frame.substr(protocol::frame_header_size); }
+  };
+
+  // session_login.cc
+  task<bool> greet();
+  task<bool> authenticate();
+  task<bool> scram_exchange(const user_secret&, bool known_user);
+  task<bool> welcome();
+  task<std::optional<protocol::first_packet>> first_packet();
+  task<std::optional<std::string>> sasl_message();
+  task<bool> receive_more(std::size_t whole);
+  void append_authentication(protocol::auth, std::string_view data);
+  bool accept_startup(const protocol::startup&);
+  void tell_parameters(const text_pairs&);
+
+  // session_console.cc
+  task<void> serve_console();
+  task<void> answer_console(std::string sql);
+  task<void> receive_console();
+  void on_console_message(char type);
+
+  // session.cc
+  task<void> serve();
+  task<bool> take_message();
+  task<bool> take_pipeline();
+  bool next_frame(std::size_t at, protocol::frame_header&);
+  bool have_whole(std::size_t bytes);
+  bool skip_input();
+  bool skip_frame(const protocol::frame_header&);
+  void end_skipping();
+  void watch_everything();
+  bool may_take() const noexcept;
+  bool read_client();
+  void fatal(protocol::notice);
+  task<void> say_goodbye();
+  void finish_session() noexcept;
+
+  // session_query.cc
+  task<void> handle_query(std::string_view frame);
+  bool answer_query_alone(const routing::text_plan&, std::string_view sql);
+  choice choose_for_query(const routing::text_plan&);
+  void answer_control(const routing::statement_plan&, std::string_view sql);
+  bool answer_reset(routing::statement_kind);
+  task<void> run_query(std::string_view frame, const routing::text_plan&);
+  void refuse_query(const protocol::notice&);
+  task<void> handle_function_call(std::string_view frame);
+
+  // session_batch.cc
+  task<void> handle_batch(std::string_view frames, char end);
+  void read_batch(std::string_view frames);
+  bool read_item(batch_item&);
+  bool read_parse(batch_item&);
+  bool read_bind(batch_item&);
+  bool read_describe(batch_item&);
+  bool read_close(batch_item&);
+  void refuse_item(protocol::notice);
+  choice choose_for_batch();
+  bool choose_for_item(const batch_item&, choice&);
+  void cut_batch(std::size_t from, protocol::notice why);
+  bool batch_needs_transaction();
+  bool batch_needs_server();
+  task<bool> place_batch(bool& again);
+  void answer_batch_alone(char end);
+
+  // session_write.cc
+  void write_batch(char end);
+  void write_item(const batch_item&);
+  void write_parse(const batch_item&);
+  void write_bind(const batch_item&);
+  bool answer_item(const batch_item&, std::string& out);
+  void ensure_prepared(const batch_item&);
+  void make_room_for_statement();
+  void note_effects(const routing::statement_plan*, bool known);
+  const routing::statement_plan* plan_of(const statement_ptr&);
+
+  // session_route.cc
+  choice empty_choice() const;
+  bool add_to_choice(choice&, const routing::statement_plan&, std::span<const routing::parameter>);
+  protocol::notice second_shard(const routing::decision&) const;
+  // Passes the gate and has a server for it. `again`: the map or a gate changed meanwhile, decide anew.
+  task<std::optional<protocol::notice>> settle(const choice&, bool& again);
+  task<std::optional<protocol::notice>> hold_at_gate(touch_bits);
+  task<std::optional<protocol::notice>> attach(routing::shard_id);
+  pool_key key_of_pool(routing::shard_id) const;
+  void put_held_in_front();
+  void touch(const choice&);
+  void fail_on_server(const protocol::notice&);
+
+  // session_relay.cc
+  bool flush_client();
+  bool flush_server();
+  bool step_server();
+  void on_step(const exchange::step&);
+  void on_error_relayed();
+  void finish_unit(protocol::transaction_status);
+  void end_transaction() noexcept;
+  void release_server();
+  void server_lost(std::string_view why);
+  void keep_passed();
+  bool forward_copy();
+  bool take_copy_frame(const protocol::frame_header&);
+  void append_ready(protocol::transaction_status);
+  void answer_error(const protocol::notice&);
+  void begin_unit();
+  void finish_alone();
+  protocol::transaction_status status() const noexcept;
+  bool client_output_pending() const noexcept { return out_at_ < out_.size() || passed_ > 0; }
+
+  worker::impl& w_;
+  stream client_;
+  wakeup wake_;
+  byte_queue in_;
+  std::string out_;           // to the client; [out_at_, end) is not sent yet
+  std::size_t out_at_ = 0;
+  std::size_t passed_ = 0;    // bytes at the front of the server's input that follow out_
+  std::size_t server_whole_ = 0;  // a message of this size of the server must be seen whole
+  bool server_closed_ = false;    // its end of file was read; input may be left
+  std::size_t want_whole_ = 0;  // a message of this size is being gathered
+  std::size_t scanned_ = 0;   // bytes of in_ known to be whole messages of a pipeline
+  std::size_t skip_bytes_ = 0;  // rest of a client message that nobody wants
+  std::size_t copy_bytes_ = 0;  // rest of a CopyData that is being forwarded
+
+  std::int32_t pid_ = 0, key_ = 0;
+  std::string user_, database_, application_;
+  text_pairs parameters_;
+  credentials secret_;
+  clock::time_point connected_, unit_started_;
+  routing::generation generation_told_;
+
+  server_ptr server_;
+  std::shared_ptr<const routing::shard_map> map_at_attach_;
+  protocol::transaction_status server_status_ = protocol::transaction_status::idle;
+  held_transaction held_;
+  client_statements names_;
+  std::vector<std::pair<std::string, statement_ptr>> portals_;
+  std::vector<batch_item> batch_;
+  std::optional<protocol::notice> batch_refused_;  // what follows the last item of batch_
+  touch_bits touched_ = 0;
+
+  bool unit_open_ = false;      // answers to the client are outstanding
+  bool borrowed_ = false;       // the server was taken for Parse and Describe only
+  bool pipeline_open_ = false;  // messages were sent up to a Flush; Sync is to come
+  bool skip_to_sync_ = false;   // an error happened: messages are discarded until Sync
+  bool copy_in_ = false, copy_simple_ = false;
+  bool unit_in_block_ = false, unit_writes_ = false, unit_may_commit_ = false;
+  std::optional<protocol::notice> lost_;  // the transaction's server went away while the client was idle; told at its next message
+  routing::parameters literals_;
+  bool cancelled_ = false, waiting_ = false;
+  bool leaving_ = false, closing_ = false, logged_in_ = false;
+};
+
+}  // namespace proxy

@@ -1,0 +1,246 @@
+// The extended protocol: all messages up to Sync or Flush are read, placed by the values of Bind, and only then sent. Declared in
+// proxy/session.h.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "proxy/session.h"
+
+namespace proxy {
+
+using routing::statement_kind;
+
+namespace {
+
+bool answered_by_proxy(const routing::statement_plan& plan) noexcept {
+  return plan.kind == statement_kind::discard_all || plan.kind == statement_kind::deallocate_all;
+}
+
+}  // namespace
+
+task<void> session::handle_batch(std::string_view frames, char end) {
+  if (!unit_open_) begin_unit();
+  pipeline_open_ = end == 'H';
+  read_batch(frames);
+  bool again = true;
+  while (again && !closing_) {
+    again = false;
+    const bool placed = co_await place_batch(again);
+    if (!placed) break;
+  }
+  if (closing_) co_return;
+  if (server_) write_batch(end);
+  else answer_batch_alone(end);
+  batch_.clear();
+  batch_refused_.reset();
+}
+
+void session::read_batch(std::string_view frames) {
+  batch_.clear();
+  batch_refused_.reset();
+  if (lost_) batch_refused_ = std::exchange(lost_, std::nullopt);
+  while (!batch_refused_) {
+    protocol::frame_header header;
+    protocol::read_header(frames, protocol::peer::frontend, 0x7fffffff, header);
+    if (header.type == 'S' || header.type == 'H') return;
+    batch_item item;
+    item.type = header.type;
+    item.frame = frames.substr(0, header.size);
+    frames.remove_prefix(header.size);
+    if (item.type == 'd' || item.type == 'c' || item.type == 'f') continue;
+    if (read_item(item)) batch_.push_back(std::move(item));
+  }
+}
+
+// False when it was refused, or is nothing to answer.
+bool session::read_item(batch_item& item) {
+  switch (item.type) {
+    case 'P': return read_parse(item);
+    case 'B': return read_bind(item);
+    case 'D': return read_describe(item);
+    case 'C': return read_close(item);
+    default: break;
+  }
+  const auto execute = protocol::decode_execute(item.body());
+  if (!execute) return refuse_item(make_error(sqlstate::protocol_violation, "invalid message format")), false;
+  const auto portal = std::find_if(portals_.begin(), portals_.end(), [&](const auto& p) { return p.first == execute->portal; });
+  if (portal != portals_.end()) item.statement = portal->second;
+  return true;
+}
+
+void session::refuse_item(protocol::notice why) { batch_refused_ = std::move(why); }
+
+bool session::read_parse(batch_item& item) {
+  const auto parse = protocol::decode_parse(item.body());
+  if (!parse) return refuse_item(make_error(sqlstate::protocol_violation, "invalid message format")), false;
+  item.named = !parse->name.empty();
+  if (item.named && names_.find(parse->name)) {
+    refuse_item(make_error(sqlstate::duplicate_statement, fmt::format("prepared statement \"{}\" already exists", parse->name)));
+    return false;
+  }
+  if (item.named && names_.size() >= w_.settings.max_prepared) {
+    refuse_item(make_error(sqlstate::program_limit, "too many prepared statements",
+                           fmt::format("The client holds {} of them.", names_.size()), "Close some, or raise [limits] max_prepared."));
+    return false;
+  }
+  item.statement = item.named ? w_.statements.find_or_make(parse->sql, parse->types) : w_.statements.make_unshared(parse->sql, parse->types);
+  if (!item.statement) {
+    refuse_item(make_error(sqlstate::out_of_memory_budget, "prepared statements of all clients take too much memory"));
+    return false;
+  }
+  item.undo = names_.set(parse->name, item.statement);
+  return true;
+}
+
+bool session::read_bind(batch_item& item) {
+  const auto bind = protocol::decode_bind(item.body());
+  if (!bind) return refuse_item(make_error(sqlstate::protocol_violation, "invalid message format")), false;
+  item.named = !bind->statement.empty();
+  item.statement = names_.find(bind->statement);
+  if (!item.statement) {
+    refuse_item(make_error(sqlstate::invalid_statement_name, item.named ? fmt::format("prepared statement \"{}\" does not exist", bind->statement)
+                                                                        : "unnamed prepared statement does not exist"));
+    return false;
+  }
+  std::erase_if(portals_, [&](const auto& p) { return p.first == bind->portal; });
+  if (portals_.size() >= w_.settings.max_prepared)
+    return refuse_item(make_error(sqlstate::program_limit, "too many open portals")), false;
+  portals_.emplace_back(std::string(bind->portal), item.statement);
+  return true;
+}
+
+bool session::read_describe(batch_item& item) {
+  const auto describe = protocol::decode_describe(item.body());
+  if (!describe) return refuse_item(make_error(sqlstate::protocol_violation, "invalid message format")), false;
+  if (describe->kind != 'S') {
+    const auto portal = std::find_if(portals_.begin(), portals_.end(), [&](const auto& p) { return p.first == describe->name; });
+    if (portal != portals_.end()) item.statement = portal->second;
+    item.type = 'd';  // from here on: Describe of a portal
+    return true;
+  }
+  item.named = !describe->name.empty();
+  item.statement = names_.find(describe->name);
+  if (item.statement) return true;
+  refuse_item(make_error(sqlstate::invalid_statement_name, item.named ? fmt::format("prepared statement \"{}\" does not exist", describe->name)
+                                                                      : "unnamed prepared statement does not exist"));
+  return false;
+}
+
+bool session::read_close(batch_item& item) {
+  const auto close = protocol::decode_close(item.body());
+  if (!close) return refuse_item(make_error(sqlstate::protocol_violation, "invalid message format")), false;
+  if (close->kind == 'S') {
+    item.type = 'c';  // from here on: Close of a statement, which only the proxy knows
+    item.undo = names_.erase(close->name);
+  } else {
+    std::erase_if(portals_, [&](const auto& p) { return p.first == close->name; });
+  }
+  return true;
+}
+
+// The analysis of a statement; nullptr for what PostgreSQL itself refuses in a Parse (several statements).
+const routing::statement_plan* session::plan_of(const statement_ptr& statement) {
+  if (!statement) return nullptr;
+  if (!statement->plan || statement->plan_version != w_.map->schema_version()) {
+    statement->plan = w_.plans.prepared(*w_.map, statement->sql);
+    statement->plan_version = w_.map->schema_version();
+  }
+  return statement->plan->statements.size() == 1 ? &statement->plan->statements.front() : nullptr;
+}
+
+session::choice session::choose_for_batch() {
+  auto chosen = empty_choice();
+  for (std::size_t i = 0; i < batch_.size(); ++i) {
+    if (choose_for_item(batch_[i], chosen)) continue;
+    cut_batch(i, std::move(*chosen.refused));
+    chosen.refused.reset();
+    break;
+  }
+  return chosen;
+}
+
+bool session::choose_for_item(const batch_item& item, choice& chosen) {
+  if (item.type != 'P' && item.type != 'B') return true;
+  const auto* plan = plan_of(item.statement);
+  if (!plan) return true;
+  const bool ends = plan->kind == statement_kind::commit || plan->kind == statement_kind::rollback;
+  if (held_.failed() && !ends && plan->kind != statement_kind::rollback_to) {
+    chosen.refused =
+        make_error(sqlstate::failed_transaction, "current transaction is aborted, commands ignored until end of transaction block");
+    return false;
+  }
+  if (item.type == 'P') {
+    if (plan->destination != routing::destination_kind::refused) return true;
+    return add_to_choice(chosen, *plan, {});
+  }
+  const auto bind = protocol::decode_bind(item.body());
+  literals_.clear();
+  for (std::size_t i = 0; i < bind->values.size(); ++i) {
+    const auto& types = item.statement->types;
+    literals_.push_back(routing::parameter{bind->values[i], bind->format_of(i), i < types.size() ? types[i] : 0});
+  }
+  return add_to_choice(chosen, *plan, literals_);
+}
+
+// The item and what follows it is not sent; what it changed in the client's names is taken back.
+void session::cut_batch(std::size_t from, protocol::notice why) {
+  for (std::size_t i = batch_.size(); i-- > from;) names_.undo(batch_[i].undo);
+  batch_.resize(from);
+  batch_refused_ = std::move(why);
+}
+
+// Does anything in it have to run in the client's transaction on a shard? Transaction control that the proxy can answer does not.
+bool session::batch_needs_transaction() {
+  auto simulated = held_;
+  for (const auto& item : batch_) {
+    if (item.type != 'E') continue;
+    const auto* plan = plan_of(item.statement);
+    if (!plan) return true;
+    if (answered_by_proxy(*plan)) continue;
+    if (!simulated.can_answer(std::span(plan, 1))) return true;
+    simulated.run(*plan, item.statement->sql);
+    simulated.keep(item.statement->sql);
+  }
+  return false;
+}
+
+// Parse and Describe alone: any server will do.
+bool session::batch_needs_server() {
+  return std::any_of(batch_.begin(), batch_.end(), [this](const batch_item& item) {
+    const auto* plan = plan_of(item.statement);
+    if (plan && (is_transaction_control(plan->kind) || answered_by_proxy(*plan))) return false;
+    if (item.type == 'P') return !batch_refused_;
+    return item.type != 'c';
+  });
+}
+
+// False: it will not run. Fills server_ when one is needed.
+task<bool> session::place_batch(bool& again) {
+  const auto chosen = choose_for_batch();
+  std::optional<protocol::notice> failed;
+  if (server_ || batch_needs_transaction()) {
+    failed = co_await settle(chosen, again);
+    if (!failed && !again) {
+      put_held_in_front();
+      touch(chosen);
+    }
+  } else if (batch_needs_server()) {
+    failed = co_await attach(w_.map->default_shard());
+    borrowed_ = !failed;
+  }
+  if (failed) cut_batch(0, std::move(*failed));
+  if (failed) again = false;
+  co_return !failed;
+}
+
+// No server has a part in it: control statements are answered, an error stands where it would.
+void session::answer_batch_alone(char end) {
+  for (const auto& item : batch_) answer_item(item, out_);
+  if (batch_refused_) {
+    answer_error(*batch_refused_);
+    if (end == 'H') skip_to_sync_ = true;
+  }
+  if (end == 'S') finish_alone();
+}
+
+}  // namespace proxy

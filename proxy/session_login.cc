@@ -1,0 +1,214 @@
+// From the first byte of a client to its first ReadyForQuery (manual 55.2.1, 55.3). Declared in proxy/session.h.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "proxy/crypto.h"
+#include "proxy/log.h"
+#include "proxy/session.h"
+
+namespace proxy {
+
+namespace {
+
+constexpr std::uint32_t max_login_message = 8u << 10;
+constexpr int max_plain_requests = 2;  // one SSLRequest and one GSSENCRequest before the startup packet
+
+// Startup parameters that are the proxy's own business and never reach a shard.
+bool kept_from_shards(std::string_view name) {
+  return name == "user" || name == "database" || name == "application_name" || name.starts_with("pgrotor.") || name.starts_with("_pq_.");
+}
+
+// An unknown user goes through the same exchange with a verifier that no password fits, so that names cannot be guessed by how the
+// login fails; the same name gets the same salt every time.
+protocol::scram_verifier mock_verifier(const std::string& user) {
+  static const std::string secret = random_bytes(32);
+  protocol::scram_verifier mock;
+  const auto salt = openssl_crypto().hmac(secret, user);
+  mock.salt.assign(salt.begin(), salt.begin() + 16);
+  const auto noise = random_bytes(64);
+  std::copy_n(noise.begin(), 32, mock.stored_key.begin());
+  std::copy_n(noise.begin() + 32, 32, mock.server_key.begin());
+  return mock;
+}
+
+}  // namespace
+
+// Waits for input until the login deadline. False: the client is gone or too slow.
+task<bool> session::receive_more(std::size_t whole) {
+  want_whole_ = whole;
+  while (!closing_) {
+    flush_client();
+    if (read_client()) co_return !closing_;
+    client_.watch_read();
+    if (client_output_pending()) client_.watch_write();
+    const bool in_time = co_await wake_.wait(connected_ + w_.settings.login_timeout);
+    if (!in_time) {
+      fatal(make_error(sqlstate::cannot_connect_now, "login took too long"));
+      co_return false;
+    }
+    if (leaving_) closing_ = true;
+  }
+  co_return false;
+}
+
+task<bool> session::greet() {
+  for (int requests = 0; requests <= max_plain_requests; ++requests) {
+    const auto packet = co_await first_packet();
+    if (!packet) co_return false;
+    switch (packet->kind) {
+      case protocol::first_packet_kind::cancel: w_.cancel(packet->cancel); co_return false;
+      case protocol::first_packet_kind::startup: co_return accept_startup(packet->startup);
+      case protocol::first_packet_kind::ssl_request:
+      case protocol::first_packet_kind::gssenc_request: break;
+    }
+    // Bytes that came with the request were sent before the answer: someone put them in (CVE-2021-23222).
+    if (!in_.empty()) co_return false;
+    out_.push_back('N');
+    flush_client();
+  }
+  co_return false;
+}
+
+task<std::optional<protocol::first_packet>> session::first_packet() {
+  while (true) {
+    protocol::first_packet packet;
+    switch (protocol::read_first_packet(in_.view(), packet)) {
+      case protocol::frame_error::none: in_.consume(packet.size); co_return packet;
+      case protocol::frame_error::need_more: break;
+      case protocol::frame_error::bad_length:
+        fatal(make_error(sqlstate::protocol_violation, "invalid length of startup packet"));
+        co_return std::nullopt;
+      case protocol::frame_error::unknown_type:
+        fatal(make_error(sqlstate::feature_not_supported, "unsupported frontend protocol or malformed startup packet",
+                         "pgrotor speaks version 3.0."));
+        co_return std::nullopt;
+    }
+    const bool more = co_await receive_more(0);
+    if (!more) co_return std::nullopt;
+  }
+}
+
+bool session::accept_startup(const protocol::startup& startup) {
+  user_ = startup.get("user");
+  database_ = startup.get("database").empty() ? user_ : std::string(startup.get("database"));
+  application_ = startup.get("application_name");
+  std::vector<std::string_view> unknown;
+  for (const auto& [name, value] : startup.parameters) {
+    if (name.starts_with("_pq_.")) unknown.push_back(name);
+    if (!kept_from_shards(name)) parameters_.emplace_back(name, value);
+  }
+  if (startup.version != protocol::protocol_3_0 || !unknown.empty()) protocol::append_negotiate_protocol_version(out_, 0, unknown);
+  std::sort(parameters_.begin(), parameters_.end());
+  if (user_.empty()) return fatal(make_error(sqlstate::bad_authorization, "no PostgreSQL user name specified in startup packet")), false;
+  if (!startup.get("replication").empty() && startup.get("replication") != "false")
+    return fatal(make_error(sqlstate::feature_not_supported, "replication connections are not possible through pgrotor",
+                            "A stream belongs to one shard.", "Connect to the shard itself.")), false;
+  if (w_.draining) return fatal(make_error(sqlstate::cannot_connect_now, "pgrotor is shutting down")), false;
+  if (w_.sessions.size() > w_.client_limit()) {
+    return fatal(make_error(sqlstate::too_many_connections, "sorry, too many clients already", "",
+                            "Raise [limits] max_clients, or close connections that are not used.")), false;
+  }
+  return true;
+}
+
+task<bool> session::authenticate() {
+  const auto* known = w_.accounts.find(user_);
+  user_secret mock;
+  if (!known) mock.verifier = mock_verifier(user_);
+  const bool proved = co_await scram_exchange(known ? *known : mock, known != nullptr);
+  if (closing_) co_return false;
+  if (!proved) {
+    ++w_.counted.logins_failed;
+    log_warning("client {}: password authentication failed for user {}", pid_, user_);
+    fatal(make_error(sqlstate::bad_authorization, fmt::format("password authentication failed for user \"{}\"", user_)));
+    co_return false;
+  }
+  if (database_ == "pgrotor" && std::find(w_.settings.admin_users.begin(), w_.settings.admin_users.end(), user_) == w_.settings.admin_users.end()) {
+    fatal(make_error("42501", fmt::format("user \"{}\" may not enter the admin console", user_), "",
+                     "List the user under [auth] admin_users, or connect to another database."));
+    co_return false;
+  }
+  secret_.password = known->password;
+  co_return true;
+}
+
+task<bool> session::scram_exchange(const user_secret& secret, bool known_user) {
+  using namespace std::string_view_literals;
+  protocol::scram_server scram(openssl_crypto(), secret.verifier);
+  append_authentication(protocol::auth::sasl, "SCRAM-SHA-256\0\0"sv);
+  const auto initial = co_await sasl_message();
+  if (!initial) co_return false;
+  const auto response = protocol::decode_sasl_initial_response(*initial);
+  if (!response || response->mechanism != "SCRAM-SHA-256") co_return false;
+  const auto challenge = scram.first(response->data);
+  if (!challenge) co_return false;
+  append_authentication(protocol::auth::sasl_continue, *challenge);
+  const auto last = co_await sasl_message();
+  if (!last) co_return false;
+  const auto proof = scram.final(*last);
+  if (!proof || !known_user) co_return false;
+  append_authentication(protocol::auth::sasl_final, *proof);
+  append_authentication(protocol::auth::ok, "");
+  secret_.keys = scram.keys();
+  co_return true;
+}
+
+void session::append_authentication(protocol::auth kind, std::string_view data) {
+  protocol::append(out_, protocol::authentication{static_cast<std::int32_t>(kind), data});
+}
+
+// The body of one 'p' message.
+task<std::optional<std::string>> session::sasl_message() {
+  protocol::frame_header header;
+  while (true) {
+    const auto seen = protocol::read_header(in_.view(), protocol::peer::frontend, max_login_message, header);
+    if (seen == protocol::frame_error::none && header.type != 'p') {
+      if (header.type != 'X') fatal(make_error(sqlstate::protocol_violation, "expected SASL response"));
+      closing_ = true;
+      co_return std::nullopt;
+    }
+    if (seen == protocol::frame_error::none && in_.size() >= header.size) break;
+    if (seen != protocol::frame_error::none && seen != protocol::frame_error::need_more) {
+      fatal(make_error(sqlstate::protocol_violation, "invalid message length"));
+      co_return std::nullopt;
+    }
+    const bool more = co_await receive_more(0);
+    if (!more) co_return std::nullopt;
+  }
+  std::string body(in_.view().substr(protocol::frame_header_size, header.size - protocol::frame_header_size));
+  in_.consume(header.size);
+  co_return body;
+}
+
+// What a client may rely on is what a server of the default shard says.
+task<bool> session::welcome() {
+  if (!w_.map) {
+    fatal(make_error(sqlstate::cannot_connect_now, "pgrotor has no routing map yet", "The catalog has not been read.", "Retry."));
+    co_return false;
+  }
+  const auto shard = w_.map->default_shard();
+  auto* from = w_.find_or_make_pool(key_of_pool(shard), secret_);
+  if (!from || from->parameters().empty()) {
+    const auto failed = co_await attach(shard);
+    if (failed) {
+      fatal(*failed);
+      co_return false;
+    }
+    tell_parameters(server_->parameters);
+    release_server();
+  } else {
+    tell_parameters(from->parameters());
+  }
+  co_return true;
+}
+
+void session::tell_parameters(const text_pairs& parameters) {
+  for (const auto& [name, value] : parameters)
+    protocol::append(out_, protocol::parameter_status{name, name == "application_name" ? application_ : value});
+  protocol::append(out_, protocol::backend_key_data{pid_, key_});
+  append_ready(protocol::transaction_status::idle);
+  flush_client();
+}
+
+}  // namespace proxy

@@ -1,0 +1,136 @@
+// The simple protocol: a text goes whole to one shard, or is answered here. Declared in proxy/session.h.
+#include <algorithm>
+
+#include "proxy/session.h"
+
+namespace proxy {
+
+using routing::statement_kind;
+
+namespace {
+
+bool only_blanks(const routing::text_plan& plan) {
+  return std::all_of(plan.statements.begin(), plan.statements.end(), [](const auto& s) { return s.kind == statement_kind::empty; });
+}
+
+bool is_reset(const routing::statement_plan& s) { return s.kind == statement_kind::discard_all || s.kind == statement_kind::deallocate_all; }
+
+}  // namespace
+
+task<void> session::handle_query(std::string_view frame) {
+  begin_unit();
+  const auto decoded = protocol::decode_query(frame.substr(protocol::frame_header_size));
+  if (!decoded) co_return fatal(make_error(sqlstate::protocol_violation, "invalid message format"));
+  const auto sql = decoded->sql;
+  names_.erase("");  // as in PostgreSQL: a simple query drops the unnamed statement
+  names_.settle();
+  while (!closing_) {
+    const auto plan = w_.plans.simple(*w_.map, sql, literals_);
+    if (answer_query_alone(*plan, sql)) co_return;
+    const auto chosen = choose_for_query(*plan);
+    if (chosen.refused) co_return refuse_query(*chosen.refused);
+    bool again = false;
+    const auto failed = co_await settle(chosen, again);
+    if (failed) co_return refuse_query(*failed);
+    if (again) continue;
+    put_held_in_front();
+    touch(chosen);
+    for (const auto& statement : plan->statements) note_effects(&statement, true);
+    unit_may_commit_ = unit_may_commit_ || (!unit_in_block_ && unit_writes_);
+    server_->statements.unnamed = 0;
+    server_->out.append(frame);
+    server_->answers.expect(request::query);
+    co_return;
+  }
+}
+
+session::choice session::choose_for_query(const routing::text_plan& plan) {
+  auto chosen = empty_choice();
+  if (lost_) {
+    chosen.refused = std::exchange(lost_, std::nullopt);
+    return chosen;
+  }
+  if (held_.failed()) {
+    chosen.refused = make_error(sqlstate::failed_transaction,
+                                "current transaction is aborted, commands ignored until end of transaction block");
+    return chosen;
+  }
+  for (const auto& statement : plan.statements) {
+    if (is_reset(statement)) {
+      chosen.refused = make_error(sqlstate::feature_not_supported, "DISCARD ALL and DEALLOCATE ALL must be sent alone");
+      return chosen;
+    }
+    if (!add_to_choice(chosen, statement, literals_)) return chosen;
+  }
+  return chosen;
+}
+
+// What needs no shard: blanks, transaction control while no server is attached, resets of what only the proxy keeps.
+bool session::answer_query_alone(const routing::text_plan& plan, std::string_view sql) {
+  if (only_blanks(plan)) {
+    protocol::append_empty_query_response(out_);
+  } else if (plan.statements.size() == 1 && is_reset(plan.statements.front())) {
+    if (!answer_reset(plan.statements.front().kind)) return false;
+  } else if (!server_ && held_.can_answer(plan.statements) && !(lost_ && plan.statements.front().kind != statement_kind::rollback)) {
+    lost_.reset();
+    for (const auto& statement : plan.statements) answer_control(statement, sql);
+    held_.keep(sql);
+  } else {
+    return false;
+  }
+  finish_alone();
+  return true;
+}
+
+void session::answer_control(const routing::statement_plan& plan, std::string_view sql) {
+  const auto answer = held_.run(plan, sql);
+  if (answer.already_in_progress) {
+    auto warning = make_error("25001", "there is already a transaction in progress");
+    warning.severity = "WARNING";
+    protocol::append_notice(out_, warning);
+  }
+  protocol::append(out_, protocol::command_complete{answer.tag});
+}
+
+// False: the transaction has failed, and the general way says so.
+bool session::answer_reset(statement_kind kind) {
+  if (status() == protocol::transaction_status::failed) return false;
+  const bool all = kind == statement_kind::discard_all;
+  if (all && status() != protocol::transaction_status::idle) return false;
+  names_.clear();
+  protocol::append(out_, protocol::command_complete{all ? "DISCARD ALL" : "DEALLOCATE ALL"});
+  return true;
+}
+
+// The transaction fails as it would in PostgreSQL; without one the session just goes on.
+void session::refuse_query(const protocol::notice& why) {
+  if (server_) {
+    ++w_.counted.errors_by_proxy;
+    fail_on_server(why);
+    protocol::append_sync(server_->out);
+    server_->answers.expect(request::sync);
+    return;
+  }
+  answer_error(why);
+  finish_alone();
+}
+
+// Function calls by number (large objects of libpq) run on the transaction's shard, else on the default shard.
+task<void> session::handle_function_call(std::string_view frame) {
+  begin_unit();
+  while (!closing_) {
+    auto chosen = empty_choice();
+    if (held_.failed()) co_return refuse_query(make_error(sqlstate::failed_transaction, "current transaction is aborted"));
+    bool again = false;
+    const auto failed = co_await settle(chosen, again);
+    if (failed) co_return refuse_query(*failed);
+    if (again) continue;
+    put_held_in_front();
+    unit_may_commit_ = !unit_in_block_;
+    server_->out.append(frame);
+    server_->answers.expect(request::query);
+    co_return;
+  }
+}
+
+}  // namespace proxy

@@ -1,0 +1,277 @@
+// Bytes between client and server, what the end of an answer means for the transaction, and what becomes of a client whose server goes
+// away. Declared in proxy/session.h.
+#include <fmt/format.h>
+
+#include "proxy/log.h"
+#include "proxy/session.h"
+
+namespace proxy {
+
+using protocol::transaction_status;
+
+namespace {
+constexpr std::size_t kept_output = 64u << 10;
+constexpr std::uint32_t max_frame = 0x7fffffff;
+constexpr std::size_t copy_backlog = 256u << 10;  // CopyData on its way to a server that reads slowly
+}  // namespace
+
+transaction_status session::status() const noexcept { return server_ && !borrowed_ ? server_status_ : held_.status(); }
+
+void session::begin_unit() {
+  unit_open_ = true;
+  unit_started_ = clock::now();
+  unit_in_block_ = status() != transaction_status::idle;
+  unit_writes_ = unit_may_commit_ = cancelled_ = false;
+  if (server_) server_->start_unit();
+}
+
+bool session::flush_client() {
+  if (!client_output_pending()) return false;
+  const auto pending = std::string_view(out_).substr(out_at_);
+  const auto relayed = passed_ > 0 ? server_->in.view().substr(0, passed_) : std::string_view();
+  const iovec pieces[] = {{const_cast<char*>(pending.data()), pending.size()}, {const_cast<char*>(relayed.data()), relayed.size()}};
+  const auto result = client_.write(pieces);
+  if (result.closed) {
+    closing_ = true;
+    return true;
+  }
+  w_.counted.bytes_to_clients += result.bytes;
+  const auto own = std::min(result.bytes, pending.size());
+  out_at_ += own;
+  if (const auto theirs = result.bytes - own) {
+    server_->in.consume(theirs);
+    passed_ -= theirs;
+  }
+  if (out_at_ == out_.size()) {
+    out_.clear();
+    out_at_ = 0;
+    if (out_.capacity() > kept_output) out_.shrink_to_fit();
+  }
+  return result.bytes > 0;
+}
+
+bool session::flush_server() {
+  if (!server_ || !server_->output_pending()) return false;
+  const auto result = server_->flush();
+  if (!result.closed) return result.bytes > 0;
+  // What the server said before it went comes first; the end of its input then tells that it is gone.
+  server_->out.clear();
+  server_->out_at = 0;
+  return true;
+}
+
+// Reads what the server has sent and passes it on. Only called when the client has taken everything before.
+bool session::step_server() {
+  bool moved = false;
+  if (server_->socket.readable() && server_->in.size() < server_whole_ + byte_queue::block_size) {
+    const auto result = server_->socket.read(server_->in, server_whole_);
+    if (result.closed && server_->in.empty()) return server_lost("The shard closed the connection."), true;
+    server_closed_ = result.closed;
+    moved = result.bytes > 0;
+  }
+  const auto before = out_.size();
+  const auto step = server_->answers.feed(server_->in.view(), out_);
+  server_->in.consume(step.used - step.run.size());
+  passed_ = step.run.size();
+  server_whole_ = step.whole;
+  moved = moved || step.used > 0 || out_.size() > before;
+  on_step(step);
+  if (server_ && server_closed_ && !moved) return server_lost("The shard closed the connection."), true;
+  return moved;
+}
+
+void session::on_step(const exchange::step& step) {
+  switch (step.what) {
+    case exchange::event::need_more:
+      if (borrowed_ && server_->answers.idle() && !server_->output_pending()) release_server();
+      return;
+    case exchange::event::error: return on_error_relayed();
+    case exchange::event::ready: return finish_unit(step.status);
+    case exchange::event::copy_in:
+      copy_in_ = true;
+      copy_simple_ = server_->answers.has(request::query);
+      return;
+    case exchange::event::fatal: {
+      const auto words = server_->answers.last_words();
+      return server_lost(words);
+    }
+    case exchange::event::unexpected: return server_lost("The shard sent a message that does not belong here.");
+  }
+}
+
+void session::on_error_relayed() {
+  ++w_.counted.errors_from_shards;
+  auto& answers = server_->answers;
+  const auto& skipped = answers.skipped();
+  for (auto one = skipped.rbegin(); one != skipped.rend(); ++one) {
+    names_.undo(one->undo);
+    if (one->what == request::parse && one->statement != 0) server_->statements.forget(one->statement);
+    if (one->what == request::parse && one->statement == 0) server_->statements.unnamed = 0;
+    if (one->what == request::close && one->statement != 0) server_->statements.add(one->statement);
+  }
+  // A statement that the server lost or can no longer run under its name: a fresh connection prepares it anew.
+  if (answers.sqlstate() == sqlstate::feature_not_supported || answers.sqlstate() == sqlstate::invalid_statement_name)
+    server_->unusable = server_->unusable || server_->statements.size() > 0;
+  if (borrowed_ && held_.open()) held_.fail();
+  if (pipeline_open_) skip_to_sync_ = true;
+  if (copy_in_ && !copy_simple_) copy_in_ = false, pipeline_open_ = skip_to_sync_ = !answers.has(request::sync);
+}
+
+void session::append_ready(transaction_status status) {
+  if (w_.map && generation_told_ != w_.map->number()) {
+    generation_told_ = w_.map->number();
+    const auto number = std::to_string(generation_told_.value);
+    protocol::append(out_, protocol::parameter_status{"pgrotor.generation", number});
+  }
+  protocol::append(out_, protocol::ready_for_query{status});
+}
+
+// The server has answered everything up to Sync, or a simple query. The client gets its answer before the server is given away.
+void session::finish_unit(transaction_status status) {
+  copy_in_ = false;
+  keep_passed();
+  if (!borrowed_) server_status_ = status;
+  const bool over = borrowed_ || status == transaction_status::idle;
+  append_ready(borrowed_ ? held_.status() : status);
+  names_.settle();
+  unit_open_ = pipeline_open_ = skip_to_sync_ = false;
+  const auto now = clock::now();
+  const auto took = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(now - unit_started_).count());
+  w_.counted.statement_done(took);
+  w_.latency.add(now, took);
+  flush_client();
+  if (!over) return;
+  ++w_.counted.transactions;
+  release_server();
+}
+
+// An answer that needed no server.
+void session::finish_alone() {
+  append_ready(status());
+  names_.settle();
+  unit_open_ = pipeline_open_ = skip_to_sync_ = false;
+  if (!server_ && held_.status() == transaction_status::idle) portals_.clear();
+  flush_client();
+}
+
+void session::answer_error(const protocol::notice& why) {
+  ++w_.counted.errors_by_proxy;
+  if (!server_ && held_.open()) held_.fail();
+  protocol::append_error(out_, why);
+}
+
+void session::end_transaction() noexcept {
+  portals_.clear();
+  if (touched_ == 0) return;
+  w_.gate.transaction_ended(touched_);
+  w_.transaction_ended(std::exchange(touched_, 0));
+}
+
+// What was to be relayed from the server's buffer moves to the session's own.
+void session::keep_passed() {
+  out_.append(server_->in.view().substr(0, passed_));
+  server_->in.consume(std::exchange(passed_, 0));
+}
+
+void session::release_server() {
+  auto server = std::move(server_);
+  const bool borrowed = std::exchange(borrowed_, false);
+  server_whole_ = 0;
+  server_closed_ = false;
+  map_at_attach_.reset();
+  server_status_ = transaction_status::idle;
+  if (!borrowed) end_transaction();
+  server->unusable = server->unusable || copy_bytes_ > 0;  // half a CopyData
+  skip_bytes_ += std::exchange(copy_bytes_, 0);
+  // Answers that nobody asked for would reach the next session.
+  server->unusable = server->unusable || !server->answers.idle() || !server->in.empty() || server->output_pending();
+  w_.give_back(std::move(server));
+}
+
+// Nothing that may have committed is ever run again, and nobody is told that it failed (I5).
+void session::server_lost(std::string_view why) {
+  keep_passed();
+  auto server = std::move(server_);
+  const bool borrowed = std::exchange(borrowed_, false);
+  const bool whole = server->answers.at_boundary();
+  const bool in_block = borrowed ? held_.open() : unit_open_ ? unit_in_block_ : server_status_ != transaction_status::idle;
+  server_whole_ = 0;
+  server_closed_ = copy_in_ = false;
+  skip_bytes_ += std::exchange(copy_bytes_, 0);
+  server_status_ = transaction_status::idle;
+  map_at_attach_.reset();
+  const auto shard = server->shard_name;
+  log_warning("shard {}: connection of client {} lost: {}", shard, pid_, why);
+  server->home->discard(std::move(server));
+  if (!borrowed) end_transaction();
+  if (unit_open_ && unit_may_commit_) {
+    ++w_.counted.commits_unknown;
+    return fatal(make_error(sqlstate::transaction_unknown, fmt::format("the connection to shard {} broke while a commit was under way", shard),
+                            std::string(why), "Find out whether the transaction took effect before you repeat it."));
+  }
+  auto error = make_error(sqlstate::connection_failure, fmt::format("the connection to shard {} broke", shard), std::string(why),
+                          "The transaction did not take effect; retry it.");
+  if (!whole) return fatal(std::move(error));
+  if (in_block && !borrowed) {
+    held_.clear();
+    held_.fail();
+  }
+  if (!unit_open_) {
+    lost_ = std::move(error);
+    return;
+  }
+  answer_error(error);
+  if (pipeline_open_) skip_to_sync_ = true;
+  else finish_alone();
+}
+
+// CopyData goes on in pieces, whatever its length; CopyDone and CopyFail end it, and so does Sync in the extended protocol.
+bool session::forward_copy() {
+  auto& out = server_->out;
+  bool moved = false;
+  while (!in_.empty() && out.size() < copy_backlog) {
+    if (copy_bytes_ == 0) {
+      if (!copy_in_) break;
+      protocol::frame_header header;
+      const auto seen = protocol::read_header(in_.view(), protocol::peer::frontend, max_frame, header);
+      if (seen == protocol::frame_error::need_more) break;
+      if (seen != protocol::frame_error::none || !take_copy_frame(header)) {
+        fatal(make_error(sqlstate::protocol_violation, "unexpected message during COPY from the client"));
+        return true;
+      }
+      moved = true;
+      continue;
+    }
+    const auto part = std::min(copy_bytes_, in_.size());
+    out.append(in_.view().substr(0, part));
+    in_.consume(part);
+    copy_bytes_ -= part;
+    moved = true;
+  }
+  return moved;
+}
+
+bool session::take_copy_frame(const protocol::frame_header& header) {
+  switch (header.type) {
+    case 'd':
+    case 'c':
+    case 'f': copy_bytes_ = header.size; return true;
+    case 'X': closing_ = true; return true;
+    case 'H':
+    case 'S': {
+      if (header.size != protocol::frame_header_size) return false;
+      in_.consume(header.size);
+      if (copy_simple_) return true;  // a server in COPY ignores both, and so would the simple query's end
+      if (header.type == 'H') return true;
+      protocol::append_sync(server_->out);
+      // One more Sync than answers: the server might answer it when its next user has it.
+      if (server_->answers.has(request::sync)) server_->unusable = true;
+      else server_->answers.expect(request::sync);
+      pipeline_open_ = false;
+      return true;
+    }
+    default: return false;
+  }
+}
+
+}  // namespace proxy

@@ -1,0 +1,170 @@
+// Which shard a message runs on, the gate in front of it, and the server it gets. Declared in proxy/session.h.
+#include <fmt/format.h>
+
+#include "proxy/session.h"
+
+namespace proxy {
+
+using routing::destination_kind;
+
+namespace {
+
+protocol::notice as_notice(const routing::refusal& why) { return make_error(why.sqlstate, why.message, why.detail, why.hint); }
+
+protocol::notice row_locks_refused() {
+  return make_error(sqlstate::not_one_shard, "row locks on keys that are being moved are not possible",
+                    "A migration moves the range of this key; FOR UPDATE and FOR SHARE on it are refused until it is done.",
+                    "Lock by writing (UPDATE), or retry after the migration.");
+}
+
+}  // namespace
+
+session::choice session::empty_choice() const {
+  choice c;
+  if (server_ && !borrowed_) c.shard = server_->shard;
+  return c;
+}
+
+bool session::add_to_choice(choice& c, const routing::statement_plan& plan, std::span<const routing::parameter> values) {
+  const auto decided = routing::route(plan, *w_.map, values);
+  if (decided.destination == destination_kind::refused) {
+    ++w_.counted.refused_not_one_shard;
+    c.refused = as_notice(*decided.refused);
+    return false;
+  }
+  if (decided.destination == destination_kind::any) return true;
+  if (c.shard && *c.shard != decided.shard) {
+    ++w_.counted.refused_not_one_shard;
+    c.refused = second_shard(decided);
+    return false;
+  }
+  c.shard = decided.shard;
+  if (decided.destination != destination_kind::by_key) return true;
+  c.by_key = true;
+  c.row_locks = c.row_locks || plan.row_locks;
+  c.touches.insert(c.touches.end(), decided.touches.begin(), decided.touches.end());
+  return true;
+}
+
+// A key that the transaction's shard owned when the transaction came to it has moved away: to run it again helps. Else the
+// transaction spans two shards.
+protocol::notice session::second_shard(const routing::decision& decided) const {
+  bool moved = server_ && map_at_attach_ && !decided.touches.empty();
+  for (const auto& touch : decided.touches) {
+    const auto* then = map_at_attach_ ? map_at_attach_->find_distribution(touch.distribution) : nullptr;
+    moved = moved && then && then->owner_of(touch.value) == server_->shard;
+  }
+  if (moved)
+    return make_error(sqlstate::serialization_failure, "could not serialize access: the shard key moved to another shard",
+                      "The transaction was open on the old owner when the key moved.", "Retry the transaction.");
+  return make_error(sqlstate::not_one_shard, "the transaction already runs on another shard",
+                    "Its statements, and those of one pipeline, must stay on one shard.",
+                    "End the transaction first, or use keys that live together.");
+}
+
+task<std::optional<protocol::notice>> session::settle(const choice& c, bool& again) {
+  const bool attached = server_ && !borrowed_;
+  const auto version = w_.routing_version;
+  if (!w_.gate.nothing_known() && !c.touches.empty()) {
+    const auto bits = w_.gate.bits_of(c.touches);
+    const auto shard = attached ? std::optional(server_->shard) : std::nullopt;
+    switch (w_.gate.judge(bits, c.row_locks, shard)) {
+      case gate_book::verdict::pass: break;
+      case gate_book::verdict::refuse_row_locks: co_return row_locks_refused();
+      case gate_book::verdict::wait: again = true; co_return co_await hold_at_gate(bits);
+    }
+  }
+  if (attached) co_return std::nullopt;
+  auto failed = co_await attach(c.shard.value_or(w_.map->default_shard()));
+  if (failed || version == w_.routing_version) co_return failed;
+  // A gate closed or a map came while this waited in the pool's queue. Nothing has been sent yet.
+  release_server();
+  again = true;
+  co_return std::nullopt;
+}
+
+task<std::optional<protocol::notice>> session::hold_at_gate(touch_bits bits) {
+  if (w_.gate_queue.size() >= w_.settings.gate_max_waiters) {
+    ++w_.counted.gate_refused_full;
+    co_return make_error(sqlstate::out_of_memory_budget, "too many statements wait for a migration to switch",
+                         fmt::format("{} statements wait already.", w_.gate_queue.size()), "Retry.");
+  }
+  ++w_.counted.gate_held;
+  w_.gate_queue.emplace_back();
+  const auto place = std::prev(w_.gate_queue.end());
+  place->wake = &wake_;
+  place->bits = bits;
+  place->since = clock::now();
+  w_.counted.gate_waiting_now = w_.gate_queue.size();
+  const auto deadline = place->since + w_.hold_budget;
+  bool in_time = true;
+  waiting_ = true;
+  while (!place->released && !cancelled_ && !closing_ && in_time) in_time = co_await wake_.wait(deadline);
+  waiting_ = false;
+  const bool released = place->released;
+  w_.count_hold(bits, place->since);
+  w_.gate_queue.erase(place);
+  w_.counted.gate_waiting_now = w_.gate_queue.size();
+  if (released) co_return std::nullopt;
+  if (cancelled_) co_return make_error(sqlstate::query_canceled, "canceling statement due to user request");
+  ++w_.counted.gate_expired;
+  co_return make_error(sqlstate::hold_expired, "the statement was held for a migration longer than its budget and was not run",
+                       fmt::format("It waited {} ms.", w_.hold_budget.count()), "Retry.");
+}
+
+pool_key session::key_of_pool(routing::shard_id shard) const { return {user_, database_, parameters_, shard}; }
+
+task<std::optional<protocol::notice>> session::attach(routing::shard_id shard) {
+  auto* from = w_.find_or_make_pool(key_of_pool(shard), secret_);
+  if (!from) co_return make_error(sqlstate::too_many_connections, "too many combinations of user, database and startup parameters");
+  waiting_ = true;
+  auto got = co_await from->acquire(wake_, cancelled_);
+  waiting_ = false;
+  if (!got.server) co_return std::move(got.failed);
+  server_ = std::move(got.server);
+  server_->socket.listen(&wake_);
+  server_->start_unit();
+  server_status_ = protocol::transaction_status::idle;
+  map_at_attach_ = w_.map;
+  borrowed_ = false;
+  co_return std::nullopt;
+}
+
+// BEGIN and what followed it go in front of the first statement, in the same write.
+void session::put_held_in_front() {
+  if (held_.texts().empty()) return;
+  for (const auto& text : held_.texts()) {
+    protocol::append(server_->out, protocol::query{text});
+    server_->answers.expect(request::query, fate::swallow);
+  }
+  server_->statements.unnamed = 0;
+  unit_in_block_ = true;
+  held_.clear();
+}
+
+void session::touch(const choice& c) {
+  if (c.by_key) ++w_.counted.routed_by_key;
+  else ++w_.counted.routed_default;
+  if (w_.gate.nothing_known() || c.touches.empty()) return;
+  const auto fresh = w_.gate.bits_of(c.touches) & ~touched_;
+  w_.gate.transaction_touched(fresh);
+  touched_ |= fresh;
+}
+
+void session::touch_if_attached(routing::shard_id source, touch_bits bit) {
+  if (!server_ || server_->shard != source || (touched_ & bit) != 0) return;
+  w_.gate.transaction_touched(bit);
+  touched_ |= bit;
+}
+
+// A message that must fail puts the server's transaction, explicit or implicit, into the state that PostgreSQL would be in.
+void session::fail_on_server(const protocol::notice& why) {
+  protocol::bind nothing;
+  nothing.statement = "pgrotor_refused";
+  protocol::append(server_->out, nothing);
+  std::string frame;
+  protocol::append_error(frame, why);
+  server_->answers.expect_failure(frame);
+}
+
+}  // namespace proxy

@@ -1,0 +1,166 @@
+// A placed pipeline on its way to the server: statement names become those of the server, Parse is put in where the server lacks a
+// statement, and answers of the proxy take their place in the order. Declared in proxy/session.h.
+#include "protocol/wire.h"
+#include "proxy/session.h"
+
+namespace proxy {
+
+using routing::statement_kind;
+
+namespace {
+
+bool answered_by_proxy(const routing::statement_plan& plan) noexcept {
+  return plan.kind == statement_kind::discard_all || plan.kind == statement_kind::deallocate_all;
+}
+
+// ParameterDescription without parameters and NoData: what Describe says of control statements.
+constexpr std::string_view no_parameters{"t\0\0\0\6\0\0", 7};
+
+std::string_view server_name(const statement_ptr& statement, bool named) { return named ? std::string_view(statement->server_name) : ""; }
+
+}  // namespace
+
+void session::write_batch(char end) {
+  for (const auto& item : batch_) write_item(item);
+  if (batch_refused_) {
+    ++w_.counted.errors_by_proxy;
+    if (borrowed_ && held_.open()) held_.fail();
+    fail_on_server(*batch_refused_);
+  }
+  if (end == 'S') {
+    if (!unit_in_block_ && unit_writes_) unit_may_commit_ = true;
+    protocol::append_sync(server_->out);
+    server_->answers.expect(request::sync);
+  } else if (borrowed_) {
+    // Nothing of the client's transaction is there: the server is free as soon as it has answered.
+    protocol::append_sync(server_->out);
+    server_->answers.expect(request::sync, fate::swallow);
+  } else {
+    protocol::append_flush(server_->out);
+  }
+}
+
+void session::write_item(const batch_item& item) {
+  auto& answers = server_->answers;
+  auto& out = server_->out;
+  const auto* plan = plan_of(item.statement);
+  const bool alone = plan && (answered_by_proxy(*plan) || (borrowed_ && is_transaction_control(plan->kind)));
+  if (item.type == 'c' || alone) {
+    std::string answer;
+    answer_item(item, answer);
+    return answers.emit(answer, item.undo);
+  }
+  switch (item.type) {
+    case 'P': return write_parse(item);
+    case 'B': return write_bind(item);
+    case 'D':
+      ensure_prepared(item);
+      protocol::append(out, protocol::describe{'S', server_name(item.statement, item.named)});
+      return answers.expect(request::describe_statement);
+    case 'd': out.append(item.frame); return answers.expect(request::describe_portal);
+    case 'C': out.append(item.frame); return answers.expect(request::close);
+    default:
+      note_effects(plan, plan != nullptr);
+      out.append(item.frame);
+      return answers.expect(request::execute);
+  }
+}
+
+void session::write_parse(const batch_item& item) {
+  auto& server = *server_;
+  if (!item.named) {
+    server.out.append(item.frame);
+    server.answers.expect(request::parse, fate::relay, 0, item.undo);
+    server.statements.unnamed = item.statement->id;
+    return;
+  }
+  if (server.statements.touch(item.statement->id)) {
+    std::string answer;
+    protocol::append_parse_complete(answer);
+    return server.answers.emit(answer, item.undo);
+  }
+  make_room_for_statement();
+  protocol::parse parse;
+  parse.name = item.statement->server_name;
+  parse.sql = item.statement->sql;
+  parse.types = item.statement->types;
+  protocol::append(server.out, parse);
+  server.answers.expect(request::parse, fate::relay, item.statement->id, item.undo);
+  server.statements.add(item.statement->id);
+}
+
+void session::write_bind(const batch_item& item) {
+  ensure_prepared(item);
+  auto& out = server_->out;
+  // Only the statement's name differs: portal, name, and the rest as the client sent it.
+  const auto body = item.body();
+  const auto portal_end = body.find('\0') + 1;
+  const auto name_end = body.find('\0', portal_end) + 1;
+  const auto name = server_name(item.statement, item.named);
+  out.push_back('B');
+  protocol::append_int(out, static_cast<std::int32_t>(4 + portal_end + name.size() + 1 + body.size() - name_end));
+  out.append(body.substr(0, portal_end)).append(name).push_back('\0');
+  out.append(body.substr(name_end));
+  server_->answers.expect(request::bind);
+}
+
+// The server may be one that has never seen the statement.
+void session::ensure_prepared(const batch_item& item) {
+  auto& server = *server_;
+  const auto& statement = *item.statement;
+  if (item.named ? server.statements.touch(statement.id) : server.statements.unnamed == statement.id) return;
+  if (item.named) make_room_for_statement();
+  protocol::parse parse;
+  parse.name = server_name(item.statement, item.named);
+  parse.sql = statement.sql;
+  parse.types = statement.types;
+  protocol::append(server.out, parse);
+  server.answers.expect(request::parse, fate::swallow, item.named ? statement.id : 0);
+  if (item.named) server.statements.add(statement.id);
+  else server.statements.unnamed = statement.id;
+  ++w_.counted.parses_injected;
+}
+
+void session::make_room_for_statement() {
+  auto& server = *server_;
+  const auto oldest = server.statements.surplus();
+  if (!oldest) return;
+  const auto name = server_statement_name(*oldest);
+  protocol::append(server.out, protocol::close{'S', name});
+  server.answers.expect(request::close, fate::swallow, *oldest);
+  server.statements.forget(*oldest);
+}
+
+// The answer of the proxy itself to one message.
+bool session::answer_item(const batch_item& item, std::string& out) {
+  const auto* plan = plan_of(item.statement);
+  switch (item.type) {
+    case 'P': protocol::append_parse_complete(out); return true;
+    case 'B': protocol::append_bind_complete(out); return true;
+    case 'D': out.append(no_parameters); [[fallthrough]];
+    case 'd': protocol::append_no_data(out); return true;
+    case 'C':
+    case 'c': protocol::append_close_complete(out); return true;
+    default: break;
+  }
+  if (!plan) return false;
+  if (answered_by_proxy(*plan)) {
+    const bool all = plan->kind == statement_kind::discard_all;
+    names_.clear();
+    protocol::append(out, protocol::command_complete{all ? "DISCARD ALL" : "DEALLOCATE ALL"});
+    return true;
+  }
+  const auto answer = held_.run(*plan, item.statement->sql);
+  held_.keep(item.statement->sql);
+  protocol::append(out, protocol::command_complete{answer.tag});
+  return true;
+}
+
+// What a lost connection would leave unknown.
+void session::note_effects(const routing::statement_plan* plan, bool known) {
+  if (known && plan->kind == statement_kind::commit) unit_may_commit_ = true;
+  const bool harmless = known && (plan->plain_read || is_transaction_control(plan->kind) || plan->kind == statement_kind::empty);
+  unit_writes_ = unit_writes_ || !harmless;
+}
+
+}  // namespace proxy

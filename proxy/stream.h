@@ -1,0 +1,93 @@
+// A non-blocking socket (TCP or Unix) of a client or a shard, with readiness watches, and the condition that one coroutine waits on.
+// A session waits for several things at once (client, shard, gate, pool, deadline) without allocating: each watch stays armed until it
+// fires, marks its stream and wakes whoever listens. Everything here belongs to one worker's thread.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <chrono>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "proxy/byte_queue.h"
+
+namespace proxy {
+
+using clock = std::chrono::steady_clock;
+template <typename T>
+using task = boost::asio::awaitable<T>;
+
+class readiness_listener {
+ public:
+  virtual void on_ready() = 0;
+
+ protected:
+  ~readiness_listener() = default;
+};
+
+// What one coroutine waits on. notify() before wait() is not lost.
+class wakeup : public readiness_listener {
+ public:
+  explicit wakeup(boost::asio::io_context& io) : timer_(io) {}
+  void notify();
+  void on_ready() override { notify(); }
+  // False when the deadline passed first.
+  task<bool> wait(clock::time_point deadline = clock::time_point::max());
+
+ private:
+  boost::asio::steady_timer timer_;
+  bool notified_ = false;
+};
+
+struct io_result {
+  std::size_t bytes = 0;
+  bool blocked = false;  // no more for now
+  bool closed = false;   // end of file, or the connection broke
+};
+
+class stream {
+ public:
+  explicit stream(boost::asio::io_context&);
+  stream(boost::asio::io_context&, int connected_socket);  // takes it over; TCP or Unix
+  ~stream() { close(); }
+  stream(const stream&) = delete;
+  stream& operator=(const stream&) = delete;
+
+  // Starts connecting; completes when writable, then connected() tells the outcome. False: failed at once, errno says why.
+  bool start_connect(const boost::asio::generic::stream_protocol::endpoint&);
+  int connect_error() const noexcept;  // 0: connected
+
+  void listen(readiness_listener* who) noexcept { state_->listener = who; }
+  void watch_read();
+  void watch_write();
+  bool readable() const noexcept { return state_->readable; }
+  bool writable() const noexcept { return state_->writable; }
+
+  // Reads once into the queue, as much as it has room for.
+  io_result read(byte_queue&, std::size_t whole = 0);
+  io_result write(std::span<const iovec>);
+  io_result write(std::string_view);
+  // Nothing to read and not closed by the peer: a server connection that may be used.
+  bool quiet() const noexcept;
+  void close() noexcept;
+  bool is_open() const noexcept { return state_->socket.is_open(); }
+  int native() const noexcept { return state_->native; }
+
+ private:
+  struct state {  // shared with the handlers under way, so that they may outlive the stream
+    explicit state(boost::asio::io_context& io) : socket(io) {}
+    boost::asio::generic::stream_protocol::socket socket;
+    readiness_listener* listener = nullptr;
+    int native = -1;
+    bool read_armed = false, write_armed = false, readable = false, writable = true;
+  };
+  std::shared_ptr<state> state_;
+};
+
+}  // namespace proxy

@@ -1,0 +1,236 @@
+#include "proxy/worker.h"
+
+#include <algorithm>
+
+#include "proxy/log.h"
+#include "proxy/session.h"
+#include "proxy/worker_state.h"
+
+namespace proxy {
+
+namespace asio = boost::asio;
+
+namespace {
+
+constexpr std::size_t max_pools = 1'000;
+constexpr auto idle_server_time = std::chrono::minutes(10);
+constexpr auto cancel_time = std::chrono::seconds(5);
+constexpr auto stop_time = std::chrono::seconds(2);
+constexpr std::int32_t pids_per_worker = 1 << 24;
+
+pool_limits limits_of(const config& settings) {
+  const auto workers = static_cast<std::size_t>(std::max(1, settings.workers));
+  const auto size = (static_cast<std::size_t>(std::max(1, settings.pool_size)) + workers - 1) / workers;
+  return {size, settings.pool_wait, settings.connect_timeout};
+}
+
+}  // namespace
+
+void log_failure(std::string_view what, std::exception_ptr failure) {
+  if (!failure) return;
+  try {
+    std::rethrow_exception(failure);
+  } catch (const std::exception& error) {
+    log_error("{}: {}", what, error.what());
+  }
+}
+
+void latency_window::add(clock::time_point now, std::uint64_t microseconds) noexcept {
+  const auto number = std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() / 100;
+  auto& s = slices_[static_cast<std::size_t>(number) % slices_.size()];
+  if (s.number != number) s = slice{number, 0, 0, 0};
+  ++s.statements;
+  s.sum_us += microseconds;
+  s.worst_us = std::max(s.worst_us, microseconds);
+}
+
+migration::felt_latency latency_window::read(clock::time_point now) const noexcept {
+  const auto number = std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() / 100;
+  migration::felt_latency felt;
+  std::uint64_t sum = 0, worst = 0;
+  for (const auto& s : slices_) {
+    if (s.number <= number - static_cast<std::int64_t>(slices_.size())) continue;
+    felt.statements += s.statements;
+    sum += s.sum_us;
+    worst = std::max(worst, s.worst_us);
+  }
+  felt.mean = std::chrono::microseconds(felt.statements == 0 ? 0 : sum / felt.statements);
+  felt.worst = std::chrono::microseconds(worst);
+  return felt;
+}
+
+worker::impl::impl(int number, const config& c, const users& u)
+    : index(number), settings(c), accounts(u), hold_budget(c.gate_hold_budget), work(asio::make_work_guard(io)) {}
+
+worker::impl::~impl() { pools.clear(); }
+
+// A CancelRequest carries nothing but pid and key: the pid's high bits are the worker.
+std::int32_t worker::impl::next_pid() {
+  do {
+    pid_serial_ = pid_serial_ % (pids_per_worker - 1) + 1;
+  } while (sessions.contains(index * pids_per_worker + pid_serial_));
+  return index * pids_per_worker + pid_serial_;
+}
+
+std::size_t worker::impl::client_limit() const noexcept {
+  const auto workers = static_cast<std::size_t>(std::max(1, settings.workers));
+  return (settings.max_clients + workers - 1) / workers;
+}
+
+void worker::impl::adopt(int client_socket) {
+  const auto client = std::make_shared<session>(*this, client_socket, next_pid());
+  sessions.emplace(client->pid(), client.get());
+  ++counted.clients_accepted;
+  counted.clients_now = sessions.size();
+  asio::co_spawn(io, client->run(), [](std::exception_ptr failure) { log_failure("session", failure); });
+}
+
+void worker::impl::session_ended(std::int32_t pid) {
+  sessions.erase(pid);
+  counted.clients_now = sessions.size();
+  if (sessions.empty())
+    for (auto* watcher : departure_watchers) watcher->notify();
+}
+
+pool* worker::impl::find_or_make_pool(const pool_key& key, const credentials& secret) {
+  const auto* shard = map->find_shard(key.shard);
+  if (!shard) return nullptr;
+  auto found = pools.find(key);
+  if (found == pools.end()) {
+    if (pools.size() >= max_pools) std::erase_if(pools, [](const auto& entry) { return entry.second->unused(); });
+    if (pools.size() >= max_pools) return nullptr;
+    found = pools.emplace(key, std::make_unique<pool>(io, key, limits_of(settings), counted)).first;
+  }
+  found->second->set_target(server_target{shard->name, shard->dsn, key.user, key.parameters, secret});
+  return found->second.get();
+}
+
+// The shard signals whoever its connection serves when the cancel arrives: until then nobody else may have it.
+void worker::impl::give_back(server_ptr server) {
+  if (server->cancels_under_way > 0) {
+    server->socket.listen(nullptr);
+    awaiting_cancel_.push_back(std::move(server));
+    return;
+  }
+  auto* home = server->home;
+  home->release(std::move(server));
+}
+
+void worker::impl::cancel_on_server(server_connection& server) {
+  ++server.cancels_under_way;
+  asio::co_spawn(io, cancel_and_return(server), [](std::exception_ptr failure) { log_failure("cancel", failure); });
+}
+
+task<void> worker::impl::cancel_and_return(server_connection& server) {
+  const auto serial = server.serial;
+  const auto* home = server.home;
+  const auto is_it = [=](const server_connection& one) { return one.serial == serial && one.home == home; };
+  const auto to = server.address;
+  const auto key = server.key;
+  co_await send_cancel(io, to, key, clock::now() + cancel_time);
+  const auto parked = std::find_if(awaiting_cancel_.begin(), awaiting_cancel_.end(), [&](const auto& one) { return is_it(*one); });
+  if (parked != awaiting_cancel_.end()) {
+    auto mine = std::move(*parked);
+    awaiting_cancel_.erase(parked);
+    --mine->cancels_under_way;
+    co_return give_back(std::move(mine));
+  }
+  for (const auto& [pid, client] : sessions)
+    if (auto* attached = client->attached(); attached && is_it(*attached)) --attached->cancels_under_way;
+}
+
+void worker::impl::cancel(protocol::cancel_request request) {
+  if (request.pid / pids_per_worker != index) {
+    const auto other = static_cast<std::size_t>(request.pid / pids_per_worker);
+    if (request.pid < 0 || other >= peers.size()) return;
+    auto& state = peers[other]->state();
+    return asio::post(state.io, [&state, request] { state.cancel(request); });
+  }
+  const auto found = sessions.find(request.pid);
+  if (found != sessions.end()) found->second->cancel(request.key);
+}
+
+void worker::impl::transaction_ended(touch_bits) {
+  for (auto* watcher : drain_watchers) watcher->notify();
+}
+
+void worker::impl::tick() {
+  for (auto& [key, one] : pools) one->close_idle_since(clock::now() - idle_server_time);
+  if (pools.size() > max_pools / 2) std::erase_if(pools, [](const auto& entry) { return entry.second->unused(); });
+}
+
+namespace {
+
+// Also keeps a timer armed that is earlier than the waits without deadline, which then cost no system call.
+task<void> tick_forever(worker::impl& w) {
+  asio::steady_timer timer(w.io);
+  while (!w.stopping) {
+    timer.expires_after(std::chrono::seconds(1));
+    co_await timer.async_wait(asio::use_awaitable);
+    w.tick();
+  }
+}
+
+task<void> wait_for_departures(worker::impl& w, clock::time_point deadline) {
+  wakeup wake(w.io);
+  w.departure_watchers.push_back(&wake);
+  bool in_time = true;
+  while (!w.sessions.empty() && in_time) in_time = co_await wake.wait(deadline);
+  std::erase(w.departure_watchers, &wake);
+}
+
+task<void> drain_here(worker::impl& w) {
+  w.draining = true;
+  for (const auto& [pid, client] : w.sessions) client->leave_when_idle();
+  co_await wait_for_departures(w, clock::now() + w.settings.drain_timeout);
+  for (const auto& [pid, client] : w.sessions) client->leave_now();
+  co_await wait_for_departures(w, clock::now() + stop_time);
+}
+
+task<void> stop_here(worker::impl& w) {
+  w.draining = w.stopping = true;
+  for (const auto& [pid, client] : w.sessions) client->leave_now();
+  co_await wait_for_departures(w, clock::now() + stop_time);
+  w.pools.clear();
+  w.work.reset();
+  w.io.stop();
+}
+
+task<counters> counters_here(worker::impl& w) {
+  auto copy = w.counted;
+  copy.plan_hits = w.plans.hits();
+  copy.plan_misses = w.plans.misses();
+  co_return copy;
+}
+
+}  // namespace
+
+worker::worker(int index, const config& settings, const users& accounts) : impl_(std::make_unique<impl>(index, settings, accounts)) {}
+
+worker::~worker() { stop_and_join(); }
+
+void worker::set_admin(admin& console) { impl_->console = &console; }
+void worker::set_peers(std::span<const std::unique_ptr<worker>> peers) { impl_->peers = peers; }
+int worker::index() const noexcept { return impl_->index; }
+asio::io_context& worker::context() noexcept { return impl_->io; }
+
+void worker::start() {
+  asio::co_spawn(impl_->io, tick_forever(*impl_), [](std::exception_ptr failure) { log_failure("worker", failure); });
+  impl_->thread = std::thread([this] { impl_->io.run(); });
+}
+
+migration::task<void> worker::drain() { return run_on(*this, drain_here(*impl_)); }
+
+void worker::stop_and_join() {
+  if (!impl_->thread.joinable()) return;
+  asio::co_spawn(impl_->io, stop_here(*impl_), [](std::exception_ptr failure) { log_failure("stop", failure); });
+  impl_->thread.join();
+}
+
+void worker::adopt(asio::ip::tcp::socket::native_handle_type client) {
+  asio::post(impl_->io, [state = impl_.get(), client] { state->adopt(client); });
+}
+
+migration::task<counters> worker::read_counters() { return run_on(*this, counters_here(*impl_)); }
+
+}  // namespace proxy

@@ -1,0 +1,63 @@
+// Rows of SHOW CLIENTS, SERVERS and POOLS, in PgBouncer's terms where it has them. Declared in proxy/worker.h.
+#include <fmt/format.h>
+
+#include "migration/prepare.h"
+#include "proxy/errors.h"
+#include "proxy/session.h"
+#include "proxy/worker.h"
+#include "proxy/worker_state.h"
+
+namespace proxy {
+
+namespace {
+
+using row = std::vector<std::optional<std::string>>;
+
+migration::answer clients(const worker::impl& w) {
+  migration::answer table;
+  table.columns = {"id", "user", "database", "application_name", "state", "connected_s", "wait_us", "shard", "server_pid", "prepared"};
+  for (const auto& [pid, client] : w.sessions) table.rows.push_back(client->describe());
+  return table;
+}
+
+row server_row(const pool& from, const server_connection& server, const char* state, clock::time_point now) {
+  const auto age = std::chrono::duration_cast<std::chrono::seconds>(now - server.opened).count();
+  return {from.key().user, from.key().database, server.shard_name, state, std::to_string(server.key.pid), std::to_string(age),
+          std::to_string(server.statements.size())};
+}
+
+migration::answer servers(const worker::impl& w) {
+  migration::answer table;
+  table.columns = {"user", "database", "shard", "state", "server_pid", "connected_s", "prepared"};
+  const auto now = clock::now();
+  for (const auto& [key, one] : w.pools) {
+    for (const auto* server : one->attached_servers()) table.rows.push_back(server_row(*one, *server, "active", now));
+    for (const auto& server : one->idle_servers()) table.rows.push_back(server_row(*one, *server, "idle", now));
+  }
+  return table;
+}
+
+migration::answer pools(const worker::impl& w) {
+  migration::answer table;
+  table.columns = {"user", "database", "shard", "cl_waiting", "sv_active", "sv_idle", "sv_login", "maxwait_us", "pool_mode"};
+  for (const auto& [key, one] : w.pools) {
+    const auto* shard = w.map ? w.map->find_shard(key.shard) : nullptr;
+    table.rows.push_back({key.user, key.database, shard ? shard->name : std::to_string(key.shard.value), std::to_string(one->waiting()),
+                          std::to_string(one->attached_servers().size()), std::to_string(one->idle()), std::to_string(one->opening()),
+                          std::to_string(one->longest_wait().count()), "transaction"});
+  }
+  return table;
+}
+
+task<migration::answer> show_here(worker::impl& w, std::string what) {
+  if (what == "CLIENTS") co_return clients(w);
+  if (what == "SERVERS") co_return servers(w);
+  if (what == "POOLS") co_return pools(w);
+  throw std::invalid_argument(fmt::format("a worker cannot show {}", what));
+}
+
+}  // namespace
+
+migration::task<migration::answer> worker::show(std::string what) { return run_on(*this, show_here(*impl_, std::move(what))); }
+
+}  // namespace proxy

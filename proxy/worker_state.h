@@ -1,0 +1,125 @@
+// What a worker's thread owns: shared by worker.cc, gate_controller.cc and the sessions. Nothing in here is touched by another thread
+// while the worker runs; everything that crosses comes by post (run_on).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <list>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include "protocol/frontend.h"
+#include "proxy/config.h"
+#include "proxy/counters.h"
+#include "proxy/gate.h"
+#include "proxy/pool.h"
+#include "proxy/prepared.h"
+#include "proxy/users.h"
+#include "proxy/worker.h"
+#include "routing/plan_cache.h"
+
+namespace proxy {
+
+class session;
+
+// Statement latency of the last second, in slices of 100 ms.
+class latency_window {
+ public:
+  void add(clock::time_point now, std::uint64_t microseconds) noexcept;
+  migration::felt_latency read(clock::time_point now) const noexcept;
+
+ private:
+  struct slice {
+    std::int64_t number = -1;
+    std::uint64_t statements = 0, sum_us = 0, worst_us = 0;
+  };
+  std::array<slice, 10> slices_{};
+};
+
+// A statement that waits at the gate.
+struct gate_waiter {
+  wakeup* wake = nullptr;
+  touch_bits bits = 0;
+  clock::time_point since;
+  bool released = false;
+};
+
+struct worker::impl {
+  impl(int index, const config&, const users&);
+  ~impl();
+
+  const int index;
+  const config& settings;
+  const users& accounts;
+  admin* console = nullptr;
+  std::span<const std::unique_ptr<worker>> peers;  // for CancelRequest: the pid names the worker
+
+  std::shared_ptr<const routing::shard_map> map;  // nullptr until the first is published
+  routing::plan_cache plans;
+  statement_registry statements;
+  counters counted;
+  latency_window latency;
+
+  // The gate. `routing_version` moves when a decision that was made before may no longer hold.
+  gate_book gate;
+  std::list<gate_waiter> gate_queue;
+  std::uint64_t routing_version = 0;
+  std::chrono::milliseconds hold_budget;
+  struct hold_report {
+    std::uint64_t held = 0;
+    std::chrono::microseconds longest{};
+    std::vector<int> blocking_clients;
+  };
+  std::map<std::uint64_t, hold_report> hold_reports;      // of the current or last closing, by set
+  std::vector<wakeup*> drain_watchers;                    // closings that wait for transactions to end
+  void transaction_ended(touch_bits);
+  void release_waiters();
+  void count_hold(touch_bits, clock::time_point since);
+
+  std::map<pool_key, std::unique_ptr<pool>> pools;
+  pool* find_or_make_pool(const pool_key&, const credentials&);  // nullptr: too many pools, or no such shard
+  void give_back(server_ptr);  // to its pool, once no cancel is under way to it
+  void cancel_on_server(server_connection&);
+
+  std::map<std::int32_t, session*> sessions;  // by pid
+  std::int32_t next_pid();
+  std::size_t client_limit() const noexcept;
+  void adopt(int client_socket);
+  bool draining = false, stopping = false;
+  std::vector<wakeup*> departure_watchers;  // drains that wait for sessions to end
+  void session_ended(std::int32_t pid);
+
+  void tick();  // once a second: old idle connections, unused pools
+  void cancel(protocol::cancel_request);
+
+  // Last, so that what handlers refer to outlives them.
+  boost::asio::io_context io{1};
+  std::optional<boost::asio::executor_work_guard<boost::asio::io_context::executor_type>> work;
+  std::thread thread;
+
+ private:
+  task<void> cancel_and_return(server_connection&);
+  std::int32_t pid_serial_ = 0;
+  std::vector<server_ptr> awaiting_cancel_;  // given back while a cancel to them was under way
+};
+
+// Logs what a coroutine that nobody waits for ended with.
+void log_failure(std::string_view what, std::exception_ptr);
+
+// Runs a coroutine on the worker's own thread; the caller resumes on its own.
+template <typename T>
+task<T> run_on(worker& where, task<T> what) {
+  return boost::asio::co_spawn(where.context(), std::move(what), boost::asio::use_awaitable);
+}
+
+}  // namespace proxy
