@@ -90,7 +90,8 @@ task<bool> try_open_target(engine& e, const migration_row& row, std::unique_ptr<
   try {
     if (!target || target->broken()) target = co_await e.connect(row.target);
     if (!snapshot || snapshot->broken()) snapshot = co_await e.connect(row.target);
-    if ((co_await read_register(*target, row.id)).open) co_return true;
+    const auto now = co_await read_register(*target, row.id);
+    if (now.open) co_return true;
     if (!snapshot_taken) co_await take_snapshot(*snapshot);
     snapshot_taken = true;
     const register_value open{row.epoch, row.attempt, true};
@@ -112,7 +113,8 @@ task<void> reopen_source(engine& e, const migration_row& row, std::unique_ptr<pg
       const auto now = co_await read_register(*source, row.id);
       if (now.open && now.epoch == row.epoch) co_return;
       const register_value open{row.epoch, row.attempt, true};  // greater than closed(epoch, attempt) and than any older epoch
-      if (co_await set_register(*source, row.id, open)) co_return;
+      const bool moved = co_await set_register(*source, row.id, open);
+      if (moved) co_return;
     } catch (const pg::sql_error& error) {
       log_warning("migration {}: the source's register could not be opened again: {}", row.id, error.what());
     }
@@ -122,10 +124,11 @@ task<void> reopen_source(engine& e, const migration_row& row, std::unique_ptr<pg
 
 task<bool> open_target(engine& e, const migration_row& row, std::unique_ptr<pg::connection>& target, std::unique_ptr<pg::connection>& snapshot) {
   bool snapshot_taken = false;
-  for (milliseconds wait{5}; !co_await try_open_target(e, row, target, snapshot, snapshot_taken); wait = std::min(wait * 2, milliseconds(1'000))) {
+  for (milliseconds wait{5};; wait = std::min(wait * 2, milliseconds(1'000))) {
+    const bool open = co_await try_open_target(e, row, target, snapshot, snapshot_taken);
+    if (open) co_return snapshot_taken;
     co_await sleep_for(wait);
   }
-  co_return snapshot_taken;
 }
 
 task<cutover_result> attempt_cutover(cutover_context& c) {

@@ -175,7 +175,8 @@ task<void> migration_run::ensure_shards() {
 }
 
 task<void> migration_run::prepare_objects() {
-  if (co_await wishes()) co_return;
+  const bool elsewhere = co_await wishes();
+  if (elsewhere) co_return;
   const auto felt = co_await engine_.gates.latency();
   throttle_.learn(felt);
   co_await ensure_shards();
@@ -250,7 +251,8 @@ task<void> migration_run::follow_copy() {
   co_await ensure_mover();
   auto next_second = clock::now() + std::chrono::seconds(1);
   while (!mover_->mover.progress().copied) {
-    if (co_await wishes()) co_return;
+    const bool elsewhere = co_await wishes();
+    if (elsewhere) co_return;
     check_mover();
     if (clock::now() >= next_second) {
       next_second += std::chrono::seconds(1);
@@ -266,7 +268,8 @@ task<void> migration_run::follow_copy() {
 task<void> migration_run::catch_up() {
   co_await ensure_mover();
   for (;;) {
-    if (co_await wishes()) co_return;
+    const bool elsewhere = co_await wishes();
+    if (elsewhere) co_return;
     check_mover();
     const auto now = progress();
     if (now.copied && now.changes_held == 0 && now.backlog() < small_backlog) break;
@@ -278,7 +281,8 @@ task<void> migration_run::catch_up() {
 task<void> migration_run::verify_structure() {
   co_await ensure_mover();
   check_mover();
-  if (co_await wishes()) co_return;
+  const bool elsewhere = co_await wishes();
+  if (elsewhere) co_return;
   co_await advance_sequences(*source_, *target_, tables_);
   co_await go(state::ready);
 }
@@ -299,7 +303,8 @@ task<void> migration_run::wait_ready() {
            fmt::format("Run RETRY MIGRATION {} when definitions and triggers are settled.", row_.id));
   }
   for (;;) {
-    if (co_await wishes()) co_return;
+    const bool elsewhere = co_await wishes();
+    if (elsewhere) co_return;
     check_mover();
     if (row_.options.auto_cutover || cutover_) {
       waiting_for_ = co_await in_the_way();

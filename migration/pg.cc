@@ -258,9 +258,8 @@ std::optional<std::string> connection::try_receive() {
 task<std::optional<std::string>> connection::receive(clock::time_point until) {
   for (;;) {
     if (auto data = try_receive()) co_return data;
-    if (!co_await wait_readable_until(until)) {
-      if (clock::now() >= until) co_return std::nullopt;
-    }
+    const bool readable = co_await wait_readable_until(until);
+    if (!readable && clock::now() >= until) co_return std::nullopt;
     if (PQconsumeInput(conn_) == 0) fail("receive");
   }
 }
