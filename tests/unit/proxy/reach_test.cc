@@ -77,9 +77,16 @@ TEST_CASE("reach: a refusal is one line with detail and remedy") {
   notice.detail = "Missing: replication.";
   notice.hint = "Run:\nALTER ROLE pgrotor REPLICATION;";
   CHECK(proxy::refusal_text(s3, migration::refused(notice)) ==
-        "shard s3: role pgrotor lacks rights; Missing: replication.; Run: ALTER ROLE pgrotor REPLICATION;");
+        "shard s3: role pgrotor lacks rights; Missing: replication; Run: ALTER ROLE pgrotor REPLICATION;");
   CHECK(proxy::refusal_text(s3, sql_error("shard s3", "42501", "permission denied", "", "", false)) == "shard s3: permission denied");
   CHECK(proxy::refusal_text(s3, std::runtime_error("checksum differs")) == "shard s3: checksum differs");
+}
+
+TEST_CASE("reach: who has to run init is told with which file") {
+  proxy::config c;
+  c.path = "/etc/pgrotor.toml";
+  CHECK(proxy::problem_line(c, the_catalog, "catalog: there is no pgrotor catalog in this database; Run `pgrotor init` first.") ==
+        "/etc/pgrotor.toml:9: catalog.dsn: catalog: there is no pgrotor catalog in this database; run pgrotor init -c /etc/pgrotor.toml first");
 }
 
 TEST_CASE("reach: run_to_end throws what the coroutine threw") {
