@@ -1,0 +1,233 @@
+// Workers with a hand-made map behind a real listener, for session tests: sessions, pools and gates without coordinator and catalog.
+// Arguments: users file, default shard, pool size, workers, then name=dsn for each shard. Reads commands on standard input and answers
+// each with one line of JSON on standard output; the first line it writes is {"port": N}. See world.py, which drives it.
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/use_future.hpp>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <atomic>
+#include <fstream>
+#include <iostream>
+#include <limits>
+#include <sstream>
+
+#include "proxy/gate.h"
+#include "proxy/log.h"
+#include "proxy/users.h"
+#include "proxy/worker.h"
+
+namespace {
+
+namespace asio = boost::asio;
+using migration::milliseconds;
+
+constexpr routing::distribution_id shop{1};
+
+routing::table sharded(std::string name, std::vector<std::string> columns) {
+  routing::table made;
+  made.schema = "public";
+  made.name = std::move(name);
+  made.distribution = shop;
+  made.key_column = "customer_id";
+  made.key_type_oid = 20;
+  made.columns = std::move(columns);
+  return made;
+}
+
+// All placements below zero belong to the first shard, the others to the second; more shards own nothing.
+routing::shard_map::parts first_map(const std::vector<std::pair<std::string, std::string>>& shards, const std::string& default_shard) {
+  routing::shard_map::parts parts;
+  parts.number = parts.schema_version = routing::generation{1};
+  for (std::size_t i = 0; i < shards.size(); ++i) {
+    parts.shards.push_back({routing::shard_id{static_cast<std::uint32_t>(i + 1)}, shards[i].first, shards[i].second, {}});
+    if (shards[i].first == default_shard) parts.default_shard = parts.shards.back().id;
+  }
+  routing::distribution dist;
+  dist.id = shop;
+  dist.name = "shop";
+  const routing::placement zero{0};
+  dist.ranges.push_back({{routing::lowest_placement, zero}, routing::shard_id{1}});
+  dist.ranges.push_back({{zero, std::nullopt}, routing::shard_id{shards.size() > 1 ? 2u : 1u}});
+  parts.distributions.push_back(dist);
+  parts.tables.push_back(sharded("orders", {"customer_id", "id", "note"}));
+  return parts;
+}
+
+class harness {
+ public:
+  harness(const proxy::config& settings, const proxy::users& accounts, routing::shard_map::parts parts)
+      : map_(routing::shard_map::make(std::move(parts))), workers_(make_workers(settings, accounts)), gates_(workers_) {
+    for (const auto& one : workers_) {
+      one->set_peers(workers_);
+      one->start();
+    }
+    thread_ = std::thread([this] { io_.run(); });
+  }
+  ~harness() {
+    boost::system::error_code ignored;
+    asio::post(io_, [this] { acceptor_.close(); });
+    for (const auto& one : workers_) one->stop_and_join();
+    work_.reset();
+    io_.stop();
+    thread_.join();
+  }
+
+  void publish() { run(gates_.publish(map_)); }
+  int listen() {
+    const asio::ip::tcp::endpoint any(asio::ip::address_v4::loopback(), 0);
+    acceptor_.open(any.protocol());
+    acceptor_.bind(any);
+    acceptor_.listen();
+    accept();
+    return acceptor_.local_endpoint().port();
+  }
+  std::string command(std::istringstream line);
+
+ private:
+  static std::vector<std::unique_ptr<proxy::worker>> make_workers(const proxy::config& settings, const proxy::users& accounts) {
+    std::vector<std::unique_ptr<proxy::worker>> made;
+    for (int i = 0; i < settings.workers; ++i) made.push_back(std::make_unique<proxy::worker>(i, settings, accounts));
+    return made;
+  }
+  template <typename T>
+  T run(proxy::task<T> what) { return asio::co_spawn(io_, std::move(what), asio::use_future).get(); }
+  void accept() {
+    acceptor_.async_accept([this](boost::system::error_code failed, asio::ip::tcp::socket client) {
+      if (failed) return;
+      workers_[next_++ % workers_.size()]->adopt(client.release());
+      accept();
+    });
+  }
+  migration::moving_set moving(std::istringstream& line);
+  std::string flip(std::uint64_t id);
+  std::string counters();
+  std::string show(const std::string& what);
+  std::string drain();
+
+  asio::io_context io_;
+  asio::executor_work_guard<asio::io_context::executor_type> work_{io_.get_executor()};
+  asio::ip::tcp::acceptor acceptor_{io_};
+  std::shared_ptr<const routing::shard_map> map_;
+  std::vector<std::unique_ptr<proxy::worker>> workers_;
+  proxy::gate_controller gates_;
+  std::map<std::uint64_t, migration::moving_set> sets_;
+  std::size_t next_ = 0;
+  std::thread thread_;
+};
+
+// announce <id> <lower> <upper or -> <source> <target>
+migration::moving_set harness::moving(std::istringstream& line) {
+  migration::moving_set set;
+  std::int64_t lower = 0;
+  std::string upper;
+  line >> set.id >> lower >> upper >> set.source.value >> set.target.value;
+  set.distribution = shop;
+  routing::placement_range range{routing::placement{lower}, std::nullopt};
+  if (upper != "-") range.upper = routing::placement{std::stoll(upper)};
+  set.ranges.push_back(range);
+  sets_[set.id] = set;
+  return set;
+}
+
+// The next generation, in which the set belongs to its target.
+std::string harness::flip(std::uint64_t id) {
+  const auto& set = sets_.at(id);
+  auto parts = map_->with_owner(set.distribution, set.ranges, set.target);
+  parts.number.value = map_->number().value + 1;
+  map_ = routing::shard_map::make(std::move(parts));
+  publish();
+  return fmt::format("{}", map_->number().value);
+}
+
+std::string harness::counters() {
+  proxy::counters sum;
+  for (const auto& one : workers_) sum += run(one->read_counters());
+  return fmt::format(
+      R"({{"statements": {}, "errors_by_proxy": {}, "gate_held": {}, "gate_waiting_now": {}, "gate_expired": {}, "servers_now": {}, )"
+      R"("servers_opened": {}, "clients_now": {}, "pool_waits": {}, "parses_injected": {}, "commits_unknown": {}, "cancels": {}, )"
+      R"("bytes_to_clients": {}, "transactions": {}, "logins_failed": {}}})",
+      sum.statements, sum.errors_by_proxy, sum.gate_held, sum.gate_waiting_now, sum.gate_expired, sum.servers_now, sum.servers_opened,
+      sum.clients_now, sum.pool_waits, sum.parses_injected, sum.commits_unknown, sum.cancels, sum.bytes_to_clients, sum.transactions,
+      sum.logins_failed);
+}
+
+std::string harness::show(const std::string& what) {
+  std::vector<std::string> rows;
+  for (const auto& one : workers_) {
+    const auto table = run(one->show(what));
+    for (const auto& row : table.rows) {
+      std::vector<std::string> cells;
+      for (std::size_t i = 0; i < row.size(); ++i)
+        cells.push_back(fmt::format(R"("{}": {})", table.columns[i], row[i] ? fmt::format("\"{}\"", *row[i]) : "null"));
+      rows.push_back(fmt::format("{{{}}}", fmt::join(cells, ", ")));
+    }
+  }
+  return fmt::format("[{}]", fmt::join(rows, ", "));
+}
+
+std::string harness::drain() {
+  for (const auto& one : workers_) run(one->drain());
+  return "true";
+}
+
+std::string harness::command(std::istringstream line) {
+  std::string verb, what;
+  std::uint64_t id = 0;
+  line >> verb;
+  if (verb == "announce") return run(gates_.announce(moving(line))), "true";
+  if (verb == "counters") return counters();
+  if (verb == "drain") return drain();
+  if (verb == "show") return line >> what, show(what);
+  if (verb == "latency") {
+    const auto felt = run(gates_.latency());
+    return fmt::format(R"({{"statements": {}, "mean_us": {}, "worst_us": {}}})", felt.statements, felt.mean.count(), felt.worst.count());
+  }
+  line >> id;
+  if (verb == "flip") return flip(id);
+  if (verb == "forget") return run(gates_.forget(id)), "true";
+  if (verb == "warm") return run(gates_.warm(id, milliseconds(5'000))), "true";
+  if (verb == "close") {
+    std::uint32_t attempt = 0;
+    int budget = 0, hold = 0;
+    line >> attempt >> budget >> hold;
+    return run(gates_.close(id, attempt, milliseconds(budget), milliseconds(hold))) ? "true" : "false";
+  }
+  if (verb == "open") {
+    const auto report = run(gates_.open(id));
+    return fmt::format(R"({{"held": {}, "longest_ms": {}, "blocking": [{}]}})", report.held_statements, report.longest_hold.count(),
+                       fmt::join(report.blocking_clients, ", "));
+  }
+  throw std::invalid_argument("unknown command " + verb);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 6) return 2;
+  proxy::config settings;
+  settings.users_file = argv[1];
+  settings.default_shard = argv[2];
+  settings.pool_size = std::stoi(argv[3]);
+  settings.workers = std::stoi(argv[4]);
+  settings.max_message_bytes = 8u << 20;
+  settings.max_clients = 200;
+  settings.pool_wait = milliseconds(3'000);
+  settings.login_timeout = milliseconds(3'000);
+  settings.drain_timeout = milliseconds(2'000);
+  settings.gate_hold_budget = milliseconds(5'000);
+  std::vector<std::pair<std::string, std::string>> shards;
+  for (int i = 5; i < argc; ++i) {
+    const std::string argument = argv[i];
+    const auto equals = argument.find('=');
+    shards.emplace_back(argument.substr(0, equals), argument.substr(equals + 1));
+  }
+  const auto accounts = proxy::users::load(settings.users_file);
+  harness running(settings, accounts, first_map(shards, settings.default_shard));
+  running.publish();
+  std::cout << "{\"port\": " << running.listen() << "}" << std::endl;
+  for (std::string line; std::getline(std::cin, line);) std::cout << running.command(std::istringstream(line)) << std::endl;
+}
