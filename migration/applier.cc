@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "migration/log.h"
 #include "migration/test_hooks.h"
 
 namespace migration {
@@ -15,7 +16,9 @@ namespace pgoutput = protocol::pgoutput;
 namespace {
 
 constexpr std::size_t batch_changes = 2'000, batch_bytes = 1u << 20;
-constexpr int stream_share = 2;  // after a load the stream gets up to this many times as long, unless it is drained earlier
+constexpr int stream_share = 2;  // a stream that lags gets up to this many times as long as a load took
+
+auto to_milliseconds(clock::duration took) { return std::chrono::duration_cast<milliseconds>(took).count(); }
 
 [[noreturn]] void fail_truncate() {
   throw std::runtime_error("a table under migration was truncated on the source; cancel the migration and start it again");
@@ -49,9 +52,7 @@ task<bool> applier::load_ready() {
   if (ready == chunks.end() || !context_.decisions->may_load()) co_return false;
   auto chunk = std::move(*ready);
   chunks.erase(ready);
-  const auto began = clock::now();
   co_await load(std::move(chunk));
-  load_took_ = clock::now() - began;
   context_.copy.notify();
   co_return true;
 }
@@ -63,11 +64,16 @@ task<void> applier::load(read_chunk chunk) {
   const auto table = chunk.slice.table;
   const auto pending = decisions.pending(table, keys, chunk.seen, chunk.high);
   const load_position where{decisions.floor(), decisions.position(), commit_time_};
+  const auto began = clock::now();
   if (!co_await session_.load(chunk, pending, relations_, where)) {
     decisions.abandon(chunk.read);
     context_.given_back.push_back(std::move(chunk.slice));
     co_return;
   }
+  load_took_ = clock::now() - began;
+  log_debug("migration {}: chunk of {}: {} rows, {} bytes, read in {} ms, loaded in {} ms with {} changes", context_.settings.migration,
+            context_.tables[table].name(), chunk.rows, chunk.bytes.size(), to_milliseconds(chunk.read_took), to_milliseconds(load_took_),
+            pending.size());
   figures.changes_applied += pending.size();
   decisions.load(table, keys, chunk.read, std::move(chunk.seen), chunk.high);
   ++context_.next_chunk_number[table];
@@ -77,7 +83,7 @@ task<void> applier::load(read_chunk chunk) {
 }
 
 task<bool> applier::apply_ready() {
-  const auto until = clock::now() + std::max<clock::duration>(stream_share * load_took_, milliseconds(20));
+  const auto until = clock::now() + stream_share * load_took_;
   bool any = false;
   while (stream_.ready() && !ended_ && !context_.stopping) {
     any = true;
@@ -86,9 +92,9 @@ task<bool> applier::apply_ready() {
     if (inside_transaction_) {
       if (full) co_await session_.verify();
       if (!stream_.ready()) co_await wait_for_rest();
-    } else if (full || halting_ || !stream_.ready()) {
+    } else if (const bool drained = !stream_.ready(); full || halting_ || drained) {
       co_await finish_batch();
-      if (!context_.chunks.empty() && clock::now() >= until) break;
+      if (!context_.chunks.empty() && (drained || clock::now() >= until)) break;
     }
   }
   co_return any;
@@ -103,6 +109,7 @@ task<void> applier::finish_batch() {
     PGROTOR_STOP_POINT("mover.batch");
     co_await session_.commit(context_.decisions->position(), commit_time_);
     context_.figures.changes_applied += std::exchange(queued_changes_, 0);
+    PGROTOR_STOP_POINT("mover.applied");
   }
   look_for_end();
   confirm();

@@ -107,13 +107,14 @@ task<bool> apply_session::load(read_chunk& chunk, const std::vector<const held_c
 
 task<void> apply_session::load_in_transaction(read_chunk& chunk, const std::vector<const held_change*>& pending,
                                               const relation_book& relations, load_position where) {
-  co_await target_->query("BEGIN");
   in_transaction_ = true;
   if (chunk.rows > 0) {
-    const auto loaded = co_await target_->copy_in(context_.tables[chunk.slice.table].copy_in_sql(), chunk.bytes.pieces(), load_budget);
+    const auto& table = context_.tables[chunk.slice.table];
+    const auto loaded = co_await target_->copy_in("BEGIN; " + table.copy_in_sql(), chunk.bytes.pieces(), load_budget);
     if (loaded != chunk.rows)
-      throw std::runtime_error(fmt::format("{}: {} rows of a chunk were read and {} were loaded", context_.tables[chunk.slice.table].name(),
-                                           chunk.rows, loaded));
+      throw std::runtime_error(fmt::format("{}: {} rows of a chunk were read and {} were loaded", table.name(), chunk.rows, loaded));
+  } else {
+    queue_plain("BEGIN");
   }
   queue_pending(pending, relations);
   queue_record(chunk, where.floor);

@@ -1,5 +1,6 @@
 #include "migration/apply_session.h"
 
+#include <algorithm>
 #include <stdexcept>
 
 #include <fmt/format.h>
@@ -26,7 +27,7 @@ task<void> apply_session::open() {
   options.application_name = fmt::format("pgrotor apply {}", context_.settings.migration);
   const auto executor = co_await boost::asio::this_coro::executor;
   target_ = co_await pg::connection::open(executor, std::move(options));
-  co_await target_->query("SET session_replication_role = replica; SET jit = off; SET plan_cache_mode = force_generic_plan");
+  co_await target_->query("SET session_replication_role = replica; SET jit = off; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_bitmapscan = off");
   const auto sql = fmt::format("SELECT pg_catalog.pg_replication_origin_session_setup({})", pg::quote_literal(context_.settings.names.origin));
   const auto until = clock::now() + predecessor_budget;
   for (bool taken = false; !taken;) {
@@ -52,7 +53,8 @@ task<protocol::lsn> apply_session::read_hold_floor() {
 }
 
 task<void> apply_session::commit(protocol::lsn position, std::int64_t commit_time) {
-  co_await verify();
+  const bool to_check = std::any_of(queued_.begin(), queued_.end(), [](const auto& statement) { return statement.one_row; });
+  if (to_check) co_await verify();
   queue_plain(origin_setup(position, commit_time));
   queue_plain("COMMIT");
   co_await verify();
@@ -125,7 +127,7 @@ void apply_session::queue_insert(const row_change& change, std::string message) 
     if (change.new_row[i].kind == pgoutput::value_kind::unchanged_toast) fail_unchanged_toast(table, change.new_row, i);
     add_value(params, change.new_row[i]);
   }
-  queued_statement made{change.table, true, "INSERT", change_part::insert_new, std::move(message)};
+  queued_statement made{change.table, false, "INSERT", change_part::insert_new, std::move(message)};
   execute(fmt::format("i{}", change.table), table.insert_sql(), params, std::move(made));
 }
 

@@ -49,7 +49,7 @@ class apply_session {
   void queue(const row_change&, change_part, std::string message);
   // Sends what is queued and checks that each statement met one row.
   task<void> verify();
-  // verify(), then commits with the origin's progress at `position`.
+  // verify() where there is something to look at, then commits with the origin's progress at `position`.
   task<void> commit(protocol::lsn position, std::int64_t commit_time);
 
   // One transaction: rows, pending changes, the chunk's record, hold floor, origin position. False when a row of another chunk stood
@@ -59,7 +59,7 @@ class apply_session {
  private:
   struct queued_statement {
     std::size_t table = 0;
-    bool one_row = false;
+    bool one_row = false;  // UPDATE and DELETE; an INSERT fails by itself
     const char* verb = "";
     change_part part{};
     std::string message;

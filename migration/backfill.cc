@@ -24,6 +24,10 @@ protocol::lsn read_lsn(const pg::result& result, int column) {
 constexpr const char* reader_settings =
     "SET enable_seqscan = off; SET jit = off; SET max_parallel_workers_per_gather = 0; SET default_transaction_read_only = off";
 
+// Flushes like any commit, and does not wait for a standby that may be slow.
+constexpr const char* flush_sql =
+    "BEGIN; SET LOCAL synchronous_commit = local; SELECT pg_catalog.pg_logical_emit_message(true, 'pgrotor.flush', ''); COMMIT";
+
 }  // namespace
 
 backfill::backfill(mover_context& context) : context_(context), planner_(context) {}
@@ -34,7 +38,9 @@ task<void> backfill::read_all() {
   const auto executor = co_await boost::asio::this_coro::executor;
   const auto source = co_await pg::connection::open(executor, std::move(options));
   co_await source->query(reader_settings);
-  while (co_await may_read()) {
+  for (;;) {
+    const bool go_on = co_await may_read();
+    if (!go_on) break;
     auto planned = co_await planner_.next(*source);
     if (planned) {
       co_await read_one(*source, std::move(*planned));
@@ -72,8 +78,8 @@ task<bool> backfill::may_read() {
 
 task<void> backfill::open_snapshot(pg::connection& source, read_chunk& chunk) {
   chunk.read = context_.decisions->begin_read();
-  co_await source.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
-  const auto taken = co_await source.query("SELECT pg_catalog.pg_current_snapshot(), pg_catalog.pg_current_wal_insert_lsn()");
+  const auto taken = co_await source.query(
+      "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT pg_catalog.pg_current_snapshot(), pg_catalog.pg_current_wal_insert_lsn()");
   chunk.snapshot_text = taken.str(0, 0);
   const auto seen = parse_snapshot(chunk.snapshot_text);
   if (!seen) throw std::runtime_error("the source gave no snapshot but '" + chunk.snapshot_text + "'");
@@ -93,13 +99,13 @@ task<void> backfill::read_one(pg::connection& source, slice_planner::planned pla
   std::function<void(std::string_view)> append = sink;
   chunk.rows = co_await source.copy_out(std::move(copy), std::move(append), chunk_budget);
   chunk.scanned = std::max(planned.rows, chunk.rows);
-  const auto ended = co_await source.query("SELECT pg_catalog.pg_current_wal_insert_lsn()");
+  const auto ended =
+      co_await source.query("COMMIT; SELECT pg_catalog.pg_current_wal_insert_lsn(), pg_catalog.pg_current_wal_flush_lsn()");
   chunk.high = read_lsn(ended, 0);
-  co_await source.query("COMMIT");
-  const auto took = clock::now() - began;
-  planner_.measured(planned.rows, std::chrono::duration_cast<milliseconds>(took), chunk.bytes.size());
-  account(chunk, took);
-  co_await wait_flushed(source, chunk.high);
+  chunk.read_took = clock::now() - began;
+  planner_.measured(planned.rows, std::chrono::duration_cast<milliseconds>(chunk.read_took), chunk.bytes.size());
+  account(chunk);
+  if (read_lsn(ended, 1) < chunk.high) co_await wait_flushed(source, chunk.high);
   PGROTOR_STOP_POINT("mover.chunk_read");
   context_.chunks.push_back(std::move(chunk));
   context_.work.notify();
@@ -111,12 +117,12 @@ task<void> backfill::wait_flushed(pg::connection& source, protocol::lsn position
   for (int round = 0; !context_.stopping; ++round) {
     const auto flushed = co_await source.query("SELECT pg_catalog.pg_current_wal_flush_lsn()");
     if (read_lsn(flushed, 0) >= position) co_return;
-    if (round == 2) co_await source.query("SELECT pg_catalog.pg_logical_emit_message(true, 'pgrotor.flush', '')");
+    if (round == 2) co_await source.query(flush_sql);
     co_await context_.copy.wait(clock::now() + milliseconds(2));
   }
 }
 
-void backfill::account(const read_chunk& chunk, clock::duration took) {
+void backfill::account(const read_chunk& chunk) {
   const auto now = clock::now();
   const auto bytes = chunk.bytes.size();
   auto& free_at = rate_free_at_;
@@ -125,7 +131,7 @@ void backfill::account(const read_chunk& chunk, clock::duration took) {
     const auto rate = static_cast<double>(context_.settings.max_rate) * context_.throttle_factor;
     free_at += std::chrono::duration_cast<clock::duration>(std::chrono::duration<double>(static_cast<double>(bytes) / rate));
   } else if (context_.throttle_factor < 1) {
-    const auto rest = (1 / context_.throttle_factor - 1) * std::chrono::duration<double>(took);
+    const auto rest = (1 / context_.throttle_factor - 1) * std::chrono::duration<double>(chunk.read_took);
     free_at = std::max(free_at, now) + std::chrono::duration_cast<clock::duration>(rest);
   }
   window_bytes_ += bytes;

@@ -20,7 +20,7 @@ class backfill {
   task<void> read_one(pg::connection& source, slice_planner::planned);
   task<void> open_snapshot(pg::connection& source, read_chunk&);
   task<void> wait_flushed(pg::connection& source, protocol::lsn position);
-  void account(const read_chunk&, clock::duration took);
+  void account(const read_chunk&);
 
   mover_context& context_;
   slice_planner planner_;

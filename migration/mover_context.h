@@ -36,6 +36,7 @@ struct read_chunk {
   protocol::lsn high;
   chunk_buffer bytes{0};
   std::uint64_t rows = 0, scanned = 0;
+  clock::duration read_took{};
 };
 
 struct mover_context {

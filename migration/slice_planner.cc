@@ -5,7 +5,8 @@
 namespace migration {
 namespace {
 
-constexpr std::uint64_t fewest_rows = 50, most_rows = 5'000'000;
+constexpr std::uint64_t fewest_rows = 10, most_rows = 5'000'000;
+constexpr std::uint64_t rows_a_millisecond = 50;  // a slower source is busy: smaller chunks would only add round trips
 constexpr std::size_t most_bytes = 16u << 20, fewest_bytes = 64u << 10;
 
 const key_bound* pointer(const std::optional<key_bound>& bound) { return bound ? &*bound : nullptr; }
@@ -71,10 +72,12 @@ std::size_t slice_planner::byte_cap() const noexcept {
 
 void slice_planner::measured(std::uint64_t rows, milliseconds took, std::size_t bytes) {
   if (rows == 0) return;
-  const auto wanted = static_cast<double>(context_.settings.chunk_time.count());
-  double factor = wanted / std::max(1.0, static_cast<double>(took.count()));
-  if (bytes > 0) factor = std::min(factor, static_cast<double>(byte_cap()) / static_cast<double>(bytes));
-  const auto next = static_cast<double>(rows) * std::clamp(factor, 0.1, 2.0);
+  const auto wanted = context_.settings.chunk_time;
+  const auto by_time = static_cast<double>(rows) * static_cast<double>(wanted.count()) / std::max(1.0, static_cast<double>(took.count()));
+  const auto least = static_cast<double>(rows_a_millisecond) * static_cast<double>(wanted.count());
+  auto next = std::max(by_time, std::min(least, 2.0 * static_cast<double>(rows)));
+  if (bytes > 0) next = std::min(next, static_cast<double>(rows) * static_cast<double>(byte_cap()) / static_cast<double>(bytes));
+  next = std::clamp(next, 0.1 * static_cast<double>(rows), 2.0 * static_cast<double>(rows));
   rows_ = std::clamp(static_cast<std::uint64_t>(next), fewest_rows, most_rows);
 }
 

@@ -61,9 +61,11 @@ std::string table_plan::bound_sql(const key_bound* lower, const key_bound* limit
     join(values, ", ", fmt::format("{0}::pg_catalog.text, pg_catalog.encode(pg_catalog.{1}({0}), 'hex')", name,
                                    send_function(table_.columns[index].type_oid)));
   }
+  std::string order;  // qualified: a plain name would mean the text in the SELECT list
+  for (const auto index : slicing_) join(order, ", ", "sliced." + pg::quote_ident(table_.columns[index].name));
   const auto where = slice_sql(lower, limit);
-  return fmt::format("SELECT {} FROM {}{}{} ORDER BY {} OFFSET {} LIMIT 1", values, name_, where.empty() ? "" : " WHERE ", where,
-                     slicing_list(), rows == 0 ? 0 : rows - 1);
+  return fmt::format("SELECT {} FROM {} AS sliced{}{} ORDER BY {} OFFSET {} LIMIT 1", values, name_, where.empty() ? "" : " WHERE ", where,
+                     order, rows == 0 ? 0 : rows - 1);
 }
 
 std::string table_plan::copy_out_sql(const key_bound* lower, const key_bound* upper) const {
