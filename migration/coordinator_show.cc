@@ -93,7 +93,7 @@ row_of_text coordinator::impl::live_figures(const migration_row& row) const {
                   engine.shard_name(row.source), engine.shard_name(row.target), std::string(to_string(row.state)),
                   std::to_string(now.rows_copied), std::to_string(now.rows_estimated), std::to_string(now.bytes_copied),
                   fmt::format("{:.2f}", now.copy_bytes_per_second / 1e6), std::to_string(now.backlog()), std::to_string(now.apply_lag.count()),
-                  std::to_string(now.changes_held), now.throttle, eta(now), std::to_string(row.attempt), std::nullopt, row.error};
+                  std::to_string(now.held_bytes), now.throttle, eta(now), std::to_string(row.attempt), std::nullopt, row.error};
   if (row.pause_us) out[17] = std::to_string(*row.pause_us);
   return out;
 }

@@ -272,7 +272,7 @@ task<void> migration_run::catch_up() {
     if (elsewhere) co_return;
     check_mover();
     const auto now = progress();
-    if (now.copied && now.changes_held == 0 && now.backlog() < small_backlog) break;
+    if (now.copied && now.held_bytes == 0 && now.backlog() < small_backlog) break;
     co_await nap(engine_.settings.poll);
   }
   co_await go(state::verifying);
@@ -289,7 +289,7 @@ task<void> migration_run::verify_structure() {
 
 task<std::string> migration_run::in_the_way() {
   const auto now = progress();
-  if (!now.copied || now.changes_held > 0) co_return "changes are held for chunks that are not loaded";
+  if (!now.copied || now.held_bytes > 0) co_return "changes are held for chunks that are not loaded";
   if (now.backlog() > small_backlog) co_return fmt::format("the target is {} bytes of WAL behind", now.backlog());
   co_return co_await blockers(*source_, row_.id, tables_, old_transaction);
 }

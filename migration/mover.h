@@ -43,7 +43,8 @@ struct mover_settings {
 
 struct mover_progress {
   std::uint64_t rows_estimated = 0, rows_copied = 0, bytes_copied = 0, chunks_loaded = 0;
-  std::uint64_t changes_applied = 0, changes_held = 0, held_bytes = 0, changes_skipped = 0;
+  std::uint64_t changes_applied = 0, changes_held = 0, changes_skipped = 0;  // since the start
+  std::uint64_t held_bytes = 0;                    // of changes that wait for their chunk now
   protocol::lsn source_insert, received, applied;  // applied: durable on the target
   std::chrono::milliseconds apply_lag{};           // how long ago the source was where the target is, to 100 ms; 0 when it is there now
   double copy_bytes_per_second = 0;
