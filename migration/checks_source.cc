@@ -106,25 +106,27 @@ task<void> check_triggers(subject& s) {
       });
 }
 
-task<void> check_foreign_keys(subject& s) {
-  co_await for_rows(s,
-                    "SELECT quote_ident(k.conname) FROM pg_constraint k WHERE k.contype = 'f' AND NOT k.convalidated AND k.conrelid = " + s.relation +
-                        " ORDER BY 1",
-                    [&s](const pg::result& rows, int row) {
-                      s.found.add(sqlstate::wrong_state, fmt::format("table {}: foreign key {} is NOT VALID", s.display, rows.get(row, 0)),
-                                  "Rows are applied without foreign key checks, so what is not valid here would not be there either.",
-                                  fmt::format("Run: ALTER TABLE {} VALIDATE CONSTRAINT {};", s.display, rows.get(row, 0)));
-                    });
-  co_await for_rows(s,
-                    "SELECT k.conrelid::regclass::text, quote_ident(k.conname) FROM pg_constraint k WHERE k.contype = 'f' AND k.conparentid = 0 AND"
-                    " k.confrelid = " + s.relation + " AND k.conrelid NOT IN (SELECT pgrotor.with_partitions(" + relation_array(s.all) + ")) ORDER BY 1",
-                    [&s](const pg::result& rows, int row) {
-                      s.found.add(sqlstate::feature_not_supported,
-                                  fmt::format("table {} refers to {}, but does not move with it", rows.get(row, 0), s.display),
-                                  fmt::format("Foreign key {} would point to rows on another shard.", rows.get(row, 1)),
-                                  fmt::format("Distribute {} in the same distribution, or run: ALTER TABLE {} DROP CONSTRAINT {};", rows.get(row, 0),
-                                              rows.get(row, 0), rows.get(row, 1)));
-                    });
+task<void> check_valid_foreign_keys(subject& s) {
+  return for_rows(
+      s, "SELECT quote_ident(k.conname) FROM pg_constraint k WHERE k.contype = 'f' AND NOT k.convalidated AND k.conrelid = " + s.relation + " ORDER BY 1",
+      [&s](const pg::result& rows, int row) {
+        s.found.add(sqlstate::wrong_state, fmt::format("table {}: foreign key {} is NOT VALID", s.display, rows.get(row, 0)),
+                    "Rows are applied without foreign key checks, so what is not valid here would not be there either.",
+                    fmt::format("Run: ALTER TABLE {} VALIDATE CONSTRAINT {};", s.display, rows.get(row, 0)));
+      });
+}
+
+task<void> check_referring(subject& s) {
+  return for_rows(
+      s,
+      "SELECT k.conrelid::regclass::text, quote_ident(k.conname) FROM pg_constraint k WHERE k.contype = 'f' AND k.conparentid = 0 AND k.confrelid = " +
+          s.relation + " AND k.conrelid NOT IN (SELECT pgrotor.with_partitions(" + relation_array(s.all) + ")) ORDER BY 1",
+      [&s](const pg::result& rows, int row) {
+        s.found.add(sqlstate::feature_not_supported, fmt::format("table {} refers to {}, but does not move with it", rows.get(row, 0), s.display),
+                    fmt::format("Foreign key {} would point to rows on another shard.", rows.get(row, 1)),
+                    fmt::format("Distribute {} in the same distribution, or run: ALTER TABLE {} DROP CONSTRAINT {};", rows.get(row, 0), rows.get(row, 0),
+                                rows.get(row, 1)));
+      });
 }
 
 }  // namespace
@@ -137,7 +139,8 @@ task<void> check_source_table(pg::connection& source, const moving_table& table,
   co_await check_identity(s);
   co_await check_unique(s);
   co_await check_triggers(s);
-  co_await check_foreign_keys(s);
+  co_await check_valid_foreign_keys(s);
+  co_await check_referring(s);
 }
 
 }  // namespace migration

@@ -86,13 +86,19 @@ class table_cleaner {
     return fmt::format("ROW({}) {} ROW({})", primary_key_list(table_), comparison, row);
   }
 
+  std::string above_lower() const { return lower_.empty() ? "true" : bound(">", lower_); }
+  std::string slice_end_sql() const {
+    const auto list = primary_key_list(table_);
+    return fmt::format("SELECT {} FROM {} WHERE {} ORDER BY {} OFFSET {} LIMIT 1", list, qualified(table_), above_lower(), list, slice_ - 1);
+  }
+  std::string delete_sql(const key& upper) const {
+    const auto below_upper = upper.empty() ? "true" : bound("<=", upper);
+    return fmt::format("DELETE FROM {} WHERE {} AND {} AND {}", qualified(table_), above_lower(), below_upper, filter_);
+  }
+
   // The key of the last row of the next slice; an index scan that steps over what is dead already.
   task<key> slice_end() {
-    const auto list = primary_key_list(table_);
-    const auto rows = co_await connection_.query(
-        fmt::format("SELECT {} FROM {} WHERE {} ORDER BY {} OFFSET {} LIMIT 1", list, qualified(table_), lower_.empty() ? "true" : bound(">", lower_),
-                    list, slice_ - 1),
-        batch_budget);
+    const auto rows = co_await connection_.query(slice_end_sql(), batch_budget);
     key out;
     if (rows.rows() > 0) {
       for (int column = 0; column < rows.columns(); ++column) out.push_back(rows.str(0, column));
@@ -101,10 +107,7 @@ class table_cleaner {
   }
 
   task<std::uint64_t> delete_slice(const key& upper) {
-    const auto gone = co_await connection_.query(
-        fmt::format("DELETE FROM {} WHERE {} AND {} AND {}", qualified(table_), lower_.empty() ? "true" : bound(">", lower_),
-                    upper.empty() ? "true" : bound("<=", upper), filter_),
-        batch_budget);
+    const auto gone = co_await connection_.query(delete_sql(upper), batch_budget);
     co_return gone.affected();
   }
 

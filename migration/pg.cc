@@ -98,6 +98,8 @@ void connection::attach() {
   socket_.assign(PQsocket(conn_));
 }
 
+// Also at once when the connection breaks: libpq has closed the socket then, its number may be that of the next connection in a
+// moment, and releasing it later would take that one out of epoll's set, so that it never hears from its server.
 void connection::detach() noexcept {
   if (socket_.is_open()) socket_.release();  // libpq closes it
 }
@@ -112,7 +114,7 @@ void connection::start_deadline(milliseconds timeout) {
 void connection::arm_timer(clock::time_point at) {
   timer_.expires_at(at);
   timer_.async_wait([self = self_](const boost::system::error_code& error) {
-    if (!error && *self && (*self)->timer_.expiry() <= clock::now()) (*self)->socket_.cancel();
+    if (!error && *self && (*self)->socket_.is_open() && (*self)->timer_.expiry() <= clock::now()) (*self)->socket_.cancel();
   });
 }
 
@@ -126,7 +128,7 @@ task<void> connection::wait_readable() {
 
 task<void> connection::wait_writable() {
   socket_.async_wait(asio::posix::stream_descriptor::wait_read, [self = self_](const boost::system::error_code& error) {
-    if (!error && *self) (*self)->socket_.cancel();
+    if (!error && *self && (*self)->socket_.is_open()) (*self)->socket_.cancel();
   });
   if (clock::now() < deadline_) co_await socket_.async_wait(asio::posix::stream_descriptor::wait_write, as_tuple_awaitable);
   socket_.cancel();
@@ -252,6 +254,7 @@ std::optional<std::string> connection::try_receive() {
   result last(PQgetResult(conn_));
   if (last.raw() && last.status() == PGRES_FATAL_ERROR) fail_result(last);
   broken_ = true;
+  detach();
   throw sql_error(options_.where, "08006", "the replication stream ended: " + trimmed(PQerrorMessage(conn_)), "", "", true);
 }
 
@@ -346,6 +349,7 @@ std::string connection::quote_literal(std::string_view value) const { return pg:
 
 void connection::fail(std::string_view doing) {
   broken_ = true;
+  detach();
   throw sql_error(options_.where, "08006", "cannot " + std::string(doing) + ": " + trimmed(PQerrorMessage(conn_)), "", "", true);
 }
 
@@ -353,6 +357,7 @@ void connection::fail_result(const result& error) {
   const auto* raw = error.raw();
   const bool lost = PQstatus(conn_) == CONNECTION_BAD;
   broken_ = broken_ || lost;
+  if (lost) detach();
   auto message = field(raw, PG_DIAG_MESSAGE_PRIMARY);
   if (message.empty()) message = trimmed(PQresultErrorMessage(raw));
   auto state = field(raw, PG_DIAG_SQLSTATE);
