@@ -331,8 +331,9 @@ task<void> migration_run::cut_over() {
     ++engine_.cutover_retries;
     std::string who;
     if (retries_ % 2 == 0) who = co_await blockers(*source_, row_.id, tables_, milliseconds(0));
-    co_await go(state::ready, result.note + (who.empty() ? "" : "; in the way: " + who));
-    waiting_for_ = result.note + (who.empty() ? "" : "; in the way: " + who);
+    const auto why = result.note + (who.empty() ? "" : "; in the way: " + who);
+    co_await go(state::ready, why);
+    waiting_for_ = why;
     back_off_ = std::clamp(back_off_ * 2, shortest_back_off, longest_back_off);
     co_await nap(jittered(back_off_));
     co_return;
@@ -351,17 +352,18 @@ task<void> migration_run::after_switch() {
   }
   co_await ensure_shards();
   if (snapshot_taken_) {
-    const auto compared = co_await compare(*source_, *snapshot_, distribution().type, row_.ranges, tables_);
-    row_.rows_compared = compared.rows_compared;
-    row_.rows_differing = compared.rows_differing;
-    if (compared.rows_differing > 0) {
-      row_.error = fmt::format("{} of {} rows differ between source and target, nothing has been cleaned: {}", compared.rows_differing,
-                               compared.rows_compared, fmt::join(compared.examples, "; "));
+    const auto found = co_await compare(*source_, *snapshot_, distribution().type, row_.ranges, tables_);
+    row_.rows_compared = found.rows_compared;
+    row_.rows_differing = found.rows_differing;
+    if (found.rows_differing > 0) {
+      row_.error = fmt::format("{} of {} rows differ between source and target, nothing has been cleaned: {}", found.rows_differing,
+                               found.rows_compared, fmt::join(found.examples, "; "));
       co_return co_await go(state::switched, row_.error);  // and there it stays: see waits_for_dba()
     }
   }
-  co_await go(state::cleaning, row_.rows_compared ? fmt::format("{} rows compared, 0 differ", *row_.rows_compared)
-                                                  : "not compared: the coordinator had restarted after the target opened");
+  const auto compared = row_.rows_compared ? fmt::format("{} rows compared, 0 differ", *row_.rows_compared)
+                                           : "not compared: the coordinator had restarted after the target opened";
+  co_await go(state::cleaning, compared);
 }
 
 task<void> migration_run::clean() {
