@@ -1,4 +1,8 @@
+#include <algorithm>
 #include <cstdio>
+#include <cstdlib>
+
+#include <unistd.h>
 
 #include <fmt/format.h>
 
@@ -39,6 +43,18 @@ task<void> check_one(const config& c, const shard_config& shard, std::vector<std
   }
 }
 
+// PREPARE runs it to make tables that a new owner lacks: found out here rather than then.
+void check_pg_dump(const config& c, std::vector<std::string>& findings) {
+  const std::string_view path = std::getenv("PATH") == nullptr ? "" : std::getenv("PATH");
+  bool found = c.pg_dump.find('/') != std::string::npos && access(c.pg_dump.c_str(), X_OK) == 0;
+  for (std::size_t at = 0; !found && c.pg_dump.find('/') == std::string::npos && at < path.size();) {
+    const auto end = std::min(path.find(':', at), path.size());
+    found = access(fmt::format("{}/{}", path.substr(at, end - at), c.pg_dump).c_str(), X_OK) == 0;
+    at = end + 1;
+  }
+  if (!found) findings.push_back(fmt::format("{}: tools.pg_dump: {} is not a program that can be run; install PostgreSQL's client programs or give its path", c.path, c.pg_dump));
+}
+
 task<void> check_all(const config& c, std::vector<std::string>& findings) {
   co_await check_catalog(c, findings);
   for (const auto& shard : c.shards) co_await check_one(c, shard, findings);
@@ -50,6 +66,7 @@ int run_check(const std::string& config_path) {
   const config c = load_config(config_path);
   load_users(c);
   std::vector<std::string> findings;
+  check_pg_dump(c, findings);
   run_to_end(check_all(c, findings));
   for (const auto& finding : findings) fmt::print(stderr, "{}\n", finding);
   if (findings.empty()) fmt::print("{}: catalog and {} shards are fine\n", c.path, c.shards.size());

@@ -25,7 +25,7 @@ class http_server {
     std::function<health()> healthz;
     std::function<migration::task<std::string>()> metrics;
   };
-  // Binds and listens; throws boost::system::system_error when it cannot. Answers from now on.
+  // Binds and listens; throws std::runtime_error when it cannot. Answers from now on.
   http_server(boost::asio::io_context&, const endpoint&, answers);
   ~http_server();
   std::uint16_t port() const;

@@ -18,7 +18,7 @@ class listener {
   // Gets each accepted socket, with TCP_NODELAY and keepalive on; it owns the handle from then on.
   using taker = std::function<void(boost::asio::ip::tcp::socket::native_handle_type)>;
 
-  // Binds and listens; throws boost::system::system_error when it cannot. Accepts from now on.
+  // Binds and listens; throws std::runtime_error when it cannot. Accepts from now on.
   listener(boost::asio::io_context&, const endpoint&, taker);
   ~listener();
   std::string address() const;

@@ -56,5 +56,6 @@ TEST_CASE("listener: a taken port is an error at once") {
   asio::io_context io(1);
   proxy::listener first(io, {"127.0.0.1", 0}, [](int handle) { close(handle); });
   const auto port = endpoint_of(first.address()).port();
-  CHECK_THROWS_AS(proxy::listener(io, {"127.0.0.1", port}, [](int handle) { close(handle); }), boost::system::system_error);
+  const auto message = "127.0.0.1:" + std::to_string(port) + " cannot be listened on: Address already in use";
+  CHECK_THROWS_WITH(proxy::listener(io, {"127.0.0.1", port}, [](int handle) { close(handle); }), message.c_str());
 }
