@@ -65,7 +65,8 @@ task<void> applier::load(read_chunk chunk) {
   const auto pending = decisions.pending(table, keys, chunk.seen, chunk.high);
   const load_position where{decisions.floor(), decisions.position(), commit_time_};
   const auto began = clock::now();
-  if (!co_await session_.load(chunk, pending, relations_, where)) {
+  const bool loaded = co_await session_.load(chunk, pending, relations_, where);
+  if (!loaded) {
     decisions.abandon(chunk.read);
     context_.given_back.push_back(std::move(chunk.slice));
     co_return;

@@ -50,7 +50,8 @@ task<void> change_stream::run() {
   auto next_status = clock::now() + status_interval;
   while (!context_.stopping) {
     if (queued_bytes_ < queue_cap) {
-      if (auto data = co_await source->receive(next_status)) take(std::move(*data));
+      auto first = co_await source->receive(next_status);
+      if (first) take(std::move(*first));
       for (std::size_t i = 0; i < at_once && queued_bytes_ < queue_cap; ++i) {
         auto data = source->try_receive();
         if (!data) break;
