@@ -48,7 +48,7 @@ task<answer> coordinator::impl::execute(request wanted) {
   if (auto* c = std::get_if<drain_shard>(&what)) co_return co_await do_drain(std::move(*c), explain);
   if (auto* c = std::get_if<move_range>(&what)) {
     auto planned = plan_move(*engine.map(), unfinished(), *c);
-    co_return co_await add_rows(std::move(planned), explain, "MOVE RANGE");
+    co_return co_await add_rows(std::move(planned), explain, "RANGE MOVE");  // libpq takes "MOVE ..." for a cursor's MOVE with a count
   }
   co_return co_await do_alter(std::get<alter_migration>(what), explain);
 }
