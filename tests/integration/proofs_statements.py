@@ -65,9 +65,17 @@ class Generator:
             if depth and width is None and self.chance(0.15):
                 items.append(f"({self.scalar(scopes, depth - 1)}) AS s")
                 columns.append(("s", False))
+        if width is None and items[0] != "*" and self.chance(0.05):
+            items.append("count(*) OVER () AS w")
+            columns.append(("w", False))
         where = self.condition(scopes, depth, joined=False)
         text = f"SELECT {'DISTINCT ' if self.chance(0.05) else ''}{', '.join(items)} FROM {text}"
-        return text + (f" WHERE {where}" if where else ""), columns
+        return text + (f" WHERE {where}" if where else "") + self.grouping(items), columns
+
+    def grouping(self, items):
+        """GROUP BY everything: one row for each different one, so that a subquery no longer passes its rows through."""
+        plain = not any("(" in item or item == "*" for item in items)
+        return " GROUP BY " + ", ".join(str(i + 1) for i in range(len(items))) if plain and self.chance(0.06) else ""
 
     def scalar(self, outer, depth):
         relations, text = self.from_clause(outer, 0)
@@ -112,6 +120,13 @@ class Generator:
         else:
             condition = "ON " + (self.condition([left + right] + outer, depth, joined=True) or "true")
         text = f"{left_text} {kind} {right_text} {condition}"
+        if condition.startswith("ON") and self.chance(0.06):
+            name = self.pick.choice([n for n in NAMES + tuple("rstuv") if n not in {relation.name for relation in siblings}])
+            counts = {c: sum(c in r.columns for r in left + right) for r in left + right for c in r.columns}
+            columns = [c for c in counts if counts[c] == 1]
+            if columns:
+                key = next((r.key for r in left + right if r.key in columns), None)
+                return [Relation(name, columns, key)], f"({text}) AS {name}"
         return left + right, f"({text})" if self.chance(0.5) or joins < 2 else text
 
     # -- conditions
