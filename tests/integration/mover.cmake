@@ -8,3 +8,8 @@ function(pgrotor_mover_test name seconds)
 endfunction()
 
 pgrotor_mover_test(mover_kill 300 kill.py 1 6)
+pgrotor_mover_test(mover_kill_again 300 kill.py 2 10)
+pgrotor_mover_test(mover_scenarios 300 scenarios.py)
+foreach(rule no_visibility apply_twice stale_marker)
+  pgrotor_mover_test(mover_${rule} 120 interleavings.py 1 ${rule})
+endforeach()

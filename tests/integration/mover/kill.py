@@ -5,13 +5,12 @@ sides. Strict: a change applied twice, or not at all, stops the mover by itself.
 """
 import sys
 
-from world import FILL, MIGRATION, Mover, Scene, World, Writers, random, time
+from world import MIGRATION, Mover, Scene, World, Writers, random, time
 
 
 def run(world, seed, kills):
     rng = random.Random(seed)
-    world.source.psql("SET ROLE shop_owner;" + FILL.format(rows=400), "shop")
-    world.prepare()
+    world.fill(400)
     writers = Writers(world, seed=seed)
     loaded = []
     try:

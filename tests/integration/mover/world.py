@@ -69,6 +69,28 @@ class World:
                          f"SELECT pg_create_logical_replication_slot('pgrotor_{MIGRATION}', 'pgoutput')", DATABASE)
         self.target.psql(f"SET ROLE pgrotor; SELECT pg_replication_origin_create('pgrotor_{MIGRATION}')", DATABASE)
 
+    def reset(self):
+        """As new: no migration, no rows. Sessions of movers that were killed may still hold slot and origin for a moment."""
+        def dropped(shard, sql):
+            try:
+                shard.query(sql, DATABASE)
+                return True
+            except psycopg2.errors.ObjectInUse:
+                return False
+        slot = f"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = 'pgrotor_{MIGRATION}'"
+        origin = f"SELECT pg_replication_origin_drop(roname) FROM pg_replication_origin WHERE roname = 'pgrotor_{MIGRATION}'"
+        wait_until(lambda: dropped(self.source, slot), "the slot to be free")
+        wait_until(lambda: dropped(self.target, origin), "the origin to be free")
+        self.source.psql(f"DROP PUBLICATION IF EXISTS pgrotor_{MIGRATION}; TRUNCATE {', '.join(self.tables)}", DATABASE)
+        self.target.psql(f"TRUNCATE pgrotor.chunks, pgrotor.progress, {', '.join(self.tables)}", DATABASE)
+
+    def fill(self, rows=200):
+        self.source.psql("SET ROLE shop_owner;" + FILL.format(rows=rows), DATABASE)
+        self.prepare()
+
+    def tenants(self, moving=True):
+        return [row[0] for row in self.query(f"SELECT DISTINCT tenant FROM items WHERE ({self.key_filter()}) = {moving} ORDER BY 1")]
+
     def dsn(self, shard):
         return f"host=127.0.0.1 port={shard.port} dbname={DATABASE} user=pgrotor password={self.password}"
 
@@ -155,7 +177,10 @@ class Mover:
         self.ask(f"expect {sets} {epoch} {attempt}")
 
     def wait_marker(self, seconds=60):
-        return self.ask(f"wait {int(seconds * 1000)}", seconds + 30)["marker"]
+        marker = self.ask(f"wait {int(seconds * 1000)}", seconds + 30)["marker"]
+        if marker is None:
+            self.progress()  # a mover that has failed says why
+        return marker
 
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
@@ -258,5 +283,5 @@ INSERT INTO items (tenant, id, counter, note, big, price, tags)
 INSERT INTO lines SELECT t, gen_random_uuid(), i, 0 FROM generate_series(1, 40) t, generate_series(0, 59) i;
 INSERT INTO names SELECT 'näme ' || i, t FROM generate_series(1, 40) t, generate_series(0, 99) i;
 INSERT INTO codes SELECT 'c' || i, t FROM generate_series(1, 40) t, generate_series(0, 999) i;
-ANALYZE;
+ANALYZE items, lines, names, codes;
 """
