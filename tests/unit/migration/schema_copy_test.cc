@@ -1,0 +1,57 @@
+#include "migration/schema_copy.h"
+
+#include <doctest/doctest.h>
+
+using migration::wanted_statements;
+
+// As pg_dump 15 writes it for a table under a guard, shortened.
+TEST_CASE("schema_copy: session settings, psql's commands, comments and our guards are left out") {
+  const std::string_view dump = R"(--
+-- PostgreSQL database dump
+--
+
+\restrict 5L7mZq
+
+SET statement_timeout = 0;
+SELECT pg_catalog.set_config('search_path', '', false);
+SET row_security = off;
+
+SET default_table_access_method = heap;
+
+--
+-- Name: orders; Type: TABLE; Schema: shop; Owner: shop_owner
+--
+
+CREATE TABLE shop.orders (
+    customer_id bigint NOT NULL,
+    note text DEFAULT 'a;b'::text
+);
+
+
+ALTER TABLE shop.orders OWNER TO shop_owner;
+
+ALTER TABLE ONLY shop.orders
+    ADD CONSTRAINT orders_pkey PRIMARY KEY (customer_id);
+
+CREATE TRIGGER mine BEFORE INSERT ON shop.orders FOR EACH ROW EXECUTE FUNCTION shop.mine();
+
+CREATE TRIGGER "~~pgrotor_7_ins" BEFORE INSERT ON shop.orders FOR EACH ROW WHEN (true) EXECUTE FUNCTION pgrotor.guard_7();
+
+ALTER TABLE shop.orders ENABLE ALWAYS TRIGGER "~~pgrotor_7_ins";
+
+GRANT SELECT ON TABLE shop.orders TO app;
+
+\unrestrict 5L7mZq
+)";
+  CHECK(wanted_statements(dump) == R"(CREATE TABLE shop.orders (
+    customer_id bigint NOT NULL,
+    note text DEFAULT 'a;b'::text
+);
+ALTER TABLE shop.orders OWNER TO shop_owner;
+ALTER TABLE ONLY shop.orders
+    ADD CONSTRAINT orders_pkey PRIMARY KEY (customer_id);
+CREATE TRIGGER mine BEFORE INSERT ON shop.orders FOR EACH ROW EXECUTE FUNCTION shop.mine();
+GRANT SELECT ON TABLE shop.orders TO app;
+)");
+  CHECK(wanted_statements("").empty());
+}
