@@ -219,8 +219,11 @@ task<open_result> open_server(boost::asio::io_context& io, const server_target& 
   result.server = std::make_unique<server_connection>(io);
   login l{*result.server, target, wake, deadline, {}, false, {}};
   const auto where = parse_shard_dsn(target.dsn);
+  const auto dbname = where.dbname.empty() ? target.user : where.dbname;
+  bool connected = false;
   if (!where.error.empty()) l.fail(where.error);
-  else if (co_await connect(l, where)) co_await log_in(l, where.dbname.empty() ? target.user : where.dbname);
+  else connected = co_await connect(l, where);
+  if (connected) co_await log_in(l, dbname);
   result.server->socket.listen(nullptr);
   result.server->opened = result.server->idle_since = clock::now();
   result.server->shard_name = target.shard_name;
