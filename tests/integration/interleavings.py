@@ -5,27 +5,27 @@ What they share: table items(id, v), s1 -> s2 by MOVE RANGE of all placements th
 interleaving needs one transaction at an exact place.
 """
 import threading
-from contextlib import closing
 
 from cluster import Scene, wait_until
-from fleet import DATABASE, Fleet
+from fleet import DATABASE, SEED, Fleet
+from leftovers import PLACEMENT, owned
 from libpq import Refused, Session
 
 SETTINGS = {"cutover.budget_ms": 4000, "gate.hold_budget_ms": 20000}
 
 
 class Stage:
-    """Two shards, `rows` items through the proxy, `rule` broken from the start where one is named."""
+    """Two shards, `rows` items on their owners, `rule` broken from the start where one is named."""
 
     def __init__(self, scene, rule, rows=2000):
         self.fleet = fleet = Fleet(scene, names=("s1", "s2"), settings=SETTINGS, test=f"break:{rule}" if rule else "")
         fleet.everywhere("CREATE TABLE items (id bigint PRIMARY KEY, v text NOT NULL);"
                          "GRANT SELECT, INSERT, UPDATE, DELETE ON items TO app")
         fleet.console("DISTRIBUTE TABLE items BY id IN DISTRIBUTION items")
-        with closing(fleet.app()) as connection, connection.cursor() as cursor:
-            for first in range(1, rows + 1, 500):
-                for number in range(first, min(first + 500, rows + 1)):
-                    cursor.execute("INSERT INTO items VALUES (%s, 'loaded')", (number,))
+        placement = PLACEMENT["bigint"].format("i", SEED)
+        for shard in fleet.names:  # each gets what it owns, as a restored dump would
+            fleet.query(shard, f"INSERT INTO items SELECT i, 'loaded' FROM generate_series(1, {rows}) i"
+                        f" WHERE {owned(fleet.ranges(), shard, placement)}")
         self.range = next((lower, upper) for _, lower, upper, shard in fleet.ranges() if shard == "s1")
         self.moving = [row[0] for row in fleet.query("s1", "SELECT id FROM items ORDER BY id")]
         self.expected = {}
