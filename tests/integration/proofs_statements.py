@@ -39,7 +39,7 @@ class Generator:
 
     def select(self, outer, depth):
         """A SELECT and the columns it yields, as (name, is it a shard key)."""
-        if depth and self.chance(0.08):
+        if depth and self.chance(0.15):
             left, columns = self.plain_select(outer, depth - 1, 2)
             right, _ = self.plain_select(outer, depth - 1, 2)
             return f"{left} {self.pick.choice(('UNION', 'UNION ALL', 'EXCEPT', 'INTERSECT'))} {right}", columns
@@ -146,7 +146,8 @@ class Generator:
             if relation.key and self.chance(0.55):
                 others = [f"{r.name}.{r.key}" for s in scopes for r in s if r.key and r is not relation]
                 other = self.pick.choice(others) if others and self.chance(0.6 if joined else 0.5) else self.constant()
-                parts.append(self.pick.choice((f"{relation.name}.{relation.key} = {other}", f"{other} = {relation.name}.{relation.key}")))
+                key = relation.key if self.chance(0.12) else f"{relation.name}.{relation.key}"
+                parts.append(self.pick.choice((f"{key} = {other}", f"{other} = {key}")))
         for _ in range(self.pick.choices((0, 1, 2), (5, 3, 1))[0]):
             parts.append(self.atom(scopes, depth))
         self.pick.shuffle(parts)
@@ -166,7 +167,8 @@ class Generator:
         if kind == 4:
             return f"({a}, {b}) = ({self.constant()}, {self.column(scopes, 0.5)})"
         if kind == 5:
-            return f"{a} {self.pick.choice(('=', '=', '<', '>=', '<>', 'IS NOT DISTINCT FROM'))} {b}"
+            other = b if self.chance(0.6) else self.constant()
+            return f"{a} {self.pick.choice(('=', '=', '<', '>=', '<>', 'IS NOT DISTINCT FROM'))} {other}"
         if kind == 6:
             return f"{a} = ANY (ARRAY[{self.constant()}, {self.constant()}])"
         if kind == 7:
