@@ -166,22 +166,32 @@ void session::end_skipping() {
 }
 
 void session::fatal(protocol::notice why) {
+  if (server_) keep_passed();
   protocol::append_error(out_, as_fatal(std::move(why)));
-  closing_ = true;
+  closing_ = told_why_ = true;
 }
 
-// The last words reach a client that reads; one that does not is not waited for.
+// The last words reach a client that reads; one that does not is not waited for. A client that is still sending would lose them to the
+// reset that closing with unread input causes: what it sends is read and dropped.
 task<void> session::say_goodbye() {
   const auto deadline = clock::now() + goodbye_time;
-  passed_ = server_ ? passed_ : 0;
-  while (client_output_pending()) {
+  bool in_time = true;
+  while (client_output_pending() && in_time) {
     const bool moved = flush_client();
-    if (!client_output_pending()) break;
     if (moved) continue;
-    if (client_.writable()) break;  // broken
     client_.watch_write();
-    const bool in_time = co_await wake_.wait(deadline);
-    if (!in_time) break;
+    in_time = co_await wake_.wait(deadline);
+  }
+  if (!told_why_) co_return;
+  client_.shut_output();
+  want_whole_ = 0;
+  bool gone = false;
+  while (!gone && in_time) {
+    gone = client_.readable() && client_.read(in_).closed;
+    in_.consume(in_.size());
+    if (gone || client_.readable()) continue;
+    client_.watch_read();
+    in_time = co_await wake_.wait(deadline);
   }
 }
 

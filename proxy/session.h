@@ -204,6 +204,7 @@ class session : public std::enable_shared_from_this<session> {
   routing::parameters literals_;
   bool cancelled_ = false, waiting_ = false;
   bool leaving_ = false, closing_ = false, logged_in_ = false;
+  bool told_why_ = false;  // the client is sent an error before it is closed
 };
 
 }  // namespace proxy

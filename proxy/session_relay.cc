@@ -31,8 +31,10 @@ bool session::flush_client() {
   const auto relayed = passed_ > 0 ? server_->in.view().substr(0, passed_) : std::string_view();
   const iovec pieces[] = {{const_cast<char*>(pending.data()), pending.size()}, {const_cast<char*>(relayed.data()), relayed.size()}};
   const auto result = client_.write(pieces);
-  if (result.closed) {
+  if (result.closed) {  // nobody reads any more
     closing_ = true;
+    out_.clear();
+    out_at_ = passed_ = 0;
     return true;
   }
   w_.counted.bytes_to_clients += result.bytes;

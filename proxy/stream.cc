@@ -135,6 +135,8 @@ bool stream::quiet() const noexcept {
   return is_open() && ::recv(state_->native, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EINTR);
 }
 
+void stream::shut_output() noexcept { ::shutdown(state_->native, SHUT_WR); }
+
 void stream::close() noexcept {
   state_->listener = nullptr;
   boost::system::error_code ignored;

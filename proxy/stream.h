@@ -75,6 +75,7 @@ class stream {
   io_result write(std::string_view);
   // Nothing to read and not closed by the peer: a server connection that may be used.
   bool quiet() const noexcept;
+  void shut_output() noexcept;  // the peer sees end of file
   void close() noexcept;
   bool is_open() const noexcept { return state_->socket.is_open(); }
   int native() const noexcept { return state_->native; }

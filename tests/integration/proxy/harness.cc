@@ -94,7 +94,7 @@ class harness {
     return made;
   }
   template <typename T>
-  T run(proxy::task<T> what) { return asio::co_spawn(io_, std::move(what), asio::use_future).get(); }
+  T run(migration::task<T> what) { return asio::co_spawn(io_, std::move(what), asio::use_future).get(); }
   void accept() {
     acceptor_.async_accept([this](boost::system::error_code failed, asio::ip::tcp::socket client) {
       if (failed) return;

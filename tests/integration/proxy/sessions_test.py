@@ -1,12 +1,13 @@
 """Login, queries, transactions, prepared statements and pipelines through a worker to real shards."""
-import socket
+import contextlib
+import io
 import struct
 import time
 import unittest
 
 import wire
 from wire import Client, bind, close, describe, execute, parse, query
-from world import World, in_background, psycopg2, wait_until
+from world import World, in_background, psycopg2
 
 W = None
 
@@ -29,7 +30,7 @@ class Login(unittest.TestCase):
 
     def test_parameters_are_those_of_a_real_server(self):
         direct = W.shards["s2"].connect("shop")
-        with W.connect() as c:
+        with contextlib.closing(W.connect()) as c:
             for name in ("server_version", "server_encoding", "client_encoding", "integer_datetimes", "TimeZone", "DateStyle"):
                 self.assertEqual(c.get_parameter_status(name), direct.get_parameter_status(name), name)
         client = Client(W.port, application_name="mine")
@@ -208,8 +209,7 @@ class Simple(unittest.TestCase):
         self.assertEqual(client.kinds(query("DEALLOCATE ALL")), "C:DEALLOCATE ALL ZI")
 
     def test_copy_in_and_out(self):
-        with W.connect() as c, c.cursor() as cursor:
-            import io
+        with contextlib.closing(W.connect()) as c, c.cursor() as cursor:
             cursor.execute("DELETE FROM scratch")
             cursor.copy_expert("COPY scratch FROM STDIN", io.StringIO("".join(f"{i}\t{'x' * 200}\n" for i in range(50000))))
             out = io.StringIO()

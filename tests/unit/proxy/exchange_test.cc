@@ -1,0 +1,228 @@
+#include "proxy/exchange.h"
+
+#include <doctest/doctest.h>
+
+#include "protocol/wire.h"
+#include "proxy/errors.h"
+
+using proxy::exchange;
+using proxy::fate;
+using proxy::request;
+using event = proxy::exchange::event;
+
+namespace {
+
+std::string frame(char type, std::string_view body = "") {
+  std::string out(1, type);
+  protocol::append_int(out, static_cast<std::int32_t>(body.size() + 4));
+  return out.append(body);
+}
+
+std::string error(std::string_view code, std::string_view message, std::string severity = "ERROR") {
+  auto notice = proxy::make_error(code, std::string(message));
+  notice.severity = std::move(severity);
+  std::string out;
+  protocol::append_error(out, notice);
+  return out;
+}
+
+std::string ready(char status = 'I') { return frame('Z', std::string_view(&status, 1)); }
+
+// Feeds in pieces of `piece` bytes as a session does, writing events into `events` and what the client gets into the result.
+std::string relay(exchange& answers, std::string_view input, std::size_t piece, std::string& events) {
+  std::string buffer, client;
+  events.clear();
+  for (std::size_t at = 0; at < input.size(); at += piece) {
+    buffer += input.substr(at, piece);
+    while (true) {
+      const auto step = answers.feed(buffer, client);
+      client += step.run;
+      buffer.erase(0, step.used);
+      switch (step.what) {
+        case event::need_more: break;
+        case event::error: events += 'e'; break;
+        case event::ready: events += static_cast<char>(step.status); break;
+        case event::copy_in: events += 'g'; break;
+        case event::fatal: return events += 'f', client;
+        case event::unexpected: return events += 'u', client;
+      }
+      if (step.what == event::need_more && step.used == 0) break;
+    }
+  }
+  return client;
+}
+
+constexpr std::size_t pieces[] = {1, 3, 7, 1000};
+
+}  // namespace
+
+TEST_CASE("exchange: a simple query is relayed as it is, in whatever pieces it comes") {
+  const auto rows = frame('T', "columns") + frame('D', std::string(500, 'x')) + frame('C', "SELECT 1");
+  for (const auto piece : pieces) {
+    CAPTURE(piece);
+    exchange answers;
+    std::string events;
+    answers.expect(request::query);
+    CHECK(relay(answers, rows + ready(), piece, events) == rows);
+    CHECK(events == "I");
+    CHECK(answers.idle());
+  }
+}
+
+TEST_CASE("exchange: answers to what the proxy put in are swallowed") {
+  for (const auto piece : pieces) {
+    CAPTURE(piece);
+    exchange answers;
+    std::string events;
+    answers.expect(request::query, fate::swallow);  // BEGIN
+    answers.expect(request::parse, fate::swallow, 5);
+    answers.expect(request::bind);
+    answers.expect(request::execute);
+    answers.expect(request::sync);
+    const auto seen = frame('2') + frame('D', "row") + frame('C', "SELECT 1");
+    const auto input = frame('C', "BEGIN") + ready('T') + frame('1') + seen + ready('T');
+    CHECK(relay(answers, input, piece, events) == seen);
+    CHECK(events == "T");
+  }
+}
+
+TEST_CASE("exchange: the proxy's own answers stand in the order of the messages") {
+  exchange answers;
+  std::string events;
+  answers.emit(frame('1'));
+  answers.expect(request::bind);
+  answers.emit(frame('3'));
+  answers.expect(request::execute);
+  answers.emit(frame('n'));
+  answers.expect(request::sync);
+  CHECK(relay(answers, frame('2') + frame('C', "X") + ready(), 1, events) == frame('1') + frame('2') + frame('3') + frame('C', "X") + frame('n'));
+  CHECK(events == "I");
+}
+
+TEST_CASE("exchange: answers of the proxy alone need no input") {
+  exchange answers;
+  std::string client;
+  answers.emit(frame('1'));
+  CHECK(answers.only_emits());
+  answers.feed("", client);
+  CHECK(client == frame('1'));
+  CHECK(answers.idle());
+}
+
+TEST_CASE("exchange: an error skips everything until Sync, the proxy's answers too") {
+  for (const auto piece : pieces) {
+    CAPTURE(piece);
+    exchange answers;
+    std::string events;
+    answers.expect(request::parse, fate::relay, 5, 1);
+    answers.expect(request::bind);
+    answers.emit(frame('3'), 2);
+    answers.expect(request::execute);
+    answers.expect(request::sync);
+    const auto said = error("42601", "syntax error");
+    CHECK(relay(answers, said + ready(), piece, events) == said);
+    CHECK(events == "eI");
+    REQUIRE(answers.skipped().size() == 4);
+    CHECK(answers.skipped()[0].statement == 5);
+    CHECK(answers.skipped()[2].undo == 2);
+    CHECK(answers.sqlstate() == "42601");
+  }
+}
+
+TEST_CASE("exchange: a message sent in order to fail tells the proxy's error") {
+  for (const auto piece : pieces) {
+    exchange answers;
+    std::string events;
+    answers.expect(request::bind);
+    answers.expect_failure(error("RT003", "two shards"));
+    answers.expect(request::sync);
+    CHECK(relay(answers, frame('2') + error("26000", "no such statement") + ready('E'), piece, events) == frame('2') + error("RT003", "two shards"));
+    CHECK(events == "eE");
+  }
+}
+
+TEST_CASE("exchange: the error of a statement put in front is told for the client's own") {
+  for (const auto piece : pieces) {
+    exchange answers;
+    std::string events;
+    answers.expect(request::query, fate::swallow);
+    answers.expect(request::query);
+    const auto first = error("22023", "invalid value for parameter");
+    const auto input = first + ready('E') + error("25P02", "transaction is aborted") + ready('E');
+    CHECK(relay(answers, input, piece, events) == first);
+    CHECK(events == "eeE");
+  }
+}
+
+TEST_CASE("exchange: notices of swallowed requests are dropped, ParameterStatus is always passed on") {
+  exchange answers;
+  std::string events;
+  answers.expect(request::query, fate::swallow);
+  answers.expect(request::query);
+  const auto input = frame('N', "notice") + frame('S', "TimeZone") + frame('C', "SET") + ready('T') + frame('N', "mine") + frame('C', "X") + ready('T');
+  CHECK(relay(answers, input, 5, events) == frame('S', "TimeZone") + frame('N', "mine") + frame('C', "X"));
+}
+
+TEST_CASE("exchange: a fatal error is kept from the client and remembered") {
+  for (const auto piece : pieces) {
+    exchange answers;
+    std::string events;
+    answers.expect(request::query);
+    const auto row = frame('D', "row");
+    CHECK(relay(answers, row + error("57P01", "terminating connection", "FATAL"), piece, events) == row);
+    CHECK(events == "f");
+    CHECK(answers.last_words() == "terminating connection");
+  }
+}
+
+TEST_CASE("exchange: what was not asked for is unexpected") {
+  struct row {
+    const char* name;
+    request asked;
+    std::string said;
+  };
+  const row rows[] = {
+      {"row for a Parse", request::parse, frame('D', "x")},
+      {"Ready in the middle", request::bind, ready()},
+      {"BindComplete for a simple query", request::query, frame('2')},
+      {"unknown type", request::query, std::string("\x01\0\0\0\4", 5)},
+      {"length below four", request::query, std::string("D\0\0\0\3", 5)},
+  };
+  for (const auto& row : rows) {
+    CAPTURE(row.name);
+    exchange answers;
+    std::string events;
+    answers.expect(row.asked);
+    relay(answers, row.said, 1000, events);
+    CHECK(events == "u");
+  }
+  exchange idle;
+  std::string events;
+  relay(idle, frame('C', "X"), 1000, events);
+  CHECK(events == "u");
+}
+
+TEST_CASE("exchange: COPY in the extended protocol takes back the Sync that the server ignores") {
+  exchange answers;
+  std::string events;
+  answers.expect(request::bind);
+  answers.expect(request::execute);
+  answers.expect(request::sync);
+  CHECK(relay(answers, frame('2') + frame('G', "format"), 1000, events) == frame('2') + frame('G', "format"));
+  CHECK(events == "g");
+  CHECK_FALSE(answers.has(request::sync));
+  answers.expect(request::sync);
+  relay(answers, frame('C', "COPY 1") + ready(), 1000, events);
+  CHECK(events == "I");
+}
+
+TEST_CASE("exchange: a row larger than any buffer goes through in parts") {
+  exchange answers;
+  answers.expect(request::query);
+  const auto row = frame('D', std::string(1 << 20, 'x'));
+  std::string client;
+  const auto step = answers.feed(std::string_view(row).substr(0, 1000), client);
+  CHECK(step.used == 1000);
+  CHECK(step.run.size() == 1000);
+  CHECK_FALSE(answers.at_boundary());
+}
