@@ -146,7 +146,8 @@ task<void> check_target_table(pg::connection& source, pg::connection& target, ro
     co_await check_can_be_made(source, target, table, found);
     co_return;
   }
-  if (!co_await check_target_owner(target, table, found)) co_return;
+  const bool ours = co_await check_target_owner(target, table, found);
+  if (!ours) co_return;
   co_await check_alike(source, target, table, found);
   co_await check_nothing_in_the_way(target, type, ranges, table, found);
 }

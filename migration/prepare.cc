@@ -82,7 +82,8 @@ task<bool> slot_exists(preparation& p) {
 }
 
 task<void> make_slot(preparation& p) {
-  if (co_await slot_exists(p)) co_return;
+  const bool exists = co_await slot_exists(p);
+  if (exists) co_return;
   const auto sql = fmt::format("SET LOCAL statement_timeout = {}; SELECT pg_create_logical_replication_slot({}, 'pgoutput')", slot_attempt.count(),
                                pg::quote_literal(p.names.slot));
   for (const auto until = clock::now() + patience;;) {
