@@ -91,7 +91,7 @@ void apply_session::add_key(std::vector<pg::binary_param>& out, const table_plan
   for (const auto index : table.table().primary_key) add_value(out, row[index]);
 }
 
-void apply_session::execute(const std::string& name, const std::string& sql, std::span<const pg::binary_param> params,
+void apply_session::execute(const std::string& name, const std::function<std::string()>& sql, std::span<const pg::binary_param> params,
                             queued_statement statement) {
   if (!in_transaction_) {
     queue_plain("BEGIN");
@@ -99,7 +99,7 @@ void apply_session::execute(const std::string& name, const std::string& sql, std
   }
   if (PQpipelineStatus(target_->native()) == PQ_PIPELINE_OFF) target_->pipeline_begin();
   if (!prepared_.contains(name)) {
-    target_->queue_prepare(name, sql);
+    target_->queue_prepare(name, sql());
     prepared_.insert(name);
     queued_statement prepare;
     prepare.table = statement.table;
@@ -128,7 +128,7 @@ void apply_session::queue_insert(const row_change& change, std::string message) 
     add_value(params, change.new_row[i]);
   }
   queued_statement made{change.table, false, "INSERT", change_part::insert_new, std::move(message)};
-  execute(fmt::format("i{}", change.table), table.insert_sql(), params, std::move(made));
+  execute(fmt::format("i{}", change.table), [&] { return table.insert_sql(); }, params, std::move(made));
 }
 
 void apply_session::queue_delete(const row_change& change, std::string message) {
@@ -136,7 +136,7 @@ void apply_session::queue_delete(const row_change& change, std::string message) 
   std::vector<pg::binary_param> params;
   add_key(params, table, change.old_row);
   queued_statement made{change.table, true, "DELETE", change_part::delete_old, std::move(message)};
-  execute(fmt::format("d{}", change.table), table.delete_sql(), params, std::move(made));
+  execute(fmt::format("d{}", change.table), [&] { return table.delete_sql(); }, params, std::move(made));
 }
 
 // Sets what was sent. An identity column GENERATED ALWAYS cannot be set: as part of a changed key the row is replaced instead, else it
@@ -163,7 +163,7 @@ void apply_session::queue_update(const row_change& change, std::string message) 
   add_key(params, table, change.old_row);
   for (const auto i : unchanged) add_value(params, change.new_row[i]);
   queued_statement made{change.table, true, "UPDATE", change_part::whole, std::move(message)};
-  execute(name, prepared_.contains(name) ? std::string() : table.update_sql(set, unchanged), params, std::move(made));
+  execute(name, [&] { return table.update_sql(set, unchanged); }, params, std::move(made));
 }
 
 task<void> apply_session::verify() {

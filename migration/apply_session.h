@@ -4,6 +4,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
@@ -65,7 +66,8 @@ class apply_session {
     std::string message;
   };
 
-  void execute(const std::string& name, const std::string& sql, std::span<const pg::binary_param>, queued_statement);
+  // `sql` is asked for at the first use of the name.
+  void execute(const std::string& name, const std::function<std::string()>& sql, std::span<const pg::binary_param>, queued_statement);
   void add_value(std::vector<pg::binary_param>&, const protocol::pgoutput::value&);
   void add_key(std::vector<pg::binary_param>&, const table_plan&, const protocol::pgoutput::tuple&);
   void queue_insert(const row_change&, std::string message);

@@ -12,6 +12,8 @@ namespace {
 
 constexpr std::size_t memory_cap = 32u << 20;  // of one chunk; then it goes to a file
 constexpr milliseconds chunk_budget{6 * 3600 * 1000};
+constexpr milliseconds unused_credit{250};             // of the rate; older credit is lost
+constexpr milliseconds reason_lasts{1'000};  // so that a status line does not flicker between chunks
 const key_bound* pointer(const std::optional<key_bound>& bound) { return bound ? &*bound : nullptr; }
 
 protocol::lsn read_lsn(const pg::result& result, int column) {
@@ -67,7 +69,7 @@ task<bool> backfill::may_read() {
     const bool all_planned = context_.planned && context_.given_back.empty();
     const auto why = all_planned ? std::string() : obstacle();
     if (all_planned || why.empty()) {
-      if (context_.throttle_factor >= 1 && context_.settings.max_rate == 0) context_.figures.throttle.clear();
+      if (clock::now() > rate_free_at_ + reason_lasts) context_.figures.throttle.clear();
       co_return true;
     }
     context_.figures.throttle = why;
@@ -126,10 +128,10 @@ void backfill::account(const read_chunk& chunk) {
   const auto now = clock::now();
   const auto bytes = chunk.bytes.size();
   auto& free_at = rate_free_at_;
-  free_at = std::max(free_at, now - std::chrono::milliseconds(250));  // what was not used is not saved up
   if (context_.settings.max_rate > 0) {
     const auto rate = static_cast<double>(context_.settings.max_rate) * context_.throttle_factor;
-    free_at += std::chrono::duration_cast<clock::duration>(std::chrono::duration<double>(static_cast<double>(bytes) / rate));
+    const std::chrono::duration<double> cost(static_cast<double>(bytes) / rate);
+    free_at = std::max(free_at, now - unused_credit) + std::chrono::duration_cast<clock::duration>(cost);
   } else if (context_.throttle_factor < 1) {
     const auto rest = (1 / context_.throttle_factor - 1) * std::chrono::duration<double>(chunk.read_took);
     free_at = std::max(free_at, now) + std::chrono::duration_cast<clock::duration>(rest);

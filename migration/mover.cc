@@ -159,6 +159,9 @@ task<void> mover::engine::set_up() {
   const auto confirmed = co_await read_slot();
   co_await session.read_tables();
   const auto chunks = co_await session.read_chunks();
+  if (!chunks.empty() && applied == protocol::lsn{})
+    throw std::runtime_error(fmt::format("{}: replication origin {} was made anew, but chunks are loaded: the copy must start again",
+                                         settings.target.where, settings.names.origin));
   const auto start = std::max(floor, confirmed);
   restore(chunks, applied, start);
   stream = std::make_unique<change_stream>(context, start);
