@@ -15,11 +15,11 @@ def run(world, seed, kills):
     loaded = []
     try:
         for _ in range(kills):
-            mover = Mover(world, chunk_time=10, readers=rng.choice((1, 2, 3)), max_rate=rng.choice((0, 1_500_000, 4_000_000)))
+            mover = Mover(world, chunk_time=2, readers=rng.choice((1, 2, 3)), max_rate=rng.choice((0, 1_500_000, 4_000_000)))
             time.sleep(rng.uniform(0.05, 1.2))
             loaded.append(mover.progress()["chunks_loaded"])
             mover.kill()
-        mover = Mover(world, chunk_time=10)
+        mover = Mover(world, chunk_time=2)
         done = mover.wait_copied()
         mover.expect(1)
     finally:

@@ -177,9 +177,11 @@ class Mover:
         self.ask(f"expect {sets} {epoch} {attempt}")
 
     def wait_marker(self, seconds=60):
+        """The end of the history, or None when the time passes; a mover that stops before that says why."""
+        until = time.monotonic() + seconds
         marker = self.ask(f"wait {int(seconds * 1000)}", seconds + 30)["marker"]
-        if marker is None:
-            self.progress()  # a mover that has failed says why
+        if marker is None and time.monotonic() < until:
+            wait_until(lambda: self.progress() and None, "the mover to say why it stopped")
         return marker
 
     def kill(self):
