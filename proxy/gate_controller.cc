@@ -151,6 +151,7 @@ void worker::impl::release_waiters() {
   for (auto& one : gate_queue) {
     if (one.released || gate.judge(one.bits, false, std::nullopt) == gate_book::verdict::wait) continue;
     one.released = true;
+    count_hold(one.bits, one.since);
     one.wake->notify();
   }
 }

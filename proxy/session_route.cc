@@ -102,7 +102,7 @@ task<std::optional<protocol::notice>> session::hold_at_gate(touch_bits bits) {
   while (!place->released && !cancelled_ && !closing_ && in_time) in_time = co_await wake_.wait(deadline);
   waiting_ = false;
   const bool released = place->released;
-  w_.count_hold(bits, place->since);
+  if (!released) w_.count_hold(bits, place->since);
   w_.gate_queue.erase(place);
   w_.counted.gate_waiting_now = w_.gate_queue.size();
   if (released) co_return std::nullopt;

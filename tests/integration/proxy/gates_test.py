@@ -44,7 +44,11 @@ class Gate(unittest.TestCase):
             W.command(f"forget {self.id + 1000}")
 
     def close(self, budget=1000, hold=5000):
-        return W.command(f"close {self.id} 1 {budget} {hold}")
+        self.start_close(budget, hold)
+        return W.command(f"closed {self.id}")
+
+    def start_close(self, budget, hold=5000):
+        W.command(f"close {self.id} 1 {budget} {hold}")
 
     def move_rows(self):
         for row in W.direct("s1", "DELETE FROM orders RETURNING customer_id, id, note"):
@@ -107,11 +111,12 @@ class Gate(unittest.TestCase):
         client, other = Client(W.port), Client(W.port)
         client.kinds(query("BEGIN"))
         client.kinds(self.insert(1))
-        closing = in_background(lambda: self.close(budget=5000))
+        self.start_close(budget=5000)
         waiting = in_background(lambda: other.kinds(self.insert(2)))
         self.held(1)
         self.assertEqual(client.kinds(self.insert(3)), "C:INSERT 0 1 ZT")
         self.assertEqual(client.kinds(self.insert(4, W.key_on("s1", 1))), "C:INSERT 0 1 ZT")  # a first touch of another key
+        closing = in_background(lambda: W.command(f"closed {self.id}"))
         self.assertFalse(closing.done())
         self.assertEqual(client.kinds(query("COMMIT")), "C:COMMIT ZI")
         self.assertTrue(closing.get())
@@ -136,9 +141,9 @@ class Gate(unittest.TestCase):
         client.kinds(query("BEGIN"))
         client.kinds(self.insert(1))
         started = time.monotonic()
-        closing = in_background(lambda: self.close(budget=400))
+        self.start_close(budget=400)
         waiting = in_background(lambda: other.kinds(self.insert(2)))
-        self.assertFalse(closing.get())
+        self.assertFalse(W.command(f"closed {self.id}"))
         self.assertLess(time.monotonic() - started, 2)
         self.assertEqual(waiting.get(), "C:INSERT 0 1 ZI")
         report = W.command(f"open {self.id}")
@@ -202,7 +207,8 @@ class Gate(unittest.TestCase):
         self.assertEqual(client.kinds(query(f"SELECT * FROM orders WHERE customer_id = {self.low} FOR UPDATE")), "T C:SELECT 0 ZI")
 
     def test_an_unknown_set_cannot_be_closed(self):
-        self.assertFalse(W.command("close 999999 1 100 100"))
+        W.command("close 999999 1 100 100")
+        self.assertFalse(W.command("closed 999999"))
 
     def test_announced_twice_is_known_once(self):
         W.command(f"announce {self.id} {MAIN} 0 1 2")

@@ -9,8 +9,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <atomic>
-#include <fstream>
+#include <future>
 #include <iostream>
 #include <limits>
 #include <sstream>
@@ -94,7 +93,9 @@ class harness {
     return made;
   }
   template <typename T>
-  T run(migration::task<T> what) { return asio::co_spawn(io_, std::move(what), asio::use_future).get(); }
+  std::future<T> start(migration::task<T> what) { return asio::co_spawn(io_, std::move(what), asio::use_future); }
+  template <typename T>
+  T run(migration::task<T> what) { return start(std::move(what)).get(); }
   void accept() {
     acceptor_.async_accept([this](boost::system::error_code failed, asio::ip::tcp::socket client) {
       if (failed) return;
@@ -116,6 +117,7 @@ class harness {
   proxy::gate_controller gates_;
   std::map<std::uint64_t, migration::moving_set> sets_;
   std::size_t next_ = 0;
+  std::future<bool> closing_;
   std::thread thread_;
 };
 
@@ -170,7 +172,9 @@ std::string harness::show(const std::string& what) {
 }
 
 std::string harness::drain() {
-  for (const auto& one : workers_) run(one->drain());
+  std::vector<std::future<void>> draining;
+  for (const auto& one : workers_) draining.push_back(start(one->drain()));
+  for (auto& one : draining) one.get();
   return "true";
 }
 
@@ -194,8 +198,10 @@ std::string harness::command(std::istringstream line) {
     std::uint32_t attempt = 0;
     int budget = 0, hold = 0;
     line >> attempt >> budget >> hold;
-    return run(gates_.close(id, attempt, milliseconds(budget), milliseconds(hold))) ? "true" : "false";
+    closing_ = start(gates_.close(id, attempt, milliseconds(budget), milliseconds(hold)));
+    return "true";
   }
+  if (verb == "closed") return closing_.get() ? "true" : "false";
   if (verb == "open") {
     const auto report = run(gates_.open(id));
     return fmt::format(R"({{"held": {}, "longest_ms": {}, "blocking": [{}]}})", report.held_statements, report.longest_hold.count(),
