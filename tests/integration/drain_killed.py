@@ -6,7 +6,7 @@ from cluster import Scene, wait_until
 from fleet import Fleet
 from ledger import Ledger, report
 
-POINTS = ["state.PREPARING", "state.COPYING", "mover.chunk_read", "state.CATCHING_UP", "mover.batch", "state.READY",
+POINTS = ["state.COPYING", "mover.chunk_read", "state.CATCHING_UP", "mover.batch", "state.READY",
           *[f"cutover.{step}" for step in range(1, 7)], "state.CLEANING"]
 
 
@@ -23,6 +23,19 @@ def move_killed_at(ledger, point, source, target):
     everyone = [int(each["migration"]) for each in fleet.console("SHOW MIGRATIONS")]
     assert max(everyone) == numbers[0], f"after {point} another migration was made: {everyone}"
     print(f"killed at {point}: migration {numbers[0]} ended DONE at attempt {row['attempt']}", flush=True)
+
+
+def move_killed_while_preparing(ledger, source, target):
+    """From outside: reaching a point that kills at once, it would be gone before the console has its answer."""
+    fleet = ledger.fleet
+    fleet.console("TEST STOP 'state.PREPARING'")
+    numbers, bypassing = ledger.begin(f"DRAIN SHARD {source} TO {target}")
+    fleet.console("TEST WAIT 'state.PREPARING'")
+    fleet.pgrotor.kill()
+    fleet.pgrotor.serve()
+    fleet.wait_state(numbers[0], "DONE")
+    ledger.end_bypass(bypassing)
+    print(f"killed while preparing: migration {numbers[0]} ended DONE", flush=True)
 
 
 def move_killed_while_copying(ledger, source, target):
@@ -49,7 +62,7 @@ def main():
         source, target = "s1", "s3"
         if len(points) == len(POINTS):
             move_killed_while_copying(ledger, source, target)
-            source, target = target, source
+            move_killed_while_preparing(ledger, target, source)
         for point in points:
             move_killed_at(ledger, point, source, target)
             source, target = target, source

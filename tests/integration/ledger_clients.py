@@ -1,9 +1,24 @@
 """The ledger's clients, each a thread with a session of its own: writers, readers, and one that writes past the proxy."""
+import atexit
 import random
 import threading
+import weakref
 
 import libpq
 from ledger_book import ACKED, REFUSED, UNKNOWN, payload
+
+
+_started = weakref.WeakSet()
+
+
+@atexit.register
+def _end_all():
+    """A test that failed leaves its clients running; libpq must not be torn down under them."""
+    clients = [client for client in _started if client.is_alive()]
+    for client in clients:
+        client.stop()
+    for client in clients:
+        client.join(10)
 
 
 class Client(threading.Thread):
@@ -15,6 +30,7 @@ class Client(threading.Thread):
         self.stopping, self.session, self.commit_sent = threading.Event(), None, True
 
     def run(self):
+        _started.add(self)
         while not self.stopping.is_set():
             try:
                 if self.session is None:
