@@ -1,10 +1,12 @@
 #include "migration/catalog.h"
 
-#include <boost/asio/any_io_executor.hpp>
 #include <fmt/format.h>
+
+#include <boost/asio/any_io_executor.hpp>
 
 #include "migration/catalog_map.h"
 #include "migration/json_text.h"
+#include "migration/lock_retry.h"
 #include "migration/prepare.h"
 #include "migration/sql.h"
 #include "protocol/sqlstate.h"
@@ -13,17 +15,33 @@ namespace migration {
 namespace {
 
 constexpr int kept_maps = 16;
+constexpr milliseconds lock_patience{3'000}, lock_poll{50};
 
 bool names_missing_object(const pg::sql_error& error) { return error.sqlstate == "3F000" || error.sqlstate == "42P01"; }
 
-task<void> take_coordinator_lock(pg::connection& connection) {
-  const auto locked =
-      co_await connection.query(fmt::format("SELECT pg_try_advisory_lock({}, 0)", coordinator_lock_namespace));
-  if (locked.boolean(0, 0)) co_return;
+task<bool> try_coordinator_lock(pg::connection& connection) {
+  const auto locked = co_await connection.query(fmt::format("SELECT pg_try_advisory_lock({}, 0)", coordinator_lock_namespace));
+  co_return locked.boolean(0, 0);
+}
+
+task<std::string> coordinator_lock_holder(pg::connection& connection) {
   const auto holder = co_await connection.query(fmt::format(
-      "SELECT a.pid, coalesce(host(a.client_addr), 'local') FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
-      " WHERE l.locktype = 'advisory' AND l.classid = {} AND l.objid = 0 AND l.objsubid = 2 AND l.granted", coordinator_lock_namespace));
-  const auto who = holder.rows() > 0 ? fmt::format("backend pid {} ({})", holder.get(0, 0), holder.get(0, 1)) : std::string("a session that has just ended");
+      "SELECT format('backend pid %s (%s)', a.pid, coalesce(host(a.client_addr), 'local')) FROM pg_locks l JOIN pg_stat_activity a"
+      " USING (pid) WHERE l.locktype = 'advisory' AND l.classid = {} AND l.objid = 0 AND l.objsubid = 2 AND l.granted",
+      coordinator_lock_namespace));
+  if (holder.rows() == 0) co_return "a session that has just ended";
+  co_return holder.str(0, 0);
+}
+
+// The session of a coordinator that was killed may live on for a moment.
+task<void> take_coordinator_lock(pg::connection& connection) {
+  for (const auto until = clock::now() + lock_patience;;) {
+    const bool locked = co_await try_coordinator_lock(connection);
+    if (locked) co_return;
+    if (clock::now() >= until) break;
+    co_await pause_for(lock_poll);
+  }
+  const auto who = co_await coordinator_lock_holder(connection);
   refuse(protocol::sqlstate::wrong_state, connection.where() + ": another coordinator works on this catalog",
          "Its lock is held by " + who + ".", "Stop that pgrotor first; one coordinator serves a catalog.");
 }
@@ -110,8 +128,7 @@ void demand_transition(const migration_row& row, state from, state to) {
   throw std::logic_error(fmt::format("migration {} must not go from {} to {}", row.id, to_string(from), to_string(to)));
 }
 
-constexpr std::string_view call_switch =
-    "SELECT pgrotor.commit_switch($1::bigint, $2::bigint, $3::jsonb, $4::jsonb, $5::jsonb, $6, $7)";
+constexpr std::string_view call_switch = "SELECT pgrotor.commit_switch($1::bigint, $2::bigint, $3::jsonb, $4::jsonb, $5::jsonb, $6, $7)";
 
 }  // namespace
 
@@ -123,7 +140,8 @@ task<std::unique_ptr<catalog>> catalog::open(boost::asio::any_io_executor execut
   auto& connection = *made->connection_;
   co_await take_coordinator_lock(connection);
   try {
-    const auto term = co_await connection.query("UPDATE pgrotor.coordinator SET epoch = epoch + 1, started_at = clock_timestamp() RETURNING epoch");
+    const auto term =
+        co_await connection.query("UPDATE pgrotor.coordinator SET epoch = epoch + 1, started_at = clock_timestamp() RETURNING epoch");
     made->epoch_ = static_cast<std::uint64_t>(term.integer(0, 0));
   } catch (const pg::sql_error& error) {
     if (!names_missing_object(error)) throw;
@@ -143,13 +161,14 @@ task<void> catalog::save_map(const routing::shard_map::parts& parts, std::string
   const auto json = map_json(parts);
   auto params = text_params({std::to_string(epoch_), json, map_checksum(json), std::move(reason)});
   co_await call(*connection_, "SELECT pgrotor.save_map($1::bigint, $2::jsonb, $3, $4)", std::move(params));
-  co_await connection_->query(fmt::format("DELETE FROM pgrotor.maps WHERE generation <= {}", static_cast<std::int64_t>(parts.number.value) - kept_maps));
+  co_await connection_->query(
+      fmt::format("DELETE FROM pgrotor.maps WHERE generation <= {}", static_cast<std::int64_t>(parts.number.value) - kept_maps));
 }
 
 task<std::vector<migration_row>> catalog::insert(std::vector<migration_row> rows) {
   auto params = text_params({std::to_string(epoch_), json_array(rows, migration_json)});
-  const auto ids = co_await call(*connection_, "SELECT i.id, i.job FROM pgrotor.insert_migrations($1::bigint, $2::jsonb) i ORDER BY i.place",
-                                 std::move(params));
+  const auto ids = co_await call(
+      *connection_, "SELECT i.id, i.job FROM pgrotor.insert_migrations($1::bigint, $2::jsonb) i ORDER BY i.place", std::move(params));
   for (int row = 0; row < ids.rows(); ++row) {
     auto& made = rows.at(static_cast<std::size_t>(row));
     made.id = static_cast<std::uint64_t>(ids.integer(row, 0));
@@ -162,7 +181,8 @@ task<std::vector<migration_row>> catalog::insert(std::vector<migration_row> rows
 task<std::vector<migration_row>> catalog::load_migrations() {
   std::vector<migration_row> out;
   const auto rows = co_await connection_->query(
-      "SELECT id, job, kind, distribution, source, target, strategy, transport, max_rate, max_pause_ms, auto_cutover, state, resume_to, epoch,"
+      "SELECT id, job, kind, distribution, source, target, strategy, transport, max_rate, max_pause_ms, auto_cutover, state, resume_to, "
+      "epoch,"
       " attempt, error, rows_compared, rows_differing, pause_us FROM pgrotor.migrations ORDER BY id");
   for (int row = 0; row < rows.rows(); ++row) out.push_back(to_migration(rows, row));
   const auto ranges = co_await connection_->query("SELECT migration, lower, upper FROM pgrotor.migration_ranges ORDER BY migration, lower");
@@ -180,7 +200,8 @@ task<std::vector<migration_row>> catalog::load_migrations() {
 
 task<void> catalog::advance(migration_row& row, state from, state to, journal_entry entry) {
   demand_transition(row, from, to);
-  auto params = text_params({std::to_string(epoch_), std::to_string(row.id), std::string(to_string(from)), row_json(row, to), entry_json(entry)});
+  auto params =
+      text_params({std::to_string(epoch_), std::to_string(row.id), std::string(to_string(from)), row_json(row, to), entry_json(entry)});
   co_await call(*connection_, "SELECT pgrotor.advance($1::bigint, $2::bigint, $3, $4::jsonb, $5::jsonb)", std::move(params));
   row.state = to;
   row.epoch = epoch_;
@@ -202,7 +223,8 @@ task<void> catalog::warm_switch() {
   auto parts = co_await read_map(*connection_);
   ++parts.number.value;
   const auto json = map_json(parts);
-  auto params = text_params({std::to_string(epoch_), "0", row_json({}, state::switched), entry_json({}), json, map_checksum(json), "rehearsal"});
+  auto params =
+      text_params({std::to_string(epoch_), "0", row_json({}, state::switched), entry_json({}), json, map_checksum(json), "rehearsal"});
   co_await connection_->query("BEGIN");
   std::exception_ptr failed;
   try {
@@ -212,7 +234,8 @@ task<void> catalog::warm_switch() {
   }
   co_await connection_->query("ROLLBACK");
   if (failed) std::rethrow_exception(failed);
-  co_await connection_->query(fmt::format("DELETE FROM pgrotor.maps WHERE generation < {}", static_cast<std::int64_t>(parts.number.value) - kept_maps));
+  co_await connection_->query(
+      fmt::format("DELETE FROM pgrotor.maps WHERE generation < {}", static_cast<std::int64_t>(parts.number.value) - kept_maps));
 }
 
 task<void> catalog::journal(std::uint64_t migration, std::vector<journal_entry> entries) {
@@ -222,9 +245,10 @@ task<void> catalog::journal(std::uint64_t migration, std::vector<journal_entry> 
 
 task<std::vector<std::pair<std::string, journal_entry>>> catalog::read_journal(std::uint64_t migration) {
   std::vector<std::pair<std::string, journal_entry>> out;
-  const auto rows = co_await connection_->query(
-      fmt::format("SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), from_state, to_state, step, attempt, elapsed_us, note"
-                  " FROM pgrotor.journal WHERE migration = {} ORDER BY id", migration));
+  const auto rows = co_await connection_->query(fmt::format(
+      "SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), from_state, to_state, step, attempt, elapsed_us, note"
+      " FROM pgrotor.journal WHERE migration = {} ORDER BY id",
+      migration));
   for (int row = 0; row < rows.rows(); ++row) {
     journal_entry entry;
     entry.from = rows.str(row, 1);

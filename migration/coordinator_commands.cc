@@ -177,6 +177,12 @@ task<answer> coordinator::impl::do_distribute(distribute_table wanted, bool expl
     co_return would(fmt::format("table {}.{} by {} ({}) would join distribution {}{}", wanted.schema, wanted.table, wanted.column,
                                 routing::to_string(*type), name, existing ? "" : fmt::format(", new, spread evenly over {} shards", even_ranges(*map).size())));
   }
+  for (const auto& each : unfinished()) {
+    if (existing && each.distribution == existing->id) {
+      refuse(sqlstate::wrong_state, fmt::format("migration {} is moving a part of distribution \"{}\"", each.id, name),
+             "A table that joins now would be left behind.", fmt::format("Wait for it, or CANCEL MIGRATION {}.", each.id));
+    }
+  }
   auto edit = [&](routing::shard_map::parts& parts) {
     parts.schema_version = parts.number;
     auto found = std::find_if(parts.distributions.begin(), parts.distributions.end(), [&](const auto& each) { return each.name == name; });

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <random>
+#include <tuple>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -164,8 +165,11 @@ task<void> migration_run::ensure_shards() {
   if (tables_.empty()) {
     for (const auto& table : engine_.map()->tables()) {
       if (table.distribution != row_.distribution) continue;
-      tables_.push_back(co_await describe_table(*source_, table.schema, table.name, table.key_column));
+      auto described = co_await describe_table(*source_, table.schema, table.name, table.key_column);
+      tables_.push_back(std::move(described));
     }
+    // The mover keeps its chunks by a table's place in this list: it must be the same in every process.
+    std::sort(tables_.begin(), tables_.end(), [](const auto& a, const auto& b) { return std::tie(a.schema, a.name) < std::tie(b.schema, b.name); });
   }
   if (!announced_) {
     moving_set set{row_.id, row_.distribution, row_.ranges, row_.source, row_.target};
@@ -296,7 +300,7 @@ task<std::string> migration_run::in_the_way() {
 
 task<void> migration_run::wait_ready() {
   co_await ensure_mover();
-  if (fingerprint_.empty()) fingerprint_ = co_await fingerprint(*source_, tables_);
+  if (fingerprint_.empty()) fingerprint_ = co_await recorded_fingerprint(*source_, row_.id);
   const auto standing = co_await check_fence(*source_, row_.id, tables_, fingerprint_);
   if (standing.outcome != fence_outcome::done) {
     refuse(protocol::sqlstate::wrong_state, fmt::format("the fence of migration {} cannot be trusted", row_.id), standing.note,
