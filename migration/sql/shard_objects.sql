@@ -70,19 +70,21 @@ $create$, moving_set, session_user);
 END $make$;
 
 CREATE OR REPLACE FUNCTION pgrotor.with_partitions(relations regclass[]) RETURNS SETOF regclass
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT r FROM unnest(relations) r UNION SELECT p.relid FROM unnest(relations) r, pg_partition_tree(r) p
-$$;
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+BEGIN
+  RETURN QUERY SELECT r FROM unnest(relations) r UNION SELECT p.relid FROM unnest(relations) r, pg_partition_tree(r) p;
+END $$;
 
 CREATE OR REPLACE FUNCTION pgrotor.guard_gaps(moving_set integer, relations regclass[]) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT string_agg(format('%s on %s', g.name, r.relation), ', ' ORDER BY r.relation::text, g.name)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+BEGIN
+  RETURN (SELECT string_agg(format('%s on %s', g.name, r.relation), ', ' ORDER BY r.relation::text, g.name)
   FROM pgrotor.with_partitions(relations) AS r(relation),
        (SELECT format('~~pgrotor_%s_%s', moving_set, kind) AS name FROM unnest('{ins,upd,del,trunc}'::text[]) kind) g
   WHERE NOT EXISTS (SELECT FROM pg_trigger t
                     WHERE t.tgrelid = r.relation AND t.tgname = g.name AND t.tgenabled = 'A'
-                      AND t.tgfoid = to_regproc(format('pgrotor.guard_%s', moving_set)))
-$$;
+                      AND t.tgfoid = to_regproc(format('pgrotor.guard_%s', moving_set))));
+END $$;
 COMMENT ON FUNCTION pgrotor.guard_gaps IS 'Guards that are missing, disabled or not ENABLE ALWAYS; null when all stand';
 
 -- `in_old` and `in_new` are the placement filter over OLD and NEW. Row triggers of a partitioned table reach its partitions by
@@ -111,10 +113,13 @@ BEGIN
   END LOOP;
 END $$;
 
--- Only what changes the meaning or the shape of rows: maintenance (VACUUM FULL, REINDEX, ANALYZE) leaves it as it is.
+-- In PL/pgSQL, as what else the fence calls: a session keeps the plans, while a function in SQL is planned anew at each call, which is
+-- most of the time that the fence takes. Only what changes the meaning or the shape of rows: maintenance (VACUUM FULL, REINDEX, ANALYZE)
+-- leaves it as it is.
 CREATE OR REPLACE FUNCTION pgrotor.fingerprint(relations regclass[]) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  WITH moving AS (SELECT r::oid AS id FROM pgrotor.with_partitions(relations) r), facts AS (
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+BEGIN
+  RETURN (WITH moving AS (SELECT r::oid AS id FROM pgrotor.with_partitions(relations) r), facts AS (
     SELECT format('t %s %s %s %s %s %s %s %s', c.oid, c.relname, c.relnamespace, c.relkind, c.relpersistence, c.relreplident, c.relhasrules,
                   c.relforcerowsecurity) AS fact
     FROM moving JOIN pg_class c ON c.oid = moving.id
@@ -139,8 +144,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     UNION ALL
     SELECT format('h %s %s', h.inhparent, h.inhrelid) FROM moving JOIN pg_inherits h ON h.inhparent = moving.id
   )
-  SELECT md5(string_agg(fact, E'\n' ORDER BY fact)) FROM facts
-$$;
+  SELECT md5(string_agg(fact, E'\n' ORDER BY fact)) FROM facts);
+END $$;
 COMMENT ON FUNCTION pgrotor.fingerprint IS 'A digest of columns, defaults, constraints, unique indexes, triggers and partitions';
 
 -- What the fence checks under its lock; run once ahead of the pause it tells early, and the session has its plans.
