@@ -222,7 +222,7 @@ void session::leave_when_idle() {
 }
 
 void session::leave_now() noexcept {
-  closing_ = leaving_ = true;
+  closing_ = leaving_ = cancelled_ = true;
   wake_.notify();
 }
 

@@ -165,8 +165,8 @@ void session::answer_error(const protocol::notice& why) {
 void session::end_transaction() noexcept {
   portals_.clear();
   if (touched_ == 0) return;
-  w_.gate.transaction_ended(touched_);
-  w_.transaction_ended(std::exchange(touched_, 0));
+  w_.gate.transaction_ended(std::exchange(touched_, 0));
+  w_.touching_transaction_ended();
 }
 
 // What was to be relayed from the server's buffer moves to the session's own.

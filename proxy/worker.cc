@@ -150,7 +150,7 @@ void worker::impl::cancel(protocol::cancel_request request) {
   if (found != sessions.end()) found->second->cancel(request.key);
 }
 
-void worker::impl::transaction_ended(touch_bits) {
+void worker::impl::touching_transaction_ended() {
   for (auto* watcher : drain_watchers) watcher->notify();
 }
 

@@ -82,7 +82,7 @@ struct worker::impl {
   };
   std::map<std::uint64_t, hold_report> hold_reports;      // of the current or last closing, by set
   std::vector<wakeup*> drain_watchers;                    // closings that wait for transactions to end
-  void transaction_ended(touch_bits);
+  void touching_transaction_ended();
   void release_waiters();
   void count_hold(touch_bits, clock::time_point since);
 
