@@ -97,7 +97,8 @@ class Book:
             return pair in self.alive
 
     def totals(self):
-        count = collections.Counter(fate for kind in (self.inserted, self.deleted, self.bumped) for _, fate in kind.values())
+        with self.lock:
+            count = collections.Counter(fate for kind in (self.inserted, self.deleted, self.bumped) for _, fate in kind.values())
         return (f"{count[ACKED]:,} writes acknowledged, {count[REFUSED]:,} refused, {count[UNKNOWN]:,} unknown; {self.reads:,} reads checked;"
                 f" {self.bypassed:,} writes past the proxy, {self.bypass_refused:,} refused with RT001")
 
