@@ -28,7 +28,12 @@ task<pool::acquired> pool::acquire(wakeup& wake, const bool& cancelled) {
 // The caller has counted the connection in total_.
 task<pool::acquired> pool::open(wakeup& wake, clock::time_point deadline) {
   ++opening_;
-  auto opened = co_await open_server(io_, target_, wake, deadline);
+  open_result opened;
+  try {
+    opened = co_await open_server(io_, target_, wake, deadline);
+  } catch (const std::exception& failure) {
+    opened.failed = make_error(sqlstate::internal_error, fmt::format("cannot log in to shard {}", target_.shard_name), failure.what());
+  }
   --opening_;
   acquired result;
   if (!opened.server) {
