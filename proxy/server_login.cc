@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <cstring>
+#include <map>
+#include <tuple>
 
 #include "protocol/frontend.h"
 #include "proxy/crypto.h"
@@ -15,6 +17,26 @@ namespace proxy {
 namespace {
 
 constexpr std::uint32_t max_login_frame = 64u << 10;
+
+// PBKDF2 takes milliseconds of the worker's time, and a pool asks for the same one with every connection it opens.
+protocol::scram_key remembered_pbkdf2(std::string_view password, std::string_view salt, std::uint32_t iterations) {
+  constexpr std::size_t most = 256;
+  using question = std::tuple<std::string, std::string, std::uint32_t>;
+  thread_local std::map<question, protocol::scram_key> known;
+  const question asked{password, salt, iterations};
+  if (const auto found = known.find(asked); found != known.end()) return found->second;
+  if (known.size() >= most) known.clear();
+  return known[asked] = openssl_crypto().pbkdf2(password, salt, iterations);
+}
+
+const protocol::scram_crypto& remembering_crypto() {
+  static const protocol::scram_crypto crypto = [] {
+    auto made = openssl_crypto();
+    made.pbkdf2 = remembered_pbkdf2;
+    return made;
+  }();
+  return crypto;
+}
 
 // One login under way.
 struct login {
@@ -121,7 +143,7 @@ void start_scram(login& l, std::string_view mechanisms) {
   }
   if (!offered) return l.fail("The shard offers no SCRAM-SHA-256.");
   const auto& secret = l.target.secret;
-  if (secret.password) l.scram.emplace(openssl_crypto(), *secret.password);
+  if (secret.password) l.scram.emplace(remembering_crypto(), *secret.password);
   else if (secret.keys) l.scram.emplace(openssl_crypto(), *secret.keys);
   else return l.fail("The shard asks for a password and none is known.");
   const auto first = l.scram->first();
