@@ -1,6 +1,7 @@
 // The loop of one client: take a message when it is the client's turn, pass on what the server says, wait. Declared in proxy/session.h.
 #include "proxy/session.h"
 
+#include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 
 #include "proxy/crypto.h"
@@ -10,6 +11,7 @@ namespace proxy {
 
 namespace {
 constexpr auto goodbye_time = std::chrono::seconds(1);
+constexpr int rounds_in_a_row = 32;  // then the worker's other sessions have their turn
 }
 
 session::session(worker::impl& w, int client_socket, std::int32_t pid)
@@ -37,7 +39,7 @@ task<void> session::run() {
 }
 
 task<void> session::serve() {
-  while (!closing_) {
+  for (int rounds = 0; !closing_; ++rounds) {
     bool moved = flush_client();
     if (flush_server()) moved = true;
     if (server_ && !client_output_pending() && step_server()) moved = true;
@@ -47,9 +49,10 @@ task<void> session::serve() {
       const bool took = co_await take_message();
       moved = moved || took;
     }
-    if (moved || closing_) continue;
-    watch_everything();
-    co_await wake_.wait();
+    if (closing_) break;
+    if (!moved) watch_everything();
+    if (!moved) co_await wake_.wait();
+    if (rounds % rounds_in_a_row == 0) co_await boost::asio::post(w_.io, boost::asio::use_awaitable);
   }
 }
 
