@@ -102,7 +102,7 @@ task<bool> session::take_message() {
   if (header.type == 'Q') co_await handle_query(frame);
   else co_await handle_function_call(frame);
   in_.consume(header.size);
-  want_whole_ = 0;
+  unclaim();
   co_return true;
 }
 
@@ -123,7 +123,7 @@ task<bool> session::take_pipeline() {
   if (skip_to_sync_) end_skipping();
   else co_await handle_batch(in_.view().substr(0, size), header.type);
   in_.consume(size);
-  want_whole_ = 0;
+  unclaim();
   co_return true;
 }
 
@@ -144,7 +144,22 @@ bool session::have_whole(std::size_t bytes) {
     return false;
   }
   want_whole_ = bytes;
+  if (in_.size() < bytes) claim(bytes);
   return in_.size() >= bytes;
+}
+
+// Large messages and pipelines are gathered on account of all clients of the worker (I9).
+void session::claim(std::size_t bytes) {
+  if (bytes <= byte_queue::block_size || bytes <= claimed_) return;
+  if (w_.gathered - claimed_ + bytes > w_.gather_limit())
+    return fatal(make_error(sqlstate::out_of_memory_budget, "too many large messages at a time", "", "Retry, or send smaller ones."));
+  w_.gathered += bytes - claimed_;
+  claimed_ = bytes;
+}
+
+void session::unclaim() noexcept {
+  want_whole_ = 0;
+  w_.gathered -= std::exchange(claimed_, 0);
 }
 
 bool session::skip_input() {
@@ -206,6 +221,7 @@ void session::finish_session() noexcept {
     home->discard(std::move(server_));
   }
   end_transaction();
+  unclaim();
   names_.clear();
   w_.session_ended(pid_);
 }

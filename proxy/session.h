@@ -82,6 +82,8 @@ class session : public std::enable_shared_from_this<session> {
   task<bool> take_pipeline();
   bool next_frame(std::size_t at, protocol::frame_header&);
   bool have_whole(std::size_t bytes);
+  void claim(std::size_t bytes);
+  void unclaim() noexcept;
   bool skip_input();
   bool skip_frame(const protocol::frame_header&);
   void end_skipping();
@@ -173,6 +175,7 @@ class session : public std::enable_shared_from_this<session> {
   std::size_t server_whole_ = 0;  // a message of this size of the server must be seen whole
   bool server_closed_ = false;    // its end of file was read; input may be left
   std::size_t want_whole_ = 0;  // a message of this size is being gathered
+  std::size_t claimed_ = 0;     // of the worker's budget for large ones
   std::size_t scanned_ = 0;   // bytes of in_ known to be whole messages of a pipeline
   std::size_t skip_bytes_ = 0;  // rest of a client message that nobody wants
   std::size_t copy_bytes_ = 0;  // rest of a CopyData that is being forwarded

@@ -72,7 +72,7 @@ task<void> session::serve_console() {
       on_console_message(header.type);
     }
     in_.consume(header.size);
-    want_whole_ = 0;
+    unclaim();
   }
 }
 

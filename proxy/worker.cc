@@ -1,5 +1,7 @@
 #include "proxy/worker.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "proxy/log.h"
@@ -13,6 +15,7 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr std::size_t max_pools = 1'000;
+constexpr std::size_t strangers = 100;  // connections above max_clients that may be told why they are refused
 constexpr auto idle_server_time = std::chrono::minutes(10);
 constexpr auto cancel_time = std::chrono::seconds(5);
 constexpr auto stop_time = std::chrono::seconds(2);
@@ -77,7 +80,15 @@ std::size_t worker::impl::client_limit() const noexcept {
   return (settings.max_clients + workers - 1) / workers;
 }
 
+// Four of the largest: more of them at a time than a worker can make use of.
+std::size_t worker::impl::gather_limit() const noexcept { return settings.max_message_bytes * 4; }
+
 void worker::impl::adopt(int client_socket) {
+  // Those over the limit are told so when they have said who they are; a flood is not listened to.
+  if (sessions.size() >= client_limit() + strangers || stopping) {
+    ::close(client_socket);
+    return;
+  }
   const auto client = std::make_shared<session>(*this, client_socket, next_pid());
   sessions.emplace(client->pid(), client.get());
   ++counted.clients_accepted;

@@ -94,6 +94,8 @@ struct worker::impl {
   std::map<std::int32_t, session*> sessions;  // by pid
   std::int32_t next_pid();
   std::size_t client_limit() const noexcept;
+  std::size_t gathered = 0;  // bytes of large messages and pipelines that sessions are reading or have read
+  std::size_t gather_limit() const noexcept;
   void adopt(int client_socket);
   bool draining = false, stopping = false;
   std::vector<wakeup*> departure_watchers;  // drains that wait for sessions to end
