@@ -223,7 +223,7 @@ int main(int argc, char** argv) {
   settings.max_clients = 200;
   settings.pool_wait = milliseconds(3'000);
   settings.login_timeout = milliseconds(3'000);
-  settings.drain_timeout = milliseconds(2'000);
+  settings.drain_timeout = milliseconds(5'000);
   settings.gate_hold_budget = milliseconds(5'000);
   std::vector<std::pair<std::string, std::string>> shards;
   for (int i = 5; i < argc; ++i) {
