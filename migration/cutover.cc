@@ -12,7 +12,6 @@
 namespace migration {
 namespace {
 
-constexpr milliseconds lock_timeout{10};  // of the exclusive lock: the proxies have drained, only bypassing clients can be in the way
 
 class step_clock {
  public:
@@ -44,12 +43,18 @@ task<void> give_up(cutover_context& c) {
   co_await c.engine.gates.open(c.row.id);
 }
 
+// Step 0, before anybody waits.
+task<std::string> begin_history_end(cutover_context& c, milliseconds budget) {
+  const auto begun = co_await begin_fence(*c.source, c.row.id, c.tables, c.fingerprint, fence_lock_timeout, budget);
+  co_return begun.outcome == fence_outcome::done ? "" : "step 0: " + begun.note;
+}
+
 // Steps 2 and 3. Empty: the marker's transaction is durable on the target; else why the attempt ends here.
 task<std::string> end_history(cutover_context& c, step_clock& timer, cutover_result& result, clock::time_point until) {
   const auto token = token_of(c.row);
   c.mover.expect_marker(token);
   const auto left = std::chrono::duration_cast<milliseconds>(until - clock::now());
-  const auto fenced = co_await fence(*c.source, token, c.tables, c.fingerprint, lock_timeout, std::max(left, milliseconds(1)));
+  const auto fenced = co_await fence(*c.source, token, c.tables, fence_lock_timeout, std::max(left, milliseconds(1)));
   timer.lap("cutover.2", result.steps);
   if (fenced.outcome != fence_outcome::done) co_return "step 2: " + fenced.note;
   PGROTOR_STOP_POINT("cutover.2");
@@ -57,7 +62,7 @@ task<std::string> end_history(cutover_context& c, step_clock& timer, cutover_res
   timer.lap("cutover.3", result.steps);
   if (!end) co_return "step 3: the target did not reach the marker within the budget";
   PGROTOR_STOP_POINT("cutover.3");
-  co_await advance_sequences(*c.source, *c.target, c.tables, false);  // nothing takes from the source's any more
+  co_await settle_sequences(*c.source, *c.target, c.sequences);
   timer.lap("cutover.3.sequences", result.steps);
   co_return "";
 }
@@ -84,18 +89,21 @@ task<void> publish(engine& e, const routing::shard_map::parts& parts) {
   co_await e.gates.publish(next);
 }
 
-// One try of step 5; false when the target could not be reached or refused.
+// One try of step 5; false when the target could not be reached or refused. The snapshot is good for the comparison when the register is
+// found closed after it was taken: nothing has been written before it.
 task<bool> try_open_target(engine& e, const migration_row& row, std::unique_ptr<pg::connection>& target,
                            std::unique_ptr<pg::connection>& snapshot, bool& snapshot_taken) {
   try {
     if (!target || target->broken()) target = co_await e.connect(row.target);
     if (!snapshot || snapshot->broken()) snapshot = co_await e.connect(row.target);
-    const auto now = co_await read_register(*target, row.id);
-    if (now.open) co_return true;
-    if (!snapshot_taken) co_await take_snapshot(*snapshot);
+    if (!snapshot_taken) {
+      co_await take_snapshot(*snapshot);
+      const auto then = co_await read_register(*snapshot, row.id);
+      if (then.open) co_return true;
+    }
     snapshot_taken = true;
     const register_value open{row.epoch, row.attempt, true};
-    co_await set_register(*target, row.id, open);
+    co_await set_register(*target, row.id, open);  // false: an earlier try came through
     co_return true;
   } catch (const pg::sql_error& error) {
     log_warning("migration {}: step 5, the target's register is not open yet: {}", row.id, error.what());
@@ -136,12 +144,15 @@ task<cutover_result> attempt_cutover(cutover_context& c) {
   std::optional turn(co_await c.engine.catalog_turn.lock());  // no other map change between here and the commit point
   const auto parts = next_map(c);
   const auto budget = std::min(c.engine.settings.cutover_budget, c.row.options.max_pause);
+  result.note = co_await begin_history_end(c, budget);
+  if (!result.note.empty()) co_return result;
   step_clock timer(c.row);
   const auto until = clock::now() + budget;
   timer.note("gate_closed_at", epoch_microseconds(), result.steps);
   const bool closed = co_await c.engine.gates.close(c.row.id, c.row.attempt, budget / 2, c.engine.settings.hold_budget);
   timer.lap("cutover.1", result.steps);
   if (!closed) {
+    co_await abandon_fence(*c.source);
     result.note = "step 1: open transactions that have touched the moving set did not end within the budget";
     co_return result;
   }

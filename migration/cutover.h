@@ -3,8 +3,9 @@
 // it, is in migration_run.cc.
 //
 //   step  what                                            when it fails
+//   0     the source transaction of step 2 begins         nothing changed
 //   1     close the gates, all workers acknowledge        they reopen by themselves; nothing else happened
-//   2     one source transaction: lock, register, marker  nothing changed, or the register is read back and opened again
+//   2     that transaction: lock, register, marker        nothing changed, or the register is read back and opened again
 //   3     the applier reaches this attempt's marker       the register is opened with the same attempt (a greater value)
 //   4     catalog: map N+1 and SWITCHED, compare-and-set  refused: as 3. Outcome unknown: catalog_unknown, read again
 //   5     target snapshot for verify, target register     tried again until it is done: the catalog row justifies it
@@ -17,6 +18,7 @@
 #include "migration/engine.h"
 #include "migration/guard.h"
 #include "migration/mover.h"
+#include "migration/prepare.h"
 
 namespace migration {
 
@@ -25,6 +27,7 @@ struct cutover_context {
   migration_row& row;  // CUTTING_OVER, its attempt already counted and persisted
   const std::vector<moving_table>& tables;
   const std::string& fingerprint;
+  const std::vector<sequence_pair>& sequences;
   migration::mover& mover;
   std::unique_ptr<pg::connection>& source;
   std::unique_ptr<pg::connection>& target;

@@ -33,11 +33,33 @@ fence_result to_result(const pg::result& row) {
   return out;
 }
 
-// A moving table or the register itself is gone; anything else stays an error.
-std::optional<fence_result> vanished(const pg::sql_error& error) {
+// What stopped the fence without having changed anything: somebody's lock, or a moving table or the register itself is gone.
+std::optional<fence_result> stopped(const pg::sql_error& error) {
+  if (error.sqlstate == "55P03") return fence_result{fence_outcome::lock_missed, ""};
   if (error.sqlstate != "42P01") return std::nullopt;
   const bool is_register = error.message.find("register_") != std::string::npos;
   return fence_result{is_register ? fence_outcome::guard_missing : fence_outcome::ddl_changed, error.message};
+}
+
+std::string bounds(milliseconds lock_timeout, milliseconds budget) {
+  return fmt::format("SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {}; SET LOCAL synchronous_commit = on;", lock_timeout.count(),
+                     budget.count());
+}
+
+// Runs a batch of the fence's transaction. Where it throws, no transaction is left open on a connection that still works.
+task<fence_result> outcome_of(pg::connection& source, std::string sql, milliseconds budget) {
+  std::exception_ptr failed;
+  try {
+    const auto row = co_await source.query(std::move(sql), budget);
+    co_return row.rows() > 0 ? to_result(row) : fence_result{};
+  } catch (const pg::sql_error& error) {
+    // statement_timeout does not cover a commit that waits for a standby: the server must not go on waiting with the lock held.
+    if (error.connection_lost) source.cancel();
+    if (const auto why = stopped(error)) co_return *why;
+    failed = std::current_exception();
+  }
+  co_await abandon_fence(source);
+  std::rethrow_exception(failed);
 }
 
 }  // namespace
@@ -86,45 +108,31 @@ task<bool> set_register(pg::connection& connection, std::uint64_t set, register_
   co_return moved.boolean(0, 0);
 }
 
-task<fence_result> check_fence(pg::connection& source, std::uint64_t set, const std::vector<moving_table>& tables,
-                               const std::string& fingerprint) {
-  const auto sql = fmt::format("SELECT outcome, note FROM pgrotor.check_fence({}, {}, {}, {})", set, relation_array(tables),
-                               pg::quote_literal(fingerprint), boolean(!test_hooks::broken("no_guard")));
-  std::optional<fence_result> gone;
-  try {
-    const auto row = co_await source.query(sql);
-    co_return to_result(row);
-  } catch (const pg::sql_error& error) {
-    gone = vanished(error);
-    if (!gone) throw;
-  }
-  co_return *gone;
+task<fence_result> begin_fence(pg::connection& source, std::uint64_t set, const std::vector<moving_table>& tables,
+                               const std::string& fingerprint, milliseconds lock_timeout, milliseconds budget) {
+  const auto sql = fmt::format("BEGIN; {} SELECT outcome, note FROM pgrotor.begin_fence({}, {}, {}, {})", bounds(lock_timeout, budget), set,
+                               relation_array(tables), pg::quote_literal(fingerprint), boolean(!test_hooks::broken("no_guard")));
+  auto begun = co_await outcome_of(source, sql, budget);
+  if (begun.outcome == fence_outcome::done) co_return begun;
+  co_await abandon_fence(source);
+  if (begun.outcome == fence_outcome::lock_missed) begun.note = co_await blockers(source, 0, tables, milliseconds(0));
+  co_return begun;
 }
 
-task<fence_result> fence(pg::connection& source, const marker_token& token, const std::vector<moving_table>& tables,
-                         const std::string& fingerprint, milliseconds lock_timeout, milliseconds budget) {
-  // Several statements in one simple query are one transaction without BEGIN and COMMIT, and an error needs no ROLLBACK.
+task<fence_result> fence(pg::connection& source, const marker_token& token, const std::vector<moving_table>& tables, milliseconds lock_timeout,
+                         milliseconds budget) {
   const register_value closed{token.epoch, token.attempt, false};
-  const auto sql = fmt::format(
-      "SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {}; SET LOCAL synchronous_commit = on; "
-      "SELECT outcome, note FROM pgrotor.fence({}, {}, {}, {}, {}, {}, {})",
-      lock_timeout.count(), budget.count(), token.set, closed.encode(), pg::quote_literal(token.text()), relation_array(tables),
-      pg::quote_literal(fingerprint), boolean(!test_hooks::broken("no_exclusive_lock")), boolean(!test_hooks::broken("no_guard")));
-  std::optional<fence_result> gone;
-  try {
-    const auto row = co_await source.query(sql, budget);
-    co_return to_result(row);
-  } catch (const pg::sql_error& error) {
-    // statement_timeout does not cover a commit that waits for a standby: the server must not go on waiting with the lock held.
-    if (error.connection_lost) source.cancel();
-    gone = vanished(error);
-    if (!gone && error.sqlstate != "55P03") throw;
-  }
-  if (gone) co_return *gone;
-  fence_result missed;
-  missed.outcome = fence_outcome::lock_missed;
-  missed.note = co_await blockers(source, token.set, tables, milliseconds(0));
-  co_return missed;
+  const auto sql = fmt::format("{} SELECT 'done', NULL FROM pgrotor.fence({}, {}, {}, {}); COMMIT", bounds(lock_timeout, budget), token.set,
+                               closed.encode(), pg::quote_literal(token.text()), boolean(!test_hooks::broken("no_exclusive_lock")));
+  auto fenced = co_await outcome_of(source, sql, budget);
+  if (fenced.outcome == fence_outcome::done) co_return fenced;
+  co_await abandon_fence(source);
+  if (fenced.outcome == fence_outcome::lock_missed) fenced.note = co_await blockers(source, token.set, tables, milliseconds(0));
+  co_return fenced;
+}
+
+task<void> abandon_fence(pg::connection& source) {
+  if (!source.broken()) co_await source.query("ROLLBACK");
 }
 
 task<std::string> blockers(pg::connection& source, std::uint64_t set, const std::vector<moving_table>& tables, milliseconds older_than) {

@@ -25,11 +25,12 @@ task<register_value> read_register(pg::connection&, std::uint64_t set);
 // False when the register already holds this value or a greater one. synchronous_commit is on.
 task<bool> set_register(pg::connection&, std::uint64_t set, register_value);
 
-// Cutover step 2, one source transaction in one round trip: exclusive advisory lock within `lock_timeout`, all guards standing with
-// tgenabled 'A', fingerprint unchanged, register closed(epoch, attempt), marker, commit (synchronous, statement_timeout = budget).
+// Cutover step 2 is one source transaction in two round trips. begin_fence(), ahead of the pause: table locks under which no writer waits,
+// all guards standing with tgenabled 'A', fingerprint unchanged. fence(): exclusive advisory lock, register closed(epoch, attempt), marker,
+// commit (synchronous). `lock_timeout` bounds each lock, `budget` (statement_timeout too) each call.
 enum class fence_outcome {
-  done,          // committed
-  lock_missed,   // somebody holds the shared lock; nothing changed
+  done,          // begin_fence: the transaction is open; fence: it has committed
+  lock_missed,   // somebody is in the way; nothing changed
   guard_missing, // a guard is gone or disabled; nothing changed
   ddl_changed,   // the fingerprint differs; nothing changed
 };
@@ -37,11 +38,15 @@ struct fence_result {
   fence_outcome outcome{};
   std::string note;  // who is in the way: pids, what they wait for; which guard
 };
-// Ahead of the pause: what the fence checks under its lock, without lock or register. The session has its plans afterwards.
-task<fence_result> check_fence(pg::connection& source, std::uint64_t set, const std::vector<moving_table>&, const std::string& fingerprint);
-// Any other failure is thrown as sql_error: resolve it by read_register.
-task<fence_result> fence(pg::connection& source, const marker_token&, const std::vector<moving_table>&, const std::string& fingerprint,
-                         milliseconds lock_timeout, milliseconds budget);
+// The proxies have drained when the exclusive lock is asked for: only clients that bypass them, and DDL, can be in the way.
+inline constexpr milliseconds fence_lock_timeout{10};
+// Any outcome but `done` has ended the transaction. Any other failure is thrown as sql_error, and after fence() resolved by read_register.
+task<fence_result> begin_fence(pg::connection& source, std::uint64_t set, const std::vector<moving_table>&, const std::string& fingerprint,
+                               milliseconds lock_timeout, milliseconds budget);
+task<fence_result> fence(pg::connection& source, const marker_token&, const std::vector<moving_table>&, milliseconds lock_timeout,
+                         milliseconds budget);
+// Ends what begin_fence() began.
+task<void> abandon_fence(pg::connection& source);
 // Sessions that hold the shared guard lock or old transactions on the moving tables, for messages: "pid 123 (app, idle in transaction
 // for 12 s)". Empty when nobody is in the way.
 task<std::string> blockers(pg::connection& source, std::uint64_t set, const std::vector<moving_table>&, milliseconds older_than);

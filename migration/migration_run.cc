@@ -22,6 +22,7 @@ namespace {
 
 constexpr std::uint64_t small_backlog = 1u << 20;     // bytes of WAL: a cutover would reach the marker soon
 constexpr milliseconds old_transaction{1'000};        // step 0 does not start while one older than this has touched the set
+constexpr milliseconds check_budget{5'000};            // of the fence's checks, while nobody waits for them
 constexpr milliseconds shortest_back_off{250}, longest_back_off{10'000};
 
 milliseconds jittered(milliseconds base) {
@@ -301,8 +302,10 @@ task<std::string> migration_run::in_the_way() {
 task<void> migration_run::wait_ready() {
   co_await ensure_mover();
   if (fingerprint_.empty()) fingerprint_ = co_await recorded_fingerprint(*source_, row_.id);
-  const auto standing = co_await check_fence(*source_, row_.id, tables_, fingerprint_);
-  if (standing.outcome != fence_outcome::done) {
+  const auto standing = co_await begin_fence(*source_, row_.id, tables_, fingerprint_, fence_lock_timeout, check_budget);
+  if (standing.outcome == fence_outcome::done) {
+    co_await abandon_fence(*source_);
+  } else if (standing.outcome != fence_outcome::lock_missed) {
     refuse(protocol::sqlstate::wrong_state, fmt::format("the fence of migration {} cannot be trusted", row_.id), standing.note,
            fmt::format("Run RETRY MIGRATION {} when definitions and triggers are settled.", row_.id));
   }
@@ -321,6 +324,7 @@ task<void> migration_run::wait_ready() {
 
 task<void> migration_run::cut_over() {
   if (!snapshot_ || snapshot_->broken()) snapshot_ = co_await engine_.connect(row_.target);
+  const auto sequences = co_await pair_sequences(*source_, *target_, tables_);
   co_await engine_.gates.warm(row_.id, milliseconds(2'000));
   {
     const auto turn = co_await engine_.catalog_turn.lock();
@@ -328,7 +332,7 @@ task<void> migration_run::cut_over() {
   }
   ++row_.attempt;
   co_await go(state::cutting_over, fmt::format("attempt {}", row_.attempt));
-  cutover_context context{engine_, row_, tables_, fingerprint_, mover_->mover, source_, target_, snapshot_};
+  cutover_context context{engine_, row_, tables_, fingerprint_, sequences, mover_->mover, source_, target_, snapshot_};
   const auto result = co_await attempt_cutover(context);
   if (!result.switched) {
     ++retries_;

@@ -47,8 +47,16 @@ task<void> check_tables(pg::connection& source, pg::connection& target, const ro
 // the source, origins. After the slot is made it waits until pg_snapshot_xmin has passed the first snapshot's xmax.
 task<void> prepare(catalog&, pg::connection& source, pg::connection& target, const routing::distribution&, const migration_row&,
                    const std::vector<moving_table>&, const std::string& pg_dump);
-// Sequences owned by the moved tables: the target's are set ahead of the source's, by what sessions may have cached and, where
-// `measure` (which takes 200 ms when one is behind), a minute of use. Run in VERIFYING and again, without measuring, after the fence.
-task<void> advance_sequences(pg::connection& source, pg::connection& target, const std::vector<moving_table>&, bool measure = true);
+// Sequences owned by the moved tables, and the target's that will stand in for them.
+struct sequence_pair {
+  std::string source, target;  // as regclass writes them
+  std::int64_t source_last = 0, target_last = 0;
+  std::int64_t increment = 1, reserve = 0;  // reserve: values that sessions may have cached
+};
+task<std::vector<sequence_pair>> pair_sequences(pg::connection& source, pg::connection& target, const std::vector<moving_table>&);
+// VERIFYING: the target's are set ahead of the source's, by what sessions may have cached and a minute of use (200 ms when one is behind).
+task<void> advance_sequences(pg::connection& source, pg::connection& target, const std::vector<moving_table>&);
+// Inside the pause, after the fence: nothing takes from the source's any more. One round trip where the target's are ahead, which is the rule.
+task<void> settle_sequences(pg::connection& source, pg::connection& target, const std::vector<sequence_pair>&);
 
 }  // namespace migration

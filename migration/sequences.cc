@@ -32,41 +32,62 @@ task<std::vector<owned_sequence>> sequences_of(pg::connection& connection, const
   co_return out;
 }
 
-const owned_sequence* twin_of(const owned_sequence& sequence, const std::vector<owned_sequence>& others) {
-  const auto found = std::ranges::find(others, sequence.column, &owned_sequence::column);
-  return found == others.end() ? nullptr : &*found;
+// Where the target's must stand at least.
+std::int64_t wanted(const sequence_pair& pair, std::int64_t source_last) { return source_last + pair.reserve; }
+bool is_behind(const sequence_pair& pair, std::int64_t wanted) {
+  return pair.increment > 0 ? pair.target_last < wanted : pair.target_last > wanted;
 }
 
-bool is_behind(std::int64_t value, const owned_sequence& other) {
-  return other.increment > 0 ? value < other.last + other.reserve : value > other.last + other.reserve;
-}
-
-bool any_behind(const std::vector<owned_sequence>& there, const std::vector<owned_sequence>& here) {
-  return std::ranges::any_of(here, [&](const auto& sequence) {
-    const auto* twin = twin_of(sequence, there);
-    return twin && is_behind(twin->last, sequence);
-  });
+// Only forward: the target uses it for its own rows meanwhile.
+std::string raise(const sequence_pair& pair, std::int64_t value) {
+  return fmt::format("SELECT setval({}::regclass, {}, true) FROM {} s WHERE s.last_value {} {};", pg::quote_literal(pair.target), value,
+                     pair.target, pair.increment > 0 ? "<" : ">", value);
 }
 
 }  // namespace
 
-task<void> advance_sequences(pg::connection& source, pg::connection& target, const std::vector<moving_table>& tables, bool measure) {
-  const auto before = co_await sequences_of(source, tables);
-  if (before.empty()) co_return;
+task<std::vector<sequence_pair>> pair_sequences(pg::connection& source, pg::connection& target, const std::vector<moving_table>& tables) {
+  std::vector<sequence_pair> out;
+  const auto here = co_await sequences_of(source, tables);
+  if (here.empty()) co_return out;
   const auto there = co_await sequences_of(target, tables);
-  if (!any_behind(there, before)) co_return;
-  auto here = before;
-  if (measure) {
-    co_await pause_for(sample_time);
-    here = co_await sequences_of(source, tables);
+  for (const auto& one : here) {
+    const auto twin = std::ranges::find(there, one.column, &owned_sequence::column);
+    if (twin == there.end()) continue;
+    sequence_pair pair{one.name, twin->name, one.last, twin->last, one.increment, one.reserve};
+    out.push_back(std::move(pair));
   }
+  co_return out;
+}
+
+task<void> advance_sequences(pg::connection& source, pg::connection& target, const std::vector<moving_table>& tables) {
+  const auto before = co_await pair_sequences(source, target, tables);
+  const auto behind = [](const sequence_pair& pair) { return is_behind(pair, wanted(pair, pair.source_last)); };
+  if (!std::ranges::any_of(before, behind)) co_return;
+  co_await pause_for(sample_time);
+  const auto now = co_await pair_sequences(source, target, tables);
   std::string sql;
-  for (const auto& sequence : here) {
-    const auto* twin = twin_of(sequence, there);
-    const auto* earlier = twin_of(sequence, before);
-    if (!twin || !is_behind(twin->last, sequence)) continue;
-    const auto minute = earlier ? (sequence.last - earlier->last) * (60'000 / sample_time.count()) : 0;
-    sql += fmt::format("SELECT setval({}::regclass, {}, true);", pg::quote_literal(twin->name), sequence.last + sequence.reserve + minute);
+  for (const auto& pair : now) {
+    const auto earlier = std::ranges::find(before, pair.source, &sequence_pair::source);
+    if (!behind(pair) || earlier == before.end()) continue;
+    const auto minute = (pair.source_last - earlier->source_last) * (60'000 / sample_time.count());
+    sql += raise(pair, wanted(pair, pair.source_last) + minute);
+  }
+  if (!sql.empty()) co_await target.query(sql);
+}
+
+task<void> settle_sequences(pg::connection& source, pg::connection& target, const std::vector<sequence_pair>& pairs) {
+  if (pairs.empty()) co_return;
+  std::string read;
+  for (const auto& pair : pairs) {
+    read += fmt::format("{}coalesce(pg_sequence_last_value({}::regclass), {})", read.empty() ? "SELECT " : ", ", pg::quote_literal(pair.source),
+                        pair.source_last);
+  }
+  const auto last = co_await source.query(std::move(read));
+  std::string sql;
+  for (std::size_t i = 0; i < pairs.size(); ++i) {
+    const auto value = wanted(pairs[i], last.integer(0, static_cast<int>(i)));
+    if (is_behind(pairs[i], value)) sql += raise(pairs[i], value);
   }
   if (!sql.empty()) co_await target.query(sql);
 }

@@ -148,11 +148,20 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION pgrotor.fingerprint IS 'A digest of columns, defaults, constraints, unique indexes, triggers and partitions';
 
--- What the fence checks under its lock; run once ahead of the pause it tells early, and the session has its plans.
-CREATE OR REPLACE FUNCTION pgrotor.check_fence(moving_set integer, relations regclass[], expected text, guarded boolean,
+-- Cutover step 2, the part that need not be inside the pause: the transaction's table locks keep guards and definitions as they are found
+-- until it ends, and stop no writer. ATTACH PARTITION passes ROW EXCLUSIVE, so partitioned tables get what stops it (no vacuum wants it there).
+CREATE OR REPLACE FUNCTION pgrotor.begin_fence(moving_set integer, relations regclass[], expected text, guarded boolean,
                                                OUT outcome text, OUT note text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  relation regclass;
 BEGIN
+  FOR relation IN SELECT r FROM pgrotor.with_partitions(relations) r JOIN pg_class c ON c.oid = r WHERE c.relkind = 'p' LOOP
+    EXECUTE format('LOCK TABLE ONLY %s IN SHARE UPDATE EXCLUSIVE MODE', relation);
+  END LOOP;
+  FOREACH relation IN ARRAY relations LOOP
+    EXECUTE format('LOCK TABLE %s IN ROW EXCLUSIVE MODE', relation);
+  END LOOP;
   outcome := 'done';
   IF guarded THEN
     note := pgrotor.guard_gaps(moving_set, relations);
@@ -174,23 +183,12 @@ BEGIN
   EXECUTE format('COMMENT ON FUNCTION pgrotor.guard_%s() IS %L', moving_set, pgrotor.fingerprint(relations));
 END $$;
 
--- Cutover step 2 inside one transaction of the source. The table locks keep guards and definitions as they are found until it
--- commits; a client's lock_timeout (55P03) and everything else that fails leaves the register alone.
-CREATE OR REPLACE FUNCTION pgrotor.fence(moving_set integer, value bigint, token text, relations regclass[], expected text,
-                                         exclusive boolean, guarded boolean, OUT outcome text, OUT note text)
+-- The part inside the pause, in the transaction of begin_fence. A lock_timeout (55P03) and everything else that fails leaves the register alone.
+CREATE OR REPLACE FUNCTION pgrotor.fence(moving_set integer, value bigint, token text, exclusive boolean) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  relation regclass;
 BEGIN
-  FOREACH relation IN ARRAY relations LOOP
-    EXECUTE format('LOCK TABLE %s IN ROW EXCLUSIVE MODE', relation);
-  END LOOP;
   IF exclusive THEN
     PERFORM pg_advisory_xact_lock(1885827700, moving_set);
-  END IF;
-  SELECT c.outcome, c.note INTO outcome, note FROM pgrotor.check_fence(moving_set, relations, expected, guarded) c;
-  IF outcome <> 'done' THEN
-    RETURN;
   END IF;
   IF NOT pgrotor.set_register(moving_set, value) THEN
     RAISE EXCEPTION 'the register of set % already holds this value or a greater one', moving_set USING ERRCODE = '55000',

@@ -33,9 +33,14 @@ struct guarded_shop {
     run(make_guard(*source, set, routing::key_type::int8, moving, tables, open_value));
     print = run(fingerprint(*source, tables));
   }
+  task<fence_result> begin_and_fence(marker_token token, milliseconds lock_timeout, milliseconds budget) {
+    const auto begun = co_await begin_fence(*source, set, tables, print, lock_timeout, budget);
+    if (begun.outcome != fence_outcome::done) co_return begun;
+    co_return co_await fence(*source, token, tables, lock_timeout, budget);
+  }
   fence_result shut() {
     const marker_token token{set, set, 3, ++attempt};
-    return run(fence(*source, token, tables, print, milliseconds(10), milliseconds(500)));
+    return run(begin_and_fence(token, fence_lock_timeout, milliseconds(500)));
   }
   bool reopen() {
     const register_value value{3, attempt, true};
@@ -194,8 +199,13 @@ TEST_CASE("guard: session_replication_role = replica does not pass it by, a late
   }
   const auto other = state_of(*super, "UPDATE shop.events SET n = 12 WHERE customer_id = 1 AND n = 1");
   CHECK(other == "");
-  // A partition that comes later has the row guards by itself, but no TRUNCATE guard: the next fence sees that.
+  // A partition that comes later has the row guards by itself, but no TRUNCATE guard: the next fence sees that, and none comes under it.
   shop.reopen();
+  const auto begun = run(begin_fence(*shop.source, set, shop.tables, shop.print, fence_lock_timeout, milliseconds(5'000)));
+  REQUIRE(begun.outcome == fence_outcome::done);
+  exec(*super, "CREATE TABLE shop.events_4 (LIKE shop.events INCLUDING ALL)");
+  CHECK(state_of(*super, "SET lock_timeout = 100; ALTER TABLE shop.events ATTACH PARTITION shop.events_4 FOR VALUES FROM (30) TO (40)") == "55P03");
+  run(abandon_fence(*shop.source));
   exec(*super, "CREATE TABLE shop.events_3 PARTITION OF shop.events FOR VALUES FROM (20) TO (30)");
   const auto later = shop.shut();
   CHECK(later.outcome == fence_outcome::guard_missing);
@@ -223,7 +233,7 @@ TEST_CASE("guard: who writes already goes on while the fence waits, who comes an
   exec(*shop.app, "BEGIN; " + touch(inside));
   const marker_token token{set, set, 3, 1};
   std::optional<fence_result> result;
-  background fencing(keep(fence(*shop.source, token, shop.tables, shop.print, milliseconds(10'000), milliseconds(15'000)), result));
+  background fencing(keep(shop.begin_and_fence(token, milliseconds(10'000), milliseconds(15'000)), result));
   const auto observer = connect("PGROTOR_A");
   const auto fence_waits = [&] {
     const auto waiting = value(*observer, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted");
@@ -291,8 +301,6 @@ TEST_CASE("fence: a guard that is gone, disabled or not ALWAYS stops it, and its
     const auto found = shop.shut();
     CHECK(found.outcome == fence_outcome::guard_missing);
     CHECK(found.note == "~~pgrotor_7_upd on shop.orders");
-    const auto early = run(check_fence(*shop.source, set, shop.tables, shop.print));
-    CHECK(early.outcome == fence_outcome::guard_missing);
     exec(*super, "ALTER TABLE shop.orders " + repair);
   }
   exec(*super, "DROP TRIGGER \"~~pgrotor_7_trunc\" ON shop.customers");
@@ -329,6 +337,24 @@ TEST_CASE("fence: definitions that changed stop it; maintenance does not") {
     CHECK(value.open);
     if (!change.ends_with("bills")) shop.print = run(fingerprint(*shop.source, shop.tables));
   }
+}
+
+TEST_CASE("fence: what it has checked stays so until it ends, and no writer waits for it") {
+  guarded_shop shop;
+  shop.make();
+  const auto super = connect("SUPER_A");
+  const auto begun = run(begin_fence(*shop.source, set, shop.tables, shop.print, fence_lock_timeout, milliseconds(5'000)));
+  REQUIRE(begun.outcome == fence_outcome::done);
+  CHECK(state_of(*shop.app, "SET lock_timeout = 100; " + touch(inside)) == "");
+  for (const auto* change : {"DROP TRIGGER \"~~pgrotor_7_ins\" ON shop.orders", "ALTER TABLE shop.orders ALTER total SET DEFAULT 5",
+                             "CREATE TRIGGER late BEFORE UPDATE ON shop.customers FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()"}) {
+    CAPTURE(change);
+    CHECK(state_of(*super, "SET lock_timeout = 100; " + std::string(change)) == "55P03");
+  }
+  run(abandon_fence(*shop.source));
+  const auto untouched = run(read_register(*shop.source, set));
+  CHECK(untouched == open_value);
+  CHECK(state_of(*shop.app, touch(inside)) == "");
 }
 
 TEST_CASE("fence: DDL under way is in the way, and a register that holds as much is an error") {
