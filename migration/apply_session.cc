@@ -11,7 +11,7 @@ namespace pgoutput = protocol::pgoutput;
 
 namespace {
 
-constexpr milliseconds predecessor_budget{60'000}, retry_pause{50}, apply_budget{120'000};
+constexpr milliseconds apply_budget{120'000};
 
 [[noreturn]] void fail_unchanged_toast(const table_plan& table, const pgoutput::tuple& row, std::size_t column) {
   throw std::runtime_error(fmt::format(

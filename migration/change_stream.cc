@@ -10,7 +10,7 @@ namespace migration {
 namespace {
 
 constexpr std::size_t queue_cap = 8u << 20;
-constexpr milliseconds status_interval{500}, predecessor_budget{60'000}, retry_pause{50};
+constexpr milliseconds status_interval{500};
 constexpr std::size_t at_once = 256;  // messages taken before the applier gets a turn
 
 std::int64_t postgres_now() {

@@ -16,7 +16,7 @@
 namespace migration {
 namespace {
 
-constexpr milliseconds poll{5};
+constexpr milliseconds exit_poll{5};
 
 [[noreturn]] void fail(int error, const std::string& doing) { throw std::system_error(error, std::generic_category(), doing); }
 
@@ -83,7 +83,7 @@ task<int> wait_for(pid_t pid, milliseconds budget) {
     if (got == pid) co_return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     if (got < 0) fail(errno, "wait for the child");
     if (clock::now() >= until) ::kill(pid, SIGKILL);
-    co_await pause_for(poll);
+    co_await pause_for(exit_poll);
   }
 }
 

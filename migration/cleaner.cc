@@ -13,10 +13,10 @@
 namespace migration {
 namespace {
 
-constexpr milliseconds scan_budget{6 * 3'600'000};
+constexpr milliseconds count_budget{6 * 3'600'000};
 constexpr milliseconds batch_budget{120'000};
 constexpr milliseconds patience{30'000};  // with a slot or an origin that a dying session still holds
-constexpr milliseconds poll{50};
+constexpr milliseconds drop_pause{50};
 constexpr std::size_t scanned_per_deleted = 5;  // rows a slice may scan for each that a batch may delete
 
 bool in_use(const pg::sql_error& error) { return error.sqlstate == "55006"; }
@@ -36,7 +36,7 @@ task<void> retry_in_use(pg::connection& connection, std::string sql, std::string
       refuse(protocol::sqlstate::wrong_state, fmt::format("{}: {} is in use", connection.where(), what), message,
              "End that session, then run RETRY MIGRATION.");
     }
-    co_await pause_for(jittered(poll));
+    co_await pause_for(jittered(drop_pause));
   }
 }
 
@@ -119,7 +119,7 @@ class table_cleaner {
 };
 
 task<void> verify_none_left(pg::connection& connection, const moving_table& table, const std::string& filter) {
-  const auto left = co_await connection.query(fmt::format("SELECT count(*) FROM {} WHERE {}", qualified(table), filter), scan_budget);
+  const auto left = co_await connection.query(fmt::format("SELECT count(*) FROM {} WHERE {}", qualified(table), filter), count_budget);
   if (left.get(0, 0) == "0") co_return;
   refuse(protocol::sqlstate::wrong_state,
          fmt::format("{}: {} rows of table {} came back while it was being cleaned", connection.where(), left.get(0, 0), plain_name(table)),

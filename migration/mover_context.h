@@ -15,6 +15,9 @@
 
 namespace migration {
 
+// A mover that was killed may still hold slot and origin: its successor waits.
+inline constexpr milliseconds predecessor_budget{60'000}, retry_pause{50};
+
 // A slice of one table's primary key. No bound: unbounded.
 struct table_slice {
   std::size_t table = 0;

@@ -7,8 +7,6 @@ namespace protocol {
 
 namespace {
 
-void append_empty(std::string& out, char type) { frame_writer(out, type).finish(); }
-
 }  // namespace
 
 std::optional<authentication> decode_authentication(std::string_view body) {

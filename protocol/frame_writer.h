@@ -78,4 +78,7 @@ class frame_writer {
   std::size_t length_at_ = 0;
 };
 
+// A message that is nothing but its type.
+inline void append_empty(std::string& out, char type) { frame_writer(out, type).finish(); }
+
 }  // namespace protocol

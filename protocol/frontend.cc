@@ -47,8 +47,6 @@ std::optional<Message> decode_named(std::string_view body) {
   return whole(reader, std::move(message));
 }
 
-void append_empty(std::string& out, char type) { frame_writer(out, type).finish(); }
-
 }  // namespace
 
 std::int16_t bind::format_of(std::size_t parameter) const noexcept {

@@ -18,9 +18,9 @@ std::optional<std::uint32_t> parse_half(std::string_view text) {
 }
 
 std::string to_hex(std::uint32_t half) {
-  char digits[8];
-  const auto [end, error] = std::to_chars(digits, digits + sizeof digits, half, 16);
-  std::string out(digits, end);
+  char text[8];
+  const auto [end, error] = std::to_chars(text, text + sizeof text, half, 16);
+  std::string out(text, end);
   for (char& digit : out)
     if (digit >= 'a') digit = static_cast<char>(digit - 'a' + 'A');
   return out;

@@ -32,11 +32,11 @@ void read_table(admin_cursor& in, Table& out) {
 }
 
 std::pair<std::string, std::string> read_option(admin_cursor& in) {
-  using kind = admin_token::kind;
+  using token = admin_token::kind;
   std::string name = in.expect_name("an option name");
   in.expect_symbol('=');
   const auto type = in.now().type;
-  if (type != kind::string && type != kind::number && type != kind::word) in.fail(fmt::format("a value for {}", name));
+  if (type != token::string && type != token::number && type != token::word) in.fail(fmt::format("a value for {}", name));
   return {std::move(name), in.take()};
 }
 

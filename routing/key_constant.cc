@@ -44,7 +44,7 @@ std::optional<key_constant> cast(std::optional<key_constant> inner, cast_type to
   return inner;
 }
 
-std::optional<key_constant> parameter(const PgQuery__ParamRef& p) {
+std::optional<key_constant> of_parameter(const PgQuery__ParamRef& p) {
   if (p.number < 1) return std::nullopt;
   auto c = made(source::parameter, static_cast<std::size_t>(p.number - 1));
   c.site = &p;
@@ -89,7 +89,7 @@ std::optional<key_constant> constant_of(const ast::node* n) {
   if (!n) return std::nullopt;
   switch (n->node_case) {
     case PG_QUERY__NODE__NODE_A_CONST: return literal(*n->a_const);
-    case PG_QUERY__NODE__NODE_PARAM_REF: return parameter(*n->param_ref);
+    case PG_QUERY__NODE__NODE_PARAM_REF: return of_parameter(*n->param_ref);
     case PG_QUERY__NODE__NODE_TYPE_CAST: return cast(constant_of(n->type_cast->arg), cast_of(*n->type_cast->type_name, 0));
     case PG_QUERY__NODE__NODE_A_EXPR: return signed_value(*n->a_expr);
     default: return std::nullopt;

@@ -9,13 +9,13 @@
 namespace routing {
 namespace {
 
-refusal not_one_shard(std::string message, std::string detail, std::string hint) {
-  return {std::string(protocol::sqlstate::not_one_shard), std::move(message), std::move(detail), std::move(hint)};
-}
-
 std::string quoted(const table& t) { return fmt::format("\"{}.{}\"", t.schema, t.name); }
 
 }  // namespace
+
+refusal not_one_shard(std::string message, std::string detail, std::string hint) {
+  return {std::string(protocol::sqlstate::not_one_shard), std::move(message), std::move(detail), std::move(hint)};
+}
 
 refusal unproven(const key_graph::use& u) {
   const auto& key = u.table->key_column;

@@ -11,6 +11,7 @@
 namespace routing {
 
 // RT003
+refusal not_one_shard(std::string message, std::string detail, std::string hint);
 refusal unproven(const key_graph::use&);
 refusal key_change(const table&);
 refusal reference_write(const table&);

@@ -7,15 +7,12 @@
 
 #include "protocol/sqlstate.h"
 #include "routing/placement.h"
+#include "routing/refusals.h"
 
 namespace routing {
 namespace {
 
 constexpr std::uint32_t unspecified_oid = 0, unknown_oid = 705;
-
-refusal not_one_shard(std::string message, std::string detail, std::string hint) {
-  return {std::string(protocol::sqlstate::not_one_shard), std::move(message), std::move(detail), std::move(hint)};
-}
 
 // May a value that the client declared as `type` be compared with, or stored in, a key of this type and still be hashed as one?
 // Other types convert or compare in ways that hashing cannot follow: numeric 5.0 equals int8 5 but 5.4 is stored as 5.
