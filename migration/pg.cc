@@ -6,6 +6,8 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include "migration/sslmode.h"
+
 namespace migration::pg {
 
 namespace asio = boost::asio;
@@ -73,9 +75,11 @@ task<std::unique_ptr<connection>> connection::open(asio::any_io_executor executo
 }
 
 task<void> connection::connect() {
-  const char* keywords[] = {"dbname", "application_name", "client_encoding", "replication", nullptr};
-  const char* values[] = {options_.dsn.c_str(), options_.application_name.c_str(), "UTF8", options_.replication ? "database" : nullptr,
-                          nullptr};
+  // In front of dbname: what the string itself says wins.
+  const std::string sslmode(default_sslmode(options_.dsn));
+  const char* keywords[] = {"sslmode", "dbname", "application_name", "client_encoding", "replication", nullptr};
+  const char* values[] = {sslmode.c_str(), options_.dsn.c_str(), options_.application_name.c_str(), "UTF8",
+                          options_.replication ? "database" : nullptr, nullptr};
   conn_ = PQconnectStartParams(keywords, values, 1);
   if (!conn_) throw std::bad_alloc();
   if (PQstatus(conn_) == CONNECTION_BAD) fail("connect");

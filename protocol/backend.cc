@@ -1,6 +1,7 @@
 #include "protocol/backend.h"
 
 #include "protocol/frame_writer.h"
+#include "protocol/frontend.h"
 #include "protocol/wire.h"
 
 namespace protocol {
@@ -22,7 +23,18 @@ std::optional<backend_key_data> decode_backend_key_data(std::string_view body) {
   wire_reader reader(body);
   backend_key_data message;
   message.pid = reader.read<std::int32_t>();
-  message.key = reader.read<std::int32_t>();
+  message.key = reader.rest();
+  if (!reader.ok() || message.key.size() < min_cancel_key || message.key.size() > max_cancel_key) return std::nullopt;
+  return message;
+}
+
+std::optional<negotiate_protocol_version> decode_negotiate_protocol_version(std::string_view body) {
+  wire_reader reader(body);
+  negotiate_protocol_version message;
+  message.newest = reader.read<std::int32_t>();
+  const auto count = reader.read<std::uint32_t>();
+  if (!reader.ok() || count > reader.rest().size()) return std::nullopt;
+  for (std::uint32_t i = 0; i < count; ++i) message.unknown_options.push_back(reader.read_cstring());
   if (!reader.done()) return std::nullopt;
   return message;
 }
@@ -59,7 +71,14 @@ void append(std::string& out, const authentication& message) {
 }
 
 void append(std::string& out, const backend_key_data& message) {
-  frame_writer(out, 'K').integer(message.pid).integer(message.key).finish();
+  frame_writer(out, 'K').integer(message.pid).bytes(message.key).finish();
+}
+
+void append(std::string& out, const negotiate_protocol_version& message) {
+  frame_writer frame(out, 'v');
+  frame.integer(message.newest).integer(static_cast<std::int32_t>(message.unknown_options.size()));
+  for (const auto option : message.unknown_options) frame.cstring(option);
+  frame.finish();
 }
 
 void append(std::string& out, const parameter_status& message) {
@@ -90,13 +109,6 @@ void append_data_row(std::string& out, std::span<const std::optional<std::string
     if (value) frame.sized(*value);
     else frame.integer(std::int32_t{-1});
   }
-  frame.finish();
-}
-
-void append_negotiate_protocol_version(std::string& out, std::int32_t newest_minor, std::span<const std::string_view> unknown_options) {
-  frame_writer frame(out, 'v');
-  frame.integer(newest_minor).integer(static_cast<std::int32_t>(unknown_options.size()));
-  for (const auto option : unknown_options) frame.cstring(option);
   frame.finish();
 }
 

@@ -16,16 +16,27 @@ struct authentication {
   std::int32_t kind = 0;   // one of auth, or a method this program does not speak
   std::string_view data;   // what follows: mechanisms (zero separated), SASL data, or an md5 salt
 };
-struct backend_key_data { std::int32_t pid = 0, key = 0; };
+struct backend_key_data {
+  std::int32_t pid = 0;
+  std::string key;  // 4 bytes in protocol 3.0, up to 256 in 3.2
+};
+// Answer to a startup of a minor version, or with options named _pq_.*, that the server does not know. As PostgreSQL sends it (and
+// libpq reads it) `newest` is the whole version, 3.0 being 3 << 16, though the manual speaks of the minor one.
+struct negotiate_protocol_version {
+  std::int32_t newest = 0;
+  std::vector<std::string_view> unknown_options;
+};
 struct parameter_status { std::string_view name, value; };
 enum class transaction_status : char { idle = 'I', in_transaction = 'T', failed = 'E' };
 struct ready_for_query { transaction_status status = transaction_status::idle; };
 struct command_complete { std::string_view tag; };
 
-// ErrorResponse and NoticeResponse (manual 55.8). Empty means absent. Fields not named here are dropped by decode.
+// ErrorResponse and NoticeResponse (manual 55.8). Empty means absent.
 struct notice {
   std::string severity = "ERROR", sqlstate, message, detail, hint;
   std::string position, where, schema, table, column, constraint;
+  std::string localized;  // the severity in the server's language, when that is another
+  std::string others;     // fields not named here as they came: code, text and zero byte of each
 };
 struct row_column {  // of RowDescription; the admin console answers with text columns only
   std::string_view name;
@@ -35,6 +46,7 @@ struct row_column {  // of RowDescription; the admin console answers with text c
 
 std::optional<authentication> decode_authentication(std::string_view body);
 std::optional<backend_key_data> decode_backend_key_data(std::string_view body);
+std::optional<negotiate_protocol_version> decode_negotiate_protocol_version(std::string_view body);
 std::optional<parameter_status> decode_parameter_status(std::string_view body);
 std::optional<ready_for_query> decode_ready_for_query(std::string_view body);
 std::optional<command_complete> decode_command_complete(std::string_view body);
@@ -42,6 +54,7 @@ std::optional<notice> decode_notice(std::string_view body);
 
 void append(std::string& out, const authentication&);
 void append(std::string& out, const backend_key_data&);
+void append(std::string& out, const negotiate_protocol_version&);
 void append(std::string& out, const parameter_status&);
 void append(std::string& out, const ready_for_query&);
 void append(std::string& out, const command_complete&);
@@ -49,8 +62,6 @@ void append_error(std::string& out, const notice&);   // 'E', severity fields S 
 void append_notice(std::string& out, const notice&);  // 'N'
 void append_row_description(std::string& out, std::span<const row_column> columns);
 void append_data_row(std::string& out, std::span<const std::optional<std::string>> values);
-// Answer to a startup of version 3.x, x > 0, or to options named _pq_.*: what this server speaks at most, what it does not know.
-void append_negotiate_protocol_version(std::string& out, std::int32_t newest_minor, std::span<const std::string_view> unknown_options);
 void append_parse_complete(std::string& out);
 void append_bind_complete(std::string& out);
 void append_close_complete(std::string& out);

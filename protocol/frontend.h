@@ -17,6 +17,8 @@ namespace protocol {
 
 inline constexpr std::uint32_t max_startup_size = 10'000;  // PostgreSQL's MAX_STARTUP_PACKET_LENGTH
 inline constexpr std::int32_t protocol_3_0 = 3 << 16;
+inline constexpr std::int32_t protocol_3_2 = protocol_3_0 | 2;  // PostgreSQL 18's: as 3.0, with cancel keys of up to 256 bytes
+inline constexpr std::size_t min_cancel_key = 4, max_cancel_key = 256;
 
 struct startup {
   std::int32_t version = protocol_3_0;
@@ -25,7 +27,7 @@ struct startup {
 };
 struct cancel_request {
   std::int32_t pid = 0;
-  std::int32_t key = 0;
+  std::string key;  // min_cancel_key to max_cancel_key bytes
 };
 enum class first_packet_kind { startup, cancel, ssl_request, gssenc_request };
 struct first_packet {
@@ -36,7 +38,7 @@ struct first_packet {
 };
 // Reads the untyped first packet. need_more until it is whole; bad_length outside 8..max_startup_size and where a request has
 // another length than its own; unknown_type for a request code or a major version other than 3, and for malformed parameters.
-// Any minor version is read: one above 0 is answered with append_negotiate_protocol_version, as PostgreSQL does.
+// Any minor version is read: one that the server does not know is answered with a negotiate_protocol_version.
 frame_error read_first_packet(std::string_view in, first_packet& out);
 
 struct query { std::string_view sql; };

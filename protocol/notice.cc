@@ -19,7 +19,9 @@ constexpr field fields[] = {
 
 void store(notice& out, char code, std::string_view text) {
   for (const auto& known : fields)
-    if (known.code == code) (out.*known.member).assign(text);
+    if (known.code == code) return static_cast<void>((out.*known.member).assign(text));
+  out.others.push_back(code);
+  append_cstring(out.others, text);
 }
 
 // Messages may quote what a client sent: a zero byte would end the field early and make the rest of it look like fields.
@@ -28,12 +30,12 @@ std::string_view printable(std::string_view text) { return text.substr(0, text.f
 void append_fields(std::string& out, char type, const notice& message) {
   frame_writer frame(out, type);
   const auto severity = printable(message.severity);
-  frame.byte('S').cstring(severity).byte('V').cstring(severity);
+  frame.byte('S').cstring(message.localized.empty() ? severity : printable(message.localized)).byte('V').cstring(severity);
   for (const auto& known : fields) {
     const auto text = printable(message.*known.member);
     if (!text.empty() || known.code == 'M') frame.byte(known.code).cstring(text);
   }
-  frame.byte('\0').finish();
+  frame.bytes(message.others).byte('\0').finish();
 }
 
 }  // namespace
@@ -52,6 +54,7 @@ std::optional<notice> decode_notice(std::string_view body) {
   // V is S in English whatever lc_messages says; servers before 9.6 send S alone.
   if (!localized.empty()) message.severity = localized;
   if (!plain.empty()) message.severity = plain;
+  if (localized != message.severity) message.localized = localized;
   return message;
 }
 

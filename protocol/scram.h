@@ -1,6 +1,7 @@
-// SCRAM-SHA-256 (RFC 5802, RFC 7677; manual 55.3), both roles, without channel binding, sans-I/O: HMAC, hash, PBKDF2 and random
-// bytes are passed in, so this folder needs no crypto library and a test can fix the nonce. One object serves one exchange,
-// on one thread, and the scram_crypto given must outlive it.
+// SCRAM-SHA-256 and SCRAM-SHA-256-PLUS (RFC 5802, RFC 7677; manual 55.3), both roles, sans-I/O: HMAC, hash, PBKDF2 and random bytes
+// are passed in, so this folder needs no crypto library and a test can fix the nonce. So is what PLUS binds the exchange to, the
+// tls-server-end-point of the connection (RFC 5929). One object serves one exchange, on one thread, and the scram_crypto given must
+// outlive it.
 // Keys never leave the objects except through keys(), which a proxy keeps to log in to shards that hold the same verifier.
 #pragma once
 
@@ -13,6 +14,7 @@
 namespace protocol {
 
 using scram_key = std::array<unsigned char, 32>;
+inline constexpr std::string_view scram_name = "SCRAM-SHA-256", scram_plus_name = "SCRAM-SHA-256-PLUS";
 
 struct scram_crypto {  // plain functions; implemented with OpenSSL in proxy/crypto.cc
   scram_key (*hmac)(std::string_view key, std::string_view data);
@@ -40,8 +42,10 @@ struct scram_keys {
 // caller answers 28P01 and never says which step failed.
 class scram_server {
  public:
-  scram_server(const scram_crypto&, scram_verifier);
-  std::optional<std::string> first(std::string_view client_first);
+  // `binding`: of the connection; empty when PLUS was not offered.
+  scram_server(const scram_crypto&, scram_verifier, std::string binding = {});
+  // `plus`: the client has chosen SCRAM-SHA-256-PLUS.
+  std::optional<std::string> first(std::string_view client_first, bool plus = false);
   std::optional<std::string> final(std::string_view client_final);
   // After final() succeeded: the client's key, proved by its signature, and the verifier's server key.
   const scram_keys& keys() const { return keys_; }
@@ -49,7 +53,8 @@ class scram_server {
  private:
   const scram_crypto& crypto_;
   scram_verifier verifier_;
-  std::string nonce_, client_first_bare_, server_first_, gs2_header_;
+  std::string binding_, nonce_, client_first_bare_, server_first_;
+  std::string bound_;  // what the client must repeat: its header, and the binding where it has chosen PLUS
   scram_keys keys_;
 };
 
@@ -59,7 +64,9 @@ class scram_client {
  public:
   scram_client(const scram_crypto&, std::string password);
   scram_client(const scram_crypto&, scram_keys);
-  std::string first();
+  // `binding`: of the connection, empty when it has none; `plus`: the server offers SCRAM-SHA-256-PLUS, so that is what is to be named
+  // as the mechanism when there is a binding.
+  std::string first(std::string_view binding = {}, bool plus = false);
   std::optional<std::string> next(std::string_view server_first);
   bool verify(std::string_view server_final) const;
 
@@ -67,7 +74,7 @@ class scram_client {
   const scram_crypto& crypto_;
   std::optional<std::string> password_;
   scram_keys keys_;
-  std::string nonce_, client_first_bare_;
+  std::string nonce_, client_first_bare_, bound_;
   std::optional<scram_key> server_signature_;  // once next() has answered
 };
 

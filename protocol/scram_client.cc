@@ -10,8 +10,6 @@ using namespace scram_internal;
 
 namespace {
 
-constexpr std::string_view gs2_header = "n,,";
-
 struct challenge {
   std::string_view nonce;
   std::string salt;
@@ -40,10 +38,13 @@ scram_client::scram_client(const scram_crypto& crypto, std::string password) : c
 scram_client::scram_client(const scram_crypto& crypto, scram_keys keys) : crypto_(crypto), keys_(keys) {}
 
 // The user name stays empty, as libpq's does: PostgreSQL takes it from the startup packet.
-std::string scram_client::first() {
+std::string scram_client::first(std::string_view binding, bool plus) {
+  const std::string_view header = binding.empty() ? "n,," : plus ? plus_header : "y,,";
   nonce_ = crypto_.nonce();
   client_first_bare_ = "n=,r=" + nonce_;
-  return std::string(gs2_header) + client_first_bare_;
+  bound_ = header;
+  if (header == plus_header) bound_ += binding;
+  return std::string(header) + client_first_bare_;
 }
 
 std::optional<std::string> scram_client::next(std::string_view server_first) {
@@ -55,7 +56,7 @@ std::optional<std::string> scram_client::next(std::string_view server_first) {
     const auto salted = crypto_.pbkdf2(*password_, asked->salt, asked->iterations);
     keys_ = {crypto_.hmac(view(salted), "Client Key"), crypto_.hmac(view(salted), "Server Key")};
   }
-  auto answer = "c=" + base64_encode(gs2_header) + ",r=" + std::string(asked->nonce);
+  auto answer = "c=" + base64_encode(bound_) + ",r=" + std::string(asked->nonce);
   const auto auth_message = client_first_bare_ + ',' + std::string(server_first) + ',' + answer;
   const auto signature = crypto_.hmac(view(crypto_.sha256(view(keys_.client_key))), auth_message);
   server_signature_ = crypto_.hmac(view(keys_.server_key), auth_message);

@@ -15,6 +15,8 @@ namespace protocol::scram_internal {
 
 // PostgreSQL's PG_MAX_SASL_MESSAGE_LENGTH; no message of an honest exchange comes near it.
 inline constexpr std::size_t max_message = 1024;
+// The header of a client that binds the exchange to the connection.
+inline constexpr std::string_view plus_header = "p=tls-server-end-point,,";
 // A server that asks for more work than this wants to keep the worker busy.
 inline constexpr std::uint32_t max_iterations = 1'000'000;
 

@@ -8,16 +8,21 @@ namespace protocol {
 
 using namespace scram_internal;
 
-scram_server::scram_server(const scram_crypto& crypto, scram_verifier verifier) : crypto_(crypto), verifier_(std::move(verifier)) {}
+scram_server::scram_server(const scram_crypto& crypto, scram_verifier verifier, std::string binding)
+    : crypto_(crypto), verifier_(std::move(verifier)), binding_(std::move(binding)) {}
 
-// gs2-header client-first-message-bare. The channel binding flag may be 'n' (client has none) or 'y' (client has it and
-// believes that the server has not: true, PLUS is not offered); 'p' asks for binding. Another authorization identity is
-// refused as PostgreSQL does, and the user name is ignored as PostgreSQL does: it was in the startup packet.
-std::optional<std::string> scram_server::first(std::string_view client_first) {
-  if (!nonce_.empty() || !gs2_header_.empty() || client_first.size() > max_message) return std::nullopt;
-  if (!client_first.starts_with("n,,") && !client_first.starts_with("y,,")) return std::nullopt;
-  gs2_header_ = client_first.substr(0, 3);
-  client_first_bare_ = client_first.substr(3);
+// gs2-header client-first-message-bare. The channel binding flag is 'p' with PLUS and only then. Without it 'n' (the client has no
+// binding) may pass, and 'y' (it has, and believes that the server has not) only when that is true: else somebody has taken PLUS out
+// of the offer. Another authorization identity is refused as PostgreSQL does, and the user name is ignored as PostgreSQL does: it was
+// in the startup packet.
+std::optional<std::string> scram_server::first(std::string_view client_first, bool plus) {
+  if (!nonce_.empty() || !bound_.empty() || client_first.size() > max_message) return std::nullopt;
+  const std::string_view header = plus ? plus_header : client_first.substr(0, 3);
+  const bool right = plus ? !binding_.empty() : header == "n,," || (header == "y,," && binding_.empty());
+  if (!right || !client_first.starts_with(header)) return std::nullopt;
+  bound_ = header;
+  if (plus) bound_ += binding_;
+  client_first_bare_ = client_first.substr(header.size());
   attribute_reader reader(client_first_bare_);
   const auto user = reader.take('n');
   const auto client_nonce = reader.take('r');
@@ -37,7 +42,7 @@ std::optional<std::string> scram_server::final(std::string_view client_final) {
   attribute_reader reader(without_proof);
   const auto binding = reader.take('c');
   const auto echoed = reader.take('r');
-  if (!proof || !binding || *binding != base64_encode(gs2_header_) || !echoed || *echoed != nonce || !reader.skip_rest())
+  if (!proof || !binding || *binding != base64_encode(bound_) || !echoed || *echoed != nonce || !reader.skip_rest())
     return std::nullopt;
   const auto auth_message = client_first_bare_ + ',' + server_first_ + ',' + std::string(without_proof);
   const auto client_key = exclusive_or(*proof, crypto_.hmac(view(verifier_.stored_key), auth_message));

@@ -12,6 +12,7 @@ inline constexpr std::string_view connection_failure = "08006";     // the shard
 inline constexpr std::string_view transaction_unknown = "08007";    // COMMIT was sent and its outcome is not known
 inline constexpr std::string_view protocol_violation = "08P01";
 inline constexpr std::string_view feature_not_supported = "0A000";
+inline constexpr std::string_view invalid_authorization = "28000";  // who connects, and how, is not welcome
 inline constexpr std::string_view bad_authorization = "28P01";
 inline constexpr std::string_view no_database = "3D000";
 inline constexpr std::string_view failed_transaction = "25P02";

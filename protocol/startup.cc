@@ -15,8 +15,8 @@ constexpr std::uint32_t min_startup_size = 8;
 
 frame_error read_cancel(wire_reader reader, cancel_request& out) {
   out.pid = reader.read<std::int32_t>();
-  out.key = reader.read<std::int32_t>();
-  return reader.done() ? frame_error::none : frame_error::bad_length;
+  out.key = reader.rest();
+  return reader.ok() && out.key.size() >= min_cancel_key && out.key.size() <= max_cancel_key ? frame_error::none : frame_error::bad_length;
 }
 
 // Pairs of name and value, closed by an empty name which must be the packet's last byte.
@@ -75,7 +75,7 @@ void append(std::string& out, const startup& message) {
 
 void append(std::string& out, const cancel_request& message) {
   frame_writer frame(out);
-  frame.integer(cancel_code).integer(message.pid).integer(message.key).finish();
+  frame.integer(cancel_code).integer(message.pid).bytes(message.key).finish();
 }
 
 void append_ssl_request(std::string& out) { frame_writer(out).integer(ssl_code).finish(); }

@@ -77,6 +77,11 @@ migration::answer show_config(const config& c) {
   add("file", c.path);
   add("listen.host", c.listen.host);
   add("listen.port", c.listen.port);
+  constexpr std::string_view modes[] = {"disable", "allow", "require"};
+  add("listen.tls.mode", modes[static_cast<std::size_t>(c.tls.how)]);
+  add("listen.tls.certificate", c.tls.certificate);
+  add("listen.tls.key", c.tls.key);
+  add("listen.tls.client_ca", c.tls.client_ca);
   add("http.host", c.http.host);
   add("http.port", c.http.port);
   add("auth.users_file", c.users_file);

@@ -4,12 +4,15 @@
 
 #include <unistd.h>
 
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <fmt/format.h>
 
 #include "migration/catalog_map.h"
 #include "migration/prepare.h"
 #include "proxy/commands.h"
 #include "proxy/reach.h"
+#include "proxy/server_tls.h"
 #include "proxy/users.h"
 
 namespace proxy {
@@ -17,8 +20,20 @@ namespace {
 
 using migration::task;
 
+// False: a finding.
+task<bool> certificates_are_fine(const config& c, reachable what, std::vector<std::string>& findings) {
+  auto executor = co_await boost::asio::this_coro::executor;
+  auto& io = static_cast<boost::asio::io_context&>(executor.context());
+  const auto problem = co_await probe_certificates(io, what.dsn, clock::now() + c.connect_timeout);
+  if (problem.empty()) co_return true;
+  findings.push_back(problem_line(c, what, fmt::format("{}: {}", what.where, problem)));
+  co_return false;
+}
+
 task<void> check_catalog(const config& c, std::vector<std::string>& findings) {
   const auto what = catalog_of(c);
+  const bool fine = co_await certificates_are_fine(c, what, findings);
+  if (!fine) co_return;
   const auto connection = co_await try_open(c, what, findings);
   if (!connection) co_return;
   try {
@@ -34,6 +49,8 @@ task<void> check_catalog(const config& c, std::vector<std::string>& findings) {
 
 task<void> check_one(const config& c, const shard_config& shard, std::vector<std::string>& findings) {
   const auto what = shard_of(c, shard);
+  const bool fine = co_await certificates_are_fine(c, what, findings);
+  if (!fine) co_return;
   const auto connection = co_await try_open(c, what, findings);
   if (!connection) co_return;
   try {
@@ -55,6 +72,15 @@ void check_pg_dump(const config& c, std::vector<std::string>& findings) {
   if (!found) findings.push_back(fmt::format("{}: tools.pg_dump: {} is not a program that can be run; install PostgreSQL's client programs or give its path", c.path, c.pg_dump));
 }
 
+void check_client_tls(const config& c, std::vector<std::string>& findings) {
+  if (c.tls.how == listen_tls::mode::disable) return;
+  std::string problem;
+  const auto loaded = load_client_tls(c, problem);
+  if (!loaded) return findings.push_back(problem);
+  if (const auto worry = loaded->worry(); !worry.empty())
+    findings.push_back(fmt::format("{}:{}: listen.tls.certificate: {}: {}", c.path, c.tls.line, c.tls.certificate, worry));
+}
+
 task<void> check_all(const config& c, std::vector<std::string>& findings) {
   co_await check_catalog(c, findings);
   for (const auto& shard : c.shards) co_await check_one(c, shard, findings);
@@ -67,6 +93,7 @@ int run_check(const std::string& config_path) {
   load_users(c);
   std::vector<std::string> findings;
   check_pg_dump(c, findings);
+  check_client_tls(c, findings);
   run_to_end(check_all(c, findings));
   for (const auto& finding : findings) fmt::print(stderr, "{}\n", finding);
   if (findings.empty()) fmt::print("{}: catalog and {} shards are fine\n", c.path, c.shards.size());

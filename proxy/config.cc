@@ -8,6 +8,7 @@
 
 #include "migration/log.h"
 #include "proxy/dsn.h"
+#include "proxy/shard_address.h"
 #include "proxy/toml_section.h"
 
 namespace proxy {
@@ -35,6 +36,7 @@ class loader {
     toml_section top(&root_, "", 0, problems_);
     top.text("default_shard", out_.default_shard);
     read_endpoints(top);
+    read_tls(top);
     read_auth(top);
     read_catalog(top);
     read_shards(top);
@@ -60,6 +62,7 @@ class loader {
     part.text("host", out.host);
     part.integer("port", out.port, 0, 65535);
     if (out.host.empty()) part.problem("host", "is empty; 0.0.0.0 listens on every address");
+    if (&out == &out_.listen) part.allow("tls");
     part.finish();
   }
   void read_endpoints(toml_section& top) {
@@ -69,6 +72,32 @@ class loader {
     if (out_.http.port != 0 && out_.http.port == out_.listen.port) {
       http.problem("port", fmt::format("{} is the port of [listen] too; choose another", out_.http.port));
     }
+  }
+
+  void read_tls(toml_section& top) {
+    const auto node = root_.at_path("listen.tls");
+    if (!node) return;
+    const toml::table* table = node.as_table();
+    if (table == nullptr) return top.problem("listen.tls", "must be a section, [listen.tls]");
+    auto& tls = out_.tls;
+    tls.line = static_cast<int>(table->source().begin.line);
+    toml_section part(table, "listen.tls", tls.line, problems_);
+    std::string mode;
+    part.text("mode", mode);
+    part.text("certificate", tls.certificate);
+    part.text("key", tls.key);
+    part.text("client_ca", tls.client_ca);
+    part.finish();
+    if (mode.empty() && !tls.certificate.empty()) part.problem("mode", "is missing; allow or require make use of the certificate");
+    if (mode.empty() || mode == "disable") return;
+    tls.how = mode == "require" ? listen_tls::mode::require : listen_tls::mode::allow;
+    if (mode != "allow" && mode != "require") part.problem("mode", fmt::format("\"{}\" is none of disable, allow, require", mode));
+    if (tls.certificate.empty()) part.problem("certificate", "is missing; it names a file with pgrotor's certificate in PEM");
+    if (tls.key.empty()) part.problem("key", "is missing; it names a file with the certificate's private key in PEM");
+    if (!tls.client_ca.empty() && tls.how != listen_tls::mode::require)
+      part.problem("client_ca", "asks for certificates of clients that use TLS only; set mode = \"require\"");
+    for (auto* file : {&tls.certificate, &tls.key, &tls.client_ca})
+      if (!file->empty()) *file = (std::filesystem::path(out_.path).parent_path() / *file).string();
   }
 
   void read_auth(toml_section& top) {
@@ -127,6 +156,7 @@ class loader {
   void check_shard_dsn(toml_section& part, const std::string& dsn) {
     const auto parts = parse_dsn(dsn);
     if (!parts.error.empty()) return part.problem("dsn", parts.error);
+    if (const auto where = parse_shard_dsn(dsn); !where.error.empty()) part.problem("dsn", where.error);
     if (dsn.find("://") != std::string::npos) return part.problem("dsn", "must be written host=... port=... dbname=..., not as a URI");
     if (parts.host.empty()) part.problem("dsn", "has no host; for example \"host=127.0.0.1 port=5432 dbname=shop\"");
     if (parts.host.find(',') != std::string::npos) part.problem("dsn", "names several hosts; a shard is one primary, give its address only");

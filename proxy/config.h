@@ -19,6 +19,18 @@ struct endpoint {
   std::string host = "127.0.0.1";
   std::uint16_t port = 0;  // 0: any free port (printed at start)
 };
+// TLS for clients. Paths that are not absolute are seen from the configuration file's folder.
+struct listen_tls {
+  enum class mode {
+    disable,  // SSLRequest is answered 'N'
+    allow,    // the client decides
+    require,  // without TLS only a CancelRequest is taken
+  };
+  mode how = mode::disable;
+  std::string certificate, key;  // PEM, the key without passphrase
+  std::string client_ca;         // PEM; then a client must show a certificate that descends from it
+  int line = 0;                  // of the section in the file, for messages
+};
 struct shard_config {
   std::string name, dsn;  // dsn: libpq keyword/value string without user and password: host=... port=... dbname=...
   int line = 0;           // of the dsn in the file, for messages
@@ -28,6 +40,7 @@ struct config {
   std::string path;  // of the file, for messages
 
   endpoint listen{"127.0.0.1", 6432};  // [listen] host, port
+  listen_tls tls;                      // [listen.tls] mode, certificate, key, client_ca
   endpoint http{"127.0.0.1", 6433};    // [http] host, port: /metrics and /healthz
 
   // [auth] users_file: lines of "user" "secret", the secret a SCRAM-SHA-256 verifier (as in pg_authid) or a password.

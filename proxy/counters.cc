@@ -14,6 +14,7 @@ void counters::statement_done(std::uint64_t microseconds) noexcept {
 counters& counters::operator+=(const counters& other) noexcept {
   constexpr std::uint64_t counters::*sums[] = {
       &counters::clients_accepted, &counters::clients_now,        &counters::logins_failed,   &counters::servers_now,
+      &counters::tls_handshakes,   &counters::tls_failures,
       &counters::servers_opened,   &counters::servers_failed,     &counters::statements,      &counters::transactions,
       &counters::errors_from_shards, &counters::errors_by_proxy,  &counters::bytes_from_clients, &counters::bytes_to_clients,
       &counters::routed_by_key,    &counters::routed_default,     &counters::refused_not_one_shard, &counters::gate_held,

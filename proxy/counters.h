@@ -12,7 +12,7 @@ inline constexpr std::array<std::uint64_t, 14> latency_bounds_us{100,    250,   
                                                                  25'000, 50'000, 100'000, 250'000, 500'000, 1'000'000, 5'000'000};
 
 struct counters {
-  std::uint64_t clients_accepted = 0, clients_now = 0, logins_failed = 0;
+  std::uint64_t clients_accepted = 0, clients_now = 0, logins_failed = 0, tls_handshakes = 0, tls_failures = 0;
   std::uint64_t servers_now = 0, servers_opened = 0, servers_failed = 0;
   std::uint64_t statements = 0, transactions = 0, errors_from_shards = 0, errors_by_proxy = 0;
   std::uint64_t bytes_from_clients = 0, bytes_to_clients = 0;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "protocol/scram.h"
 
@@ -12,5 +13,7 @@ namespace proxy {
 const protocol::scram_crypto& openssl_crypto();
 // `count` bytes from the system's generator: salts, cancel keys.
 std::string random_bytes(std::size_t count);
+// The time taken depends on the sizes only.
+bool equal_in_constant_time(std::string_view, std::string_view) noexcept;
 
 }  // namespace proxy

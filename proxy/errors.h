@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "protocol/backend.h"
 #include "protocol/sqlstate.h"
@@ -20,9 +21,12 @@ inline protocol::notice make_error(std::string_view code, std::string message, s
   return made;
 }
 
-inline protocol::notice as_fatal(protocol::notice error) {
-  error.severity = "FATAL";
+// With the severity that it has for the client; the words may be a shard's.
+inline protocol::notice with_severity(protocol::notice error, std::string_view severity) {
+  if (error.severity != severity) error.localized.clear();
+  error.severity = severity;
   return error;
 }
+inline protocol::notice as_fatal(protocol::notice error) { return with_severity(std::move(error), "FATAL"); }
 
 }  // namespace proxy

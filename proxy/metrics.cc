@@ -23,6 +23,8 @@ constexpr auto fields = std::to_array<counter_field>({
     {"pgrotor_clients", "Clients connected now.", &counters::clients_now, true},
     {"pgrotor_clients_accepted_total", "Client connections accepted.", &counters::clients_accepted},
     {"pgrotor_logins_failed_total", "Logins refused: unknown user, wrong secret, timeout.", &counters::logins_failed},
+    {"pgrotor_tls_handshakes_total", "TLS handshakes with clients.", &counters::tls_handshakes},
+    {"pgrotor_tls_failures_total", "TLS handshakes that clients failed or left.", &counters::tls_failures},
     {"pgrotor_server_connections", "Connections to shards open now.", &counters::servers_now, true},
     {"pgrotor_server_connections_opened_total", "Connections to shards opened.", &counters::servers_opened},
     {"pgrotor_server_connections_failed_total", "Connections to shards that could not be made.", &counters::servers_failed},

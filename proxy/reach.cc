@@ -30,6 +30,7 @@ std::string_view remedy_for(std::string_view key, std::string_view reason) {
     return key == "shard.dsn" ? "run deploy/shard_rights.sql there, and check [shards_role] and pg_hba.conf"
                               : "run deploy/catalog_rights.sql there, and check user, password and pg_hba.conf";
   }
+  if (says("certificate") || says("SSL")) return "correct sslmode, sslrootcert, sslcert or sslkey of its dsn, or the server's certificate";
   if (says("database") && says("does not exist")) return "create the database, or correct dbname";
   if (says("could not translate host name")) return "correct host";
   return "start that server, or correct host and port";
@@ -61,6 +62,12 @@ std::string problem_line(const config& c, const reachable& what, std::string_vie
   constexpr std::string_view general = "Run `pgrotor init` first.";
   if (line.ends_with(general)) line.replace(line.size() - general.size(), general.size(), fmt::format("run pgrotor init -c {} first", c.path));
   return line;
+}
+
+std::shared_ptr<const tls_context> load_client_tls(const config& c, std::string& problem) {
+  auto loaded = tls_context::for_clients({c.tls.certificate, c.tls.key, c.tls.client_ca});
+  if (!loaded.context) problem = fmt::format("{}:{}: listen.tls: {}", c.path, c.tls.line, loaded.problem);
+  return std::move(loaded.context);
 }
 
 std::string unreachable_text(const reachable& what, const migration::pg::sql_error& error) {

@@ -8,6 +8,7 @@
 
 #include "migration/pg.h"
 #include "proxy/config.h"
+#include "proxy/tls.h"
 
 namespace proxy {
 
@@ -24,6 +25,8 @@ reachable shard_of(const config&, const shard_config&);
 migration::pg::connect_options options_for(const reachable&, const config&);
 // "file:line: key: text"
 std::string problem_line(const config&, const reachable&, std::string_view text);
+// [listen.tls] with what its files hold. nullptr: `problem` is a line like the others. Not for mode disable.
+std::shared_ptr<const tls_context> load_client_tls(const config&, std::string& problem);
 std::string unreachable_text(const reachable&, const migration::pg::sql_error&);
 // What a check or a preparation said no to: message, detail and remedy on one line.
 std::string refusal_text(const reachable&, const std::exception&);

@@ -70,6 +70,8 @@ server::~server() {
 }
 
 int server::run() {
+  std::string problem;
+  if (!offer_tls(problem)) throw config_error(problem);
   wait_for_signal();
   http_.emplace(io_, config_.http, http_answers());
   log_info("http: listening on {}:{}", config_.http.host, http_->port());
@@ -149,7 +151,7 @@ void server::wait_for_signal() {
 
 void server::on_signal(int number) {
   wait_for_signal();
-  if (number == SIGHUP) return log_warning("SIGHUP: reloading the configuration is not in this version; restart to change it");
+  if (number == SIGHUP) return reload_tls();
   if (phase_ == phase::starting) {
     log_info("signal {}: stopped before the first client was accepted", number);
     _exit(0);  // the coordinator may be in the middle of its start, and nothing of it needs undoing
@@ -157,6 +159,22 @@ void server::on_signal(int number) {
   log_info("signal {}: {}", number, phase_ == phase::draining ? "the second one, ending at once" : "draining");
   if (phase_ == phase::draining) _exit(1);
   begin_shut_down(0);
+}
+
+// New clients get the new certificate; who is connected stays so. A file that is broken changes nothing.
+void server::reload_tls() {
+  log_info("SIGHUP: the files of [listen.tls] are read again; changes of the configuration need a restart");
+  std::string problem;
+  if (!offer_tls(problem)) log_error("SIGHUP: {}; new clients go on with what was read before", problem);
+}
+
+bool server::offer_tls(std::string& problem) {
+  if (config_.tls.how == listen_tls::mode::disable) return true;
+  const auto loaded = load_client_tls(config_, problem);
+  if (!loaded) return false;
+  if (const auto worry = loaded->worry(); !worry.empty()) log_warning("{}: {}", config_.tls.certificate, worry);
+  for (const auto& one : workers_) one->offer_tls(loaded);
+  return true;
 }
 
 void server::begin_shut_down(int exit_code) {

@@ -37,6 +37,8 @@ class server {
   void start_threads();
   void wait_for_signal();
   void on_signal(int number);
+  void reload_tls();
+  bool offer_tls(std::string& problem);
   migration::task<void> start();
   migration::task<void> shut_down();
   migration::task<void> drain_workers();

@@ -15,6 +15,7 @@
 #include "proxy/byte_queue.h"
 #include "proxy/exchange.h"
 #include "proxy/prepared.h"
+#include "proxy/server_tls.h"
 #include "proxy/stream.h"
 #include "routing/types.h"
 
@@ -50,6 +51,7 @@ class server_connection final : public readiness_listener {
   text_pairs parameters;  // ParameterStatus at login
   protocol::backend_key_data key;
   boost::asio::generic::stream_protocol::endpoint address;
+  tls_target tls;  // without context: the connection is not encrypted
 
   pool* home = nullptr;
   routing::shard_id shard;
@@ -80,8 +82,8 @@ struct open_result {
 task<open_result> open_server(boost::asio::io_context&, const server_target&, wakeup& wake, clock::time_point deadline);
 
 // Asks the shard to cancel what the connection with that key runs; completes when the shard has closed the request's connection,
-// which it does after it has signalled.
-task<void> send_cancel(boost::asio::io_context&, boost::asio::generic::stream_protocol::endpoint, protocol::backend_key_data,
+// which it does after it has signalled. Encrypted when the connection itself is.
+task<void> send_cancel(boost::asio::io_context&, boost::asio::generic::stream_protocol::endpoint, tls_target, protocol::backend_key_data,
                        clock::time_point deadline);
 
 }  // namespace proxy

@@ -1,4 +1,4 @@
-// Opening a connection to a shard: connect, startup, SCRAM-SHA-256 or trust, ParameterStatus up to the first ReadyForQuery. Declared
+// Opening a connection to a shard: connect, TLS, startup, SCRAM-SHA-256 or trust, ParameterStatus up to the first ReadyForQuery. Declared
 // in proxy/server_connection.h.
 #include <fmt/format.h>
 
@@ -42,11 +42,13 @@ const protocol::scram_crypto& remembering_crypto() {
 struct login {
   server_connection& server;
   const server_target& target;
+  const shard_location& where;
   wakeup& wake;
   clock::time_point deadline;
   std::optional<protocol::scram_client> scram;
   bool server_proved = false;
   std::optional<protocol::notice> failed;
+  bool other_way = false;  // refused before anything was proved: with or without TLS, as it was not, it might not be
 
   void fail(std::string_view why) {
     failed = make_error(sqlstate::connection_failure, fmt::format("cannot log in to shard {} as {}", target.shard_name, target.user),
@@ -77,13 +79,37 @@ task<bool> connect_one(login& l, boost::asio::generic::stream_protocol::endpoint
   co_return true;
 }
 
-task<bool> connect(login& l, const shard_location& where) {
+// False: it failed. A shard without TLS is fine when nothing was demanded.
+task<bool> secure(login& l, tls_target target, bool demanded) {
+  std::string why;
+  const auto became = co_await encrypt(l.server.socket, l.server.in, target, l.wake, l.deadline, why);
+  if (became == encryption::done) {
+    l.server.tls = std::move(target);
+    co_return true;
+  }
+  if (became == encryption::refused && !demanded) co_return true;
+  l.fail(became == encryption::refused ? "The shard speaks no TLS, and its sslmode demands it." : why);
+  l.other_way = became == encryption::failed;
+  co_return false;
+}
+
+task<bool> connect(login& l, bool encrypted) {
+  const auto& where = l.where;
+  tls_target target;
+  target.check_host = where.ssl == sslmode::verify_full;
+  if (encrypted) {
+    auto loaded = shard_tls_context(where.files);
+    if (!loaded.context) co_return l.fail(loaded.problem), false;
+    target.context = std::move(loaded.context);
+  }
   for (const auto& address : where.addresses) {
     const auto endpoints = co_await resolve(address);
     if (endpoints.empty()) l.fail(fmt::format("The name {} is not known.", address.host));
+    target.host = address.host.empty() ? address.hostaddr : address.host;
     for (const auto& to : endpoints) {
-      const bool made = co_await connect_one(l, to);
-      if (made) co_return true;
+      bool made = co_await connect_one(l, to);
+      if (made && encrypted && to.protocol().family() != AF_UNIX) made = co_await secure(l, target, where.ssl >= sslmode::require);
+      if (made || l.other_way) co_return made;
     }
   }
   co_return false;
@@ -133,29 +159,37 @@ task<std::optional<protocol::frame_header>> receive(login& l) {
   }
 }
 
-void start_scram(login& l, std::string_view mechanisms) {
-  bool offered = false;
-  for (auto rest = mechanisms; !rest.empty() && rest.front() != '\0';) {
-    const auto end = rest.find('\0');
-    offered = offered || rest.substr(0, end) == "SCRAM-SHA-256";
-    if (end == std::string_view::npos) break;
-    rest.remove_prefix(end + 1);
+bool offers(std::string_view mechanisms, std::string_view wanted) {
+  while (!mechanisms.empty() && mechanisms.front() != '\0') {
+    const auto end = mechanisms.find('\0');
+    if (mechanisms.substr(0, end) == wanted) return true;
+    if (end == std::string_view::npos) return false;
+    mechanisms.remove_prefix(end + 1);
   }
-  if (!offered) return l.fail("The shard offers no SCRAM-SHA-256.");
+  return false;
+}
+
+void start_scram(login& l, std::string_view mechanisms) {
   const auto& secret = l.target.secret;
+  const auto binding = l.server.socket.tls() && l.where.may_bind ? l.server.socket.tls()->end_point() : std::string();
+  const bool plus = !binding.empty() && offers(mechanisms, protocol::scram_plus_name);
+  if (!plus && l.where.must_bind) return l.fail("channel_binding=require, and the shard offers no SCRAM-SHA-256-PLUS.");
+  if (!plus && !offers(mechanisms, protocol::scram_name)) return l.fail("The shard offers no SCRAM-SHA-256.");
   if (secret.password) l.scram.emplace(remembering_crypto(), *secret.password);
   else if (secret.keys) l.scram.emplace(openssl_crypto(), *secret.keys);
   else return l.fail("The shard asks for a password and none is known.");
-  const auto first = l.scram->first();
-  protocol::append(l.server.out, protocol::sasl_initial_response{"SCRAM-SHA-256", first});
+  const auto first = l.scram->first(binding, plus);
+  protocol::append(l.server.out, protocol::sasl_initial_response{plus ? protocol::scram_plus_name : protocol::scram_name, first});
 }
 
 void on_authentication(login& l, std::string_view body) {
   const auto asked = protocol::decode_authentication(body);
+  l.other_way = false;
   if (!asked) return l.fail("The answer is not that of a PostgreSQL server.");
   switch (static_cast<protocol::auth>(asked->kind)) {
     case protocol::auth::ok:
       if (l.scram && !l.server_proved) l.fail("The shard accepted the login without proving that it knows the user.");
+      if (!l.scram && l.where.must_bind) l.fail("channel_binding=require, and the shard asks for no password.");
       return;
     case protocol::auth::sasl: return start_scram(l, asked->data);
     case protocol::auth::sasl_continue: {
@@ -172,13 +206,19 @@ void on_authentication(login& l, std::string_view body) {
   }
 }
 
+// The client reads the shard's own words.
 void on_error(login& l, std::string_view body) {
-  const auto said = protocol::decode_notice(body);
-  l.fail(said ? said->message : "The shard refused the connection.");
-  if (!said) return;
-  l.failed->sqlstate = said->sqlstate;
-  if (said->sqlstate == sqlstate::bad_authorization)
+  l.failed = protocol::decode_notice(body);
+  if (!l.failed) return l.fail("The shard refused the connection.");
+  if (l.failed->sqlstate == sqlstate::bad_authorization && l.failed->hint.empty())
     l.failed->hint = "The shard must hold the same SCRAM verifier (salt and iterations too) as the users file, or the users file the password.";
+}
+
+// Servers before PostgreSQL 18 answer so to version 3.2, which differs from 3.0 in nothing but the length of cancel keys.
+void on_negotiation(login& l, std::string_view body) {
+  const auto spoken = protocol::decode_negotiate_protocol_version(body);
+  if (!spoken || spoken->newest < protocol::protocol_3_0 || spoken->newest > protocol::protocol_3_2 || !spoken->unknown_options.empty())
+    l.fail("The answer is not that of a PostgreSQL server.");
 }
 
 // True when the server is ready.
@@ -191,11 +231,11 @@ bool on_frame(login& l, char type, std::string_view body) {
         l.server.parameters.emplace_back(std::string(status->name), std::string(status->value));
       break;
     case 'K':
-      if (const auto key = protocol::decode_backend_key_data(body)) l.server.key = *key;
+      if (auto key = protocol::decode_backend_key_data(body)) l.server.key = std::move(*key);
       break;
+    case 'v': on_negotiation(l, body); break;
     case 'Z': return true;
-    case 'N':
-    case 'v': break;
+    case 'N': break;
     default: l.fail("The answer is not that of a PostgreSQL server.");
   }
   return false;
@@ -219,6 +259,7 @@ void check_parameters(login& l) {
 
 task<void> log_in(login& l, const std::string& dbname) {
   protocol::startup start;
+  start.version = protocol::protocol_3_2;
   start.parameters = {{"user", l.target.user}, {"database", dbname}, {"application_name", "pgrotor"}};
   start.parameters.insert(start.parameters.end(), l.target.parameters.begin(), l.target.parameters.end());
   protocol::append(l.server.out, start);
@@ -234,21 +275,22 @@ task<void> log_in(login& l, const std::string& dbname) {
   }
 }
 
-}  // namespace
-
-task<open_result> open_server(boost::asio::io_context& io, const server_target& target, wakeup& wake, clock::time_point deadline) {
+// One attempt, with or without TLS. `other_way`: the other one may fare better.
+task<open_result> open_once(boost::asio::io_context& io, const server_target& target, const shard_location& where, bool encrypted,
+                                   wakeup& wake, clock::time_point deadline, bool& other_way) {
   open_result result;
   result.server = std::make_unique<server_connection>(io);
-  login l{*result.server, target, wake, deadline, {}, false, {}};
-  const auto where = parse_shard_dsn(target.dsn);
+  login l{*result.server, target, where, wake, deadline, {}, false, {}, false};
   const auto dbname = where.dbname.empty() ? target.user : where.dbname;
-  bool connected = false;
-  if (!where.error.empty()) l.fail(where.error);
-  else connected = co_await connect(l, where);
-  if (connected) co_await log_in(l, dbname);
+  const bool connected = co_await connect(l, encrypted);
+  if (connected) {
+    l.other_way = encrypted == (l.server.tls.context != nullptr);
+    co_await log_in(l, dbname);
+  }
   result.server->socket.listen(nullptr);
   result.server->opened = result.server->idle_since = clock::now();
   result.server->shard_name = target.shard_name;
+  other_way = l.other_way;
   if (l.failed) {
     result.failed = std::move(*l.failed);
     result.server.reset();
@@ -256,15 +298,34 @@ task<open_result> open_server(boost::asio::io_context& io, const server_target& 
   co_return result;
 }
 
-task<void> send_cancel(boost::asio::io_context& io, boost::asio::generic::stream_protocol::endpoint to, protocol::backend_key_data key,
-                       clock::time_point deadline) {
+}  // namespace
+
+task<open_result> open_server(boost::asio::io_context& io, const server_target& target, wakeup& wake, clock::time_point deadline) {
+  const auto where = parse_shard_dsn(target.dsn);
+  open_result result;
+  if (!where.error.empty()) {
+    result.failed = make_error(sqlstate::connection_failure, fmt::format("shard {} has a wrong DSN", target.shard_name), where.error);
+    co_return result;
+  }
+  const bool first = where.ssl >= sslmode::prefer;
+  const bool choice = where.ssl == sslmode::allow || where.ssl == sslmode::prefer;
+  bool other_way = false;
+  result = co_await open_once(io, target, where, first, wake, deadline, other_way);
+  if (result.server || !choice || !other_way) co_return result;
+  co_return co_await open_once(io, target, where, !first, wake, deadline, other_way);
+}
+
+task<void> send_cancel(boost::asio::io_context& io, boost::asio::generic::stream_protocol::endpoint to, tls_target tls,
+                       protocol::backend_key_data key, clock::time_point deadline) {
   wakeup wake(io);
-  server_target nobody;
+  const server_target nobody;
+  const shard_location somewhere;
   server_connection carrier(io);
-  login l{carrier, nobody, wake, deadline, {}, false, {}};
-  const bool made = co_await connect_one(l, to);
-  if (!made) co_return;
-  protocol::append(carrier.out, protocol::cancel_request{key.pid, key.key});
+  login l{carrier, nobody, somewhere, wake, deadline, {}, false, {}, false};
+  bool ready = co_await connect_one(l, to);
+  if (ready && tls.context) ready = co_await secure(l, std::move(tls), true);
+  if (!ready) co_return;
+  protocol::append(carrier.out, protocol::cancel_request{key.pid, std::move(key.key)});
   const bool sent = co_await send(l);
   if (!sent) co_return;
   while (true) {

@@ -1,6 +1,8 @@
 // The loop of one client: take a message when it is the client's turn, pass on what the server says, wait. Declared in proxy/session.h.
 #include "proxy/session.h"
 
+#include <algorithm>
+
 #include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 
@@ -16,8 +18,8 @@ constexpr int rounds_in_a_row = 32;  // then the worker's other sessions have th
 
 session::session(worker::impl& w, int client_socket, std::int32_t pid)
     : w_(w), client_(w.io, client_socket), wake_(w.io), pid_(pid), connected_(clock::now()) {
-  const auto random = random_bytes(sizeof key_);
-  for (const char byte : random) key_ = static_cast<std::int32_t>((static_cast<std::uint32_t>(key_) << 8) | static_cast<unsigned char>(byte));
+  const auto random = random_bytes(key_.size());
+  std::copy(random.begin(), random.end(), key_.begin());
   client_.listen(&wake_);
 }
 
@@ -29,8 +31,9 @@ task<void> session::run() {
     logged_in_ = known;
     const bool console = known && database_ == "pgrotor";
     if (console) co_await serve_console();
+    else if (known && replication_) co_await serve_replication();
     else if (known) known = co_await welcome();
-    if (known && !console) co_await serve();
+    if (known && !console && !replication_) co_await serve();
     co_await say_goodbye();
   } catch (const std::exception& failure) {
     log_error("client {}: {}", pid_, failure.what());
@@ -218,7 +221,8 @@ void session::finish_session() noexcept {
   if (server_) {
     server_->socket.close();
     auto* home = server_->home;
-    home->discard(std::move(server_));
+    if (home) home->discard(std::move(server_));
+    else --w_.counted.servers_now, server_.reset();
   }
   end_transaction();
   unclaim();
@@ -226,8 +230,9 @@ void session::finish_session() noexcept {
   w_.session_ended(pid_);
 }
 
-void session::cancel(std::int32_t key) {
-  if (key != key_ || !logged_in_) return;
+// Nothing is answered, and a wrong key takes as long as a right one: guessing costs the guesser only.
+void session::cancel(std::string_view key) {
+  if (!logged_in_ || !equal_in_constant_time(key, cancel_key())) return;
   ++w_.counted.cancels;
   if (server_ && unit_open_) return w_.cancel_on_server(*server_);
   if (!waiting_) return;

@@ -1,9 +1,10 @@
 // One client: greeting, login, then one loop that takes whole client messages, decides where they run, holds them at the gate, borrows a
 // server from ReadyForQuery to ReadyForQuery, and relays. Lives on its worker's thread, kept alive by its own coroutine (run()).
-// Split over session_login.cc, session_console.cc, session_query.cc (simple protocol), session_batch.cc and session_write.cc (extended),
+// Split over session_login.cc, session_console.cc, session_replication.cc, session_query.cc (simple protocol), session_batch.cc and session_write.cc (extended),
 // session_route.cc (shard, gate, pool) and session_relay.cc (bytes, ends of transactions, lost servers).
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -28,7 +29,7 @@ class session : public std::enable_shared_from_this<session> {
   task<void> run();
 
   // From the worker, on its thread.
-  void cancel(std::int32_t key);
+  void cancel(std::string_view key);
   void leave_when_idle();  // drain
   void leave_now() noexcept;
   // A set became known while this session has a transaction open on its source: counts as touching it.
@@ -60,6 +61,10 @@ class session : public std::enable_shared_from_this<session> {
 
   // session_login.cc
   task<bool> greet();
+  task<bool> answer_request(bool ssl);
+  task<bool> begins_with_tls();
+  task<bool> secure(bool direct);
+  task<bool> wait_for_client();
   task<bool> authenticate();
   task<bool> scram_exchange(const user_secret&, bool known_user);
   task<bool> welcome();
@@ -68,6 +73,8 @@ class session : public std::enable_shared_from_this<session> {
   task<bool> receive_more(std::size_t whole);
   void append_authentication(protocol::auth, std::string_view data);
   bool accept_startup(const protocol::startup&);
+  bool accept_replication(std::string_view value);
+  std::string_view cancel_key() const noexcept;
   void tell_parameters(const text_pairs&);
 
   // session_console.cc
@@ -75,6 +82,11 @@ class session : public std::enable_shared_from_this<session> {
   task<void> answer_console(std::string sql);
   task<void> receive_console();
   void on_console_message(char type);
+
+  // session_replication.cc
+  task<void> serve_replication();
+  task<bool> open_replication();
+  bool relay_replication();
 
   // session.cc
   task<void> serve();
@@ -180,7 +192,9 @@ class session : public std::enable_shared_from_this<session> {
   std::size_t skip_bytes_ = 0;  // rest of a client message that nobody wants
   std::size_t copy_bytes_ = 0;  // rest of a CopyData that is being forwarded
 
-  std::int32_t pid_ = 0, key_ = 0;
+  std::int32_t pid_ = 0;
+  std::int32_t protocol_ = protocol::protocol_3_0;
+  std::array<char, 32> key_{};  // of CancelRequest; clients of protocol 3.0 know the first 4 bytes
   std::string user_, database_, application_;
   text_pairs parameters_;
   credentials secret_;
@@ -207,6 +221,7 @@ class session : public std::enable_shared_from_this<session> {
   routing::parameters literals_;
   bool cancelled_ = false, waiting_ = false;
   bool leaving_ = false, closing_ = false, logged_in_ = false;
+  bool replication_ = false;  // bytes are relayed to a server of its own
   bool told_why_ = false;  // the client is sent an error before it is closed
 };
 

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "proxy/crypto.h"
 #include "proxy/log.h"
@@ -12,11 +13,10 @@ namespace proxy {
 namespace {
 
 constexpr std::uint32_t max_login_message = 8u << 10;
-constexpr int max_plain_requests = 2;  // one SSLRequest and one GSSENCRequest before the startup packet
 
 // Startup parameters that are the proxy's own business and never reach a shard.
 bool kept_from_shards(std::string_view name) {
-  return name == "user" || name == "database" || name == "application_name" || name.starts_with("pgrotor.") || name.starts_with("_pq_.");
+  return name == "user" || name == "database" || name == "replication" || name == "application_name" || name.starts_with("pgrotor.") || name.starts_with("_pq_.");
 }
 
 // An unknown user goes through the same exchange with a verifier that no password fits, so that names cannot be guessed by how the
@@ -34,39 +34,95 @@ protocol::scram_verifier mock_verifier(const std::string& user) {
 
 }  // namespace
 
-// Waits for input until the login deadline. False: the client is gone or too slow.
+// Waits for the client until the login deadline. False: it is too slow, or has to leave.
+task<bool> session::wait_for_client() {
+  client_.watch_read();
+  if (client_output_pending()) client_.watch_write();
+  const bool in_time = co_await wake_.wait(connected_ + w_.settings.login_timeout);
+  if (!in_time) fatal(make_error(sqlstate::cannot_connect_now, "login took too long"));
+  if (leaving_) closing_ = true;
+  co_return !closing_;
+}
+
+// False: the client is gone or too slow.
 task<bool> session::receive_more(std::size_t whole) {
   want_whole_ = whole;
   while (!closing_) {
     flush_client();
     if (read_client()) co_return !closing_;
-    client_.watch_read();
-    if (client_output_pending()) client_.watch_write();
-    const bool in_time = co_await wake_.wait(connected_ + w_.settings.login_timeout);
-    if (!in_time) {
-      fatal(make_error(sqlstate::cannot_connect_now, "login took too long"));
-      co_return false;
-    }
-    if (leaving_) closing_ = true;
+    co_await wait_for_client();
   }
   co_return false;
 }
 
 task<bool> session::greet() {
-  for (int requests = 0; requests <= max_plain_requests; ++requests) {
-    const auto packet = co_await first_packet();
-    if (!packet) co_return false;
-    switch (packet->kind) {
-      case protocol::first_packet_kind::cancel: w_.cancel(packet->cancel); co_return false;
-      case protocol::first_packet_kind::startup: co_return accept_startup(packet->startup);
-      case protocol::first_packet_kind::ssl_request:
-      case protocol::first_packet_kind::gssenc_request: break;
-    }
-    // Bytes that came with the request were sent before the answer: someone put them in (CVE-2021-23222).
-    if (!in_.empty()) co_return false;
-    out_.push_back('N');
-    flush_client();
+  bool ssl_asked = false, gssenc_asked = false;
+  const bool direct = co_await begins_with_tls();
+  if (closing_) co_return false;
+  if (direct) {
+    const bool secured = co_await secure(true);
+    if (!secured) co_return false;
   }
+  while (true) {
+    auto packet = co_await first_packet();
+    if (!packet) co_return false;
+    if (packet->kind == protocol::first_packet_kind::startup) co_return accept_startup(packet->startup);
+    if (packet->kind == protocol::first_packet_kind::cancel) {
+      w_.cancel(std::move(packet->cancel));
+      co_return false;
+    }
+    const bool ssl = packet->kind == protocol::first_packet_kind::ssl_request;
+    if (std::exchange(ssl ? ssl_asked : gssenc_asked, true) || client_.tls()) {
+      fatal(make_error(sqlstate::feature_not_supported,
+                       fmt::format("unsupported frontend protocol 1234.{}: server supports 3.0 to 3.2", ssl ? 5679 : 5680)));
+      co_return false;
+    }
+    const bool answered = co_await answer_request(ssl);
+    if (!answered) co_return false;
+  }
+}
+
+// SSLRequest and GSSENCRequest. Bytes that came with one were sent before its answer: somebody may have put them in (CVE-2021-23214).
+task<bool> session::answer_request(bool ssl) {
+  const bool encrypt = ssl && w_.client_tls;
+  if (!in_.empty()) {
+    if (!encrypt) out_.push_back('N');
+    fatal(make_error(sqlstate::protocol_violation, fmt::format("received unencrypted data after {} request", ssl ? "SSL" : "GSSAPI encryption"),
+                     "This could be either a client-software bug or evidence of an attempted man-in-the-middle attack."));
+    co_return false;
+  }
+  out_.push_back(encrypt ? 'S' : 'N');
+  while (client_output_pending() && !closing_)
+    if (!flush_client()) co_await wait_for_client();
+  if (closing_ || !encrypt) co_return !closing_;
+  co_return co_await secure(false);
+}
+
+// Direct TLS: the ClientHello instead of a request, which is looked at without taking it from OpenSSL.
+task<bool> session::begins_with_tls() {
+  constexpr int handshake_record = 0x16;
+  if (!w_.client_tls) co_return false;
+  while (!client_.readable() && !closing_) co_await wait_for_client();
+  co_return !closing_ && client_.peek() == handshake_record;
+}
+
+// The TLS handshake. Who fails it, or takes too long, hears nothing: there is no way yet on which to say it.
+task<bool> session::secure(bool direct) {
+  client_.start_tls(std::make_unique<tls_channel>(w_.client_tls, client_.native()));
+  auto step = client_.handshake();
+  bool in_time = true;
+  while (step == tls_channel::step::blocked && in_time && !leaving_) {
+    client_.watch_read();
+    client_.watch_write();
+    in_time = co_await wake_.wait(connected_ + w_.settings.login_timeout);
+    step = client_.handshake();
+  }
+  const bool done = step == tls_channel::step::done, right = done && (!direct || client_.tls()->alpn_is_postgresql());
+  ++(right ? w_.counted.tls_handshakes : w_.counted.tls_failures);
+  if (right) co_return true;
+  const auto why = !in_time ? "it took too long" : done ? "direct TLS without ALPN postgresql" : client_.tls()->failure();
+  log_info("client {}: no TLS: {}", pid_, why);
+  closing_ = true;
   co_return false;
 }
 
@@ -98,18 +154,32 @@ bool session::accept_startup(const protocol::startup& startup) {
     if (name.starts_with("_pq_.")) unknown.push_back(name);
     if (!kept_from_shards(name)) parameters_.emplace_back(name, value);
   }
-  if (startup.version != protocol::protocol_3_0 || !unknown.empty()) protocol::append_negotiate_protocol_version(out_, 0, unknown);
-  std::sort(parameters_.begin(), parameters_.end());
-  if (user_.empty()) return fatal(make_error(sqlstate::bad_authorization, "no PostgreSQL user name specified in startup packet")), false;
-  if (!startup.get("replication").empty() && startup.get("replication") != "false")
-    return fatal(make_error(sqlstate::feature_not_supported, "replication connections are not possible through pgrotor",
-                            "A stream belongs to one shard.", "Connect to the shard itself.")), false;
+  protocol_ = std::min(startup.version, protocol::protocol_3_2);
+  if (startup.version > protocol::protocol_3_2 || !unknown.empty())
+    protocol::append(out_, protocol::negotiate_protocol_version{protocol_, std::move(unknown)});
+  // Of a parameter that is sent twice the last counts, so their order stays.
+  std::stable_sort(parameters_.begin(), parameters_.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  if (w_.settings.tls.how == listen_tls::mode::require && !client_.tls())
+    return fatal(make_error(sqlstate::invalid_authorization, "connections without TLS are not accepted", "", "Use sslmode=require or better.")), false;
+  if (user_.empty()) return fatal(make_error(sqlstate::invalid_authorization, "no PostgreSQL user name specified in startup packet")), false;
+  if (!accept_replication(startup.get("replication"))) return false;
   if (w_.draining) return fatal(make_error(sqlstate::cannot_connect_now, "pgrotor is shutting down")), false;
   if (w_.sessions.size() > w_.client_limit()) {
     return fatal(make_error(sqlstate::too_many_connections, "sorry, too many clients already", "",
                             "Raise [limits] max_clients, or close connections that are not used.")), false;
   }
   return true;
+}
+
+// The values are PostgreSQL's, and so are the words for a wrong one.
+bool session::accept_replication(std::string_view value) {
+  constexpr std::string_view no[] = {"", "false", "off", "no", "0"}, yes[] = {"database", "true", "on", "yes", "1"};
+  if (std::find(std::begin(no), std::end(no), value) != std::end(no)) return true;
+  replication_ = std::find(std::begin(yes), std::end(yes), value) != std::end(yes);
+  if (replication_) return parameters_.emplace_back("replication", value), true;
+  fatal(make_error(sqlstate::invalid_parameter, fmt::format("invalid value for parameter \"replication\": \"{}\"", value), "",
+                   "Valid values are: \"false\", 0, \"true\", 1, \"database\"."));
+  return false;
 }
 
 task<bool> session::authenticate() {
@@ -135,13 +205,17 @@ task<bool> session::authenticate() {
 
 task<bool> session::scram_exchange(const user_secret& secret, bool known_user) {
   using namespace std::string_view_literals;
-  protocol::scram_server scram(openssl_crypto(), secret.verifier);
-  append_authentication(protocol::auth::sasl, "SCRAM-SHA-256\0\0"sv);
+  auto binding = client_.tls() ? client_.tls()->end_point() : std::string();
+  const auto offered = binding.empty() ? "SCRAM-SHA-256\0\0"sv : "SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0"sv;
+  const bool can_bind = !binding.empty();
+  protocol::scram_server scram(openssl_crypto(), secret.verifier, std::move(binding));
+  append_authentication(protocol::auth::sasl, offered);
   const auto initial = co_await sasl_message();
   if (!initial) co_return false;
   const auto response = protocol::decode_sasl_initial_response(*initial);
-  if (!response || response->mechanism != "SCRAM-SHA-256") co_return false;
-  const auto challenge = scram.first(response->data);
+  const bool plus = response && can_bind && response->mechanism == protocol::scram_plus_name;
+  if (!response || (!plus && response->mechanism != protocol::scram_name)) co_return false;
+  const auto challenge = scram.first(response->data, plus);
   if (!challenge) co_return false;
   append_authentication(protocol::auth::sasl_continue, *challenge);
   const auto last = co_await sasl_message();
@@ -203,10 +277,14 @@ task<bool> session::welcome() {
   co_return true;
 }
 
+std::string_view session::cancel_key() const noexcept {
+  return std::string_view(key_.data(), protocol_ >= protocol::protocol_3_2 ? key_.size() : protocol::min_cancel_key);
+}
+
 void session::tell_parameters(const text_pairs& parameters) {
   for (const auto& [name, value] : parameters)
     protocol::append(out_, protocol::parameter_status{name, name == "application_name" ? application_ : value});
-  protocol::append(out_, protocol::backend_key_data{pid_, key_});
+  protocol::append(out_, protocol::backend_key_data{pid_, std::string(cancel_key())});
   append_ready(protocol::transaction_status::idle);
   flush_client();
 }

@@ -76,6 +76,7 @@ task<std::optional<protocol::notice>> session::settle(const choice& c, bool& aga
   }
   if (attached) co_return std::nullopt;
   auto failed = co_await attach(c.shard.value_or(w_.map->default_shard()));
+  if (failed) *failed = with_severity(std::move(*failed), "ERROR");  // a shard's FATAL ends no session here
   if (failed || version == w_.routing_version) co_return failed;
   // A gate closed or a map came while this waited in the pool's queue. Nothing has been sent yet.
   release_server();

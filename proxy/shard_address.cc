@@ -8,8 +8,16 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include <algorithm>
+#include <array>
+#include <cstdlib>
 #include <memory>
 #include <string_view>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "migration/sslmode.h"
 
 namespace proxy {
 
@@ -31,6 +39,29 @@ std::vector<std::string> split(std::string_view list) {
 // libpq's rule: one port serves all hosts, otherwise there is one for each.
 std::string nth(const std::vector<std::string>& parts, std::size_t index) { return parts.size() == 1 ? parts[0] : index < parts.size() ? parts[index] : ""; }
 
+constexpr std::array<std::pair<std::string_view, sslmode>, 6> modes{{{"disable", sslmode::disable},
+                                                                     {"allow", sslmode::allow},
+                                                                     {"prefer", sslmode::prefer},
+                                                                     {"require", sslmode::require},
+                                                                     {"verify-ca", sslmode::verify_ca},
+                                                                     {"verify-full", sslmode::verify_full}}};
+
+// The rules of libpq: the root certificate is looked for in the home folder, and one that is named is used from `require` on.
+void read_tls(shard_location& out, std::string_view mode) {
+  const auto* known = std::find_if(modes.begin(), modes.end(), [&](const auto& one) { return one.first == mode; });
+  if (known == modes.end()) {
+    out.error = fmt::format("sslmode \"{}\" is none of disable, allow, prefer, require, verify-ca, verify-full", mode);
+    return;
+  }
+  out.ssl = known->second;
+  if (out.files.certificate.empty() != out.files.key.empty()) out.error = "sslcert and sslkey go together";
+  if (out.ssl == sslmode::require && !out.files.ca.empty()) out.ssl = sslmode::verify_ca;
+  if (out.ssl < sslmode::verify_ca) return out.files.ca.clear();
+  const char* home = std::getenv("HOME");
+  if (out.files.ca.empty() && home != nullptr) out.files.ca = std::string(home) + "/.postgresql/root.crt";
+  if (out.files.ca.empty()) out.error = fmt::format("sslmode {} needs sslrootcert", mode);
+}
+
 }  // namespace
 
 shard_location parse_shard_dsn(const std::string& dsn) {
@@ -42,7 +73,7 @@ shard_location parse_shard_dsn(const std::string& dsn) {
     PQfreemem(message);
     return found;
   }
-  std::string hosts, addresses, ports = "5432";
+  std::string hosts, addresses, mode, ports = "5432";
   for (const auto* option = options.get(); option->keyword; ++option) {
     const std::string_view name = option->keyword;
     if (!option->val || !*option->val) continue;
@@ -50,7 +81,17 @@ shard_location parse_shard_dsn(const std::string& dsn) {
     if (name == "hostaddr") addresses = option->val;
     if (name == "port") ports = option->val;
     if (name == "dbname") found.dbname = option->val;
+    if (name == "sslmode") mode = option->val;
+    if (name == "channel_binding") {
+      found.may_bind = std::string_view(option->val) != "disable";
+      found.must_bind = std::string_view(option->val) == "require";
+    }
+    if (name == "sslrootcert") found.files.ca = option->val;
+    if (name == "sslcert") found.files.certificate = option->val;
+    if (name == "sslkey") found.files.key = option->val;
   }
+  if (mode.empty()) mode = migration::default_sslmode(hosts, addresses);
+  read_tls(found, mode);
   if (hosts.empty() && addresses.empty()) hosts = "/var/run/postgresql";
   const auto host = split(hosts), address = split(addresses), port = split(ports);
   for (std::size_t i = 0; i < std::max(host.size(), address.size()); ++i) {

@@ -7,14 +7,21 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
 
+#include "proxy/tls.h"
+
 namespace proxy {
 
 struct shard_address {
   std::string host, hostaddr, port = "5432";
 };
+// As in libpq (manual 34.19.1); see migration/sslmode.h for the default.
+enum class sslmode { disable, allow, prefer, require, verify_ca, verify_full };
 struct shard_location {
   std::vector<shard_address> addresses;  // several hosts are tried in order
   std::string dbname;
+  sslmode ssl = sslmode::prefer;
+  bool may_bind = true, must_bind = false;  // channel_binding: SCRAM-SHA-256-PLUS
+  tls_files files;  // sslcert, sslkey, sslrootcert; `ca` is empty when nothing is to be verified
   std::string error;  // not empty: the DSN is wrong
 };
 shard_location parse_shard_dsn(const std::string& dsn);

@@ -81,28 +81,35 @@ int stream::connect_error() const noexcept {
 }
 
 void stream::watch_read() {
+  if (state_->read_awaits_write) return watch_write();
   if (state_->read_armed || state_->readable || !is_open()) return;
   state_->read_armed = true;
   state_->socket.async_wait(stream_protocol::socket::wait_read, [s = state_](boost::system::error_code error) {
     s->read_armed = false;
     if (error == asio::error::operation_aborted) return;
     s->readable = true;
+    if (s->write_awaits_read) s->writable = true;
+    s->write_awaits_read = false;
     if (s->listener) s->listener->on_ready();
   });
 }
 
 void stream::watch_write() {
+  if (state_->write_awaits_read) return watch_read();
   if (state_->write_armed || state_->writable || !is_open()) return;
   state_->write_armed = true;
   state_->socket.async_wait(stream_protocol::socket::wait_write, [s = state_](boost::system::error_code error) {
     s->write_armed = false;
     if (error == asio::error::operation_aborted) return;
     s->writable = true;
+    if (s->read_awaits_write) s->readable = true;
+    s->read_awaits_write = false;
     if (s->listener) s->listener->on_ready();
   });
 }
 
 io_result stream::read(byte_queue& into, std::size_t whole) {
+  if (tls_) return read_tls(into, whole);
   const auto room = into.room(whole);
   const auto got = ::recv(state_->native, room.data(), room.size(), 0);
   if (got > 0) {
@@ -119,6 +126,7 @@ io_result stream::read(byte_queue& into, std::size_t whole) {
 }
 
 io_result stream::write(std::span<const iovec> pieces) {
+  if (tls_) return write_tls(pieces);
   msghdr message{};
   message.msg_iov = const_cast<iovec*>(pieces.data());
   message.msg_iovlen = pieces.size();
@@ -138,13 +146,24 @@ io_result stream::write(std::string_view bytes) {
 
 bool stream::quiet() const noexcept {
   char byte = 0;
+  if (tls_ && tls_->has_pending()) return false;
   return is_open() && ::recv(state_->native, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EINTR);
 }
 
-void stream::shut_output() noexcept { ::shutdown(state_->native, SHUT_WR); }
+int stream::peek() const noexcept {
+  unsigned char byte = 0;
+  return ::recv(state_->native, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1 ? byte : -1;
+}
+
+void stream::shut_output() noexcept {
+  if (tls_) tls_->shut();
+  ::shutdown(state_->native, SHUT_WR);
+}
 
 void stream::close() noexcept {
   state_->listener = nullptr;
+  if (tls_) tls_->shut();
+  tls_.reset();
   boost::system::error_code ignored;
   state_->socket.close(ignored);
 }

@@ -16,6 +16,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include "proxy/byte_queue.h"
+#include "proxy/tls.h"
 
 namespace proxy {
 
@@ -73,6 +74,12 @@ class stream {
   io_result read(byte_queue&, std::size_t whole = 0);
   io_result write(std::span<const iovec>);
   io_result write(std::string_view);
+  // From here on all bytes go through TLS. First handshake() until it is done: while it is blocked, watch both ways and wait.
+  void start_tls(std::unique_ptr<tls_channel>);
+  tls_channel::step handshake();
+  const tls_channel* tls() const noexcept { return tls_.get(); }
+  // The first byte that was sent and is not read yet, or -1.
+  int peek() const noexcept;
   // Nothing to read and not closed by the peer: a server connection that may be used.
   bool quiet() const noexcept;
   void shut_output() noexcept;  // the peer sees end of file
@@ -87,8 +94,14 @@ class stream {
     readiness_listener* listener = nullptr;
     int native = -1;
     bool read_armed = false, write_armed = false, readable = false, writable = true;
+    bool read_awaits_write = false, write_awaits_read = false;  // TLS goes on when the other way is ready; never both
   };
+  io_result read_tls(byte_queue&, std::size_t whole);
+  io_result write_tls(std::span<const iovec>);
+  void note_wants(tls_wants, bool reading) noexcept;
+
   std::shared_ptr<state> state_;
+  std::unique_ptr<tls_channel> tls_;
 };
 
 }  // namespace proxy

@@ -138,7 +138,8 @@ task<void> worker::impl::cancel_and_return(server_connection& server) {
   const auto is_it = [=](const server_connection& one) { return one.serial == serial && one.home == home; };
   const auto to = server.address;
   const auto key = server.key;
-  co_await send_cancel(io, to, key, clock::now() + cancel_time);
+  const auto tls = server.tls;
+  co_await send_cancel(io, to, tls, key, clock::now() + cancel_time);
   const auto parked = std::find_if(awaiting_cancel_.begin(), awaiting_cancel_.end(), [&](const auto& one) { return is_it(*one); });
   if (parked != awaiting_cancel_.end()) {
     auto mine = std::move(*parked);
@@ -155,7 +156,7 @@ void worker::impl::cancel(protocol::cancel_request request) {
     const auto other = static_cast<std::size_t>(request.pid / pids_per_worker);
     if (request.pid < 0 || other >= peers.size()) return;
     auto& state = peers[other]->state();
-    return asio::post(state.io, [&state, request] { state.cancel(request); });
+    return asio::post(state.io, [&state, request = std::move(request)] { state.cancel(request); });
   }
   const auto found = sessions.find(request.pid);
   if (found != sessions.end()) found->second->cancel(request.key);
@@ -228,6 +229,10 @@ asio::io_context& worker::context() noexcept { return impl_->io; }
 void worker::start() {
   asio::co_spawn(impl_->io, tick_forever(*impl_), [](std::exception_ptr failure) { log_failure("worker", failure); });
   impl_->thread = std::thread([this] { impl_->io.run(); });
+}
+
+void worker::offer_tls(std::shared_ptr<const tls_context> offered) {
+  asio::post(impl_->io, [state = impl_.get(), offered = std::move(offered)]() mutable { state->client_tls = std::move(offered); });
 }
 
 migration::task<void> worker::drain() { return run_on(*this, drain_here(*impl_)); }

@@ -20,6 +20,7 @@
 namespace proxy {
 
 class admin;
+class tls_context;
 class users;
 
 class worker {
@@ -32,6 +33,8 @@ class worker {
   // a cancel only finds clients of the worker that received it.
   void set_peers(std::span<const std::unique_ptr<worker>>);
   void start();
+  // What clients that connect from now on are offered; nullptr: no TLS. Any thread.
+  void offer_tls(std::shared_ptr<const tls_context>);
   // SIGTERM: no new clients, idle clients get 57P01, open transactions run to their end within the configured time. Any thread.
   migration::task<void> drain();
   void stop_and_join();

@@ -24,6 +24,7 @@
 #include "proxy/gate.h"
 #include "proxy/pool.h"
 #include "proxy/prepared.h"
+#include "proxy/tls.h"
 #include "proxy/users.h"
 #include "proxy/worker.h"
 #include "routing/plan_cache.h"
@@ -62,6 +63,7 @@ struct worker::impl {
   const config& settings;
   const users& accounts;
   admin* console = nullptr;
+  std::shared_ptr<const tls_context> client_tls;  // for the next client; nullptr: none
   std::span<const std::unique_ptr<worker>> peers;  // for CancelRequest: the pid names the worker
 
   std::shared_ptr<const routing::shard_map> map;  // nullptr until the first is published

@@ -25,6 +25,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     switch (type) {
       case 'R': return fuzz::round_trip(decode_authentication(body), frame);
       case 'K': return fuzz::round_trip(decode_backend_key_data(body), frame);
+      case 'v': return fuzz::round_trip(decode_negotiate_protocol_version(body), frame);
       case 'S': return fuzz::round_trip(decode_parameter_status(body), frame);
       case 'Z': return fuzz::round_trip(decode_ready_for_query(body), frame);
       case 'C': return fuzz::round_trip(decode_command_complete(body), frame);

@@ -27,10 +27,10 @@ std::string with_nonce(std::string_view text) {
   return out;
 }
 
-void play_server(const std::string& first, const std::string& second) {
+void play_server(const std::string& first, const std::string& second, bool plus) {
   const auto verifier = make_scram_verifier(crypto, "pencil", "salt", 1);
-  scram_server server(crypto, verifier);
-  if (!server.first(first)) return;
+  scram_server server(crypto, verifier, plus ? "binding" : "");
+  if (!server.first(first, plus)) return;
   if (server.final(second)) fuzz::require(server.keys().server_key == verifier.server_key && !server.final(second));
 }
 
@@ -49,7 +49,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto line = in.find('\n');
   const auto first = with_nonce(in.substr(0, line));
   const auto second = with_nonce(line == std::string_view::npos ? std::string_view{} : in.substr(line + 1));
-  play_server(first, second);
+  play_server(first, second, false);
+  play_server(first, second, true);
   play_client(first, second);
   if (const auto verifier = parse_scram_verifier(in)) fuzz::require(parse_scram_verifier(format_scram_verifier(*verifier)).has_value());
   if (const auto raw = base64_decode(in)) fuzz::require(base64_encode(*raw) == in);

@@ -46,8 +46,8 @@ def close(kind, name=""):
 SYNC, FLUSH, TERMINATE = message(b"S"), message(b"H"), message(b"X")
 
 
-def startup(**parameters):
-    body = struct.pack("!i", 196608) + b"".join(cstr(k) + cstr(v) for k, v in parameters.items()) + b"\0"
+def startup(version=3 << 16, **parameters):
+    body = struct.pack("!i", version) + b"".join(cstr(k) + cstr(v) for k, v in parameters.items()) + b"\0"
     return struct.pack("!i", len(body) + 4) + body
 
 
@@ -57,17 +57,23 @@ def fields(body):
 
 
 class Client:
-    """One connection. `step` sends bytes of the login one at a time when set."""
+    """One connection, of protocol 3.0 unless `version` says otherwise. With `one_by_one` it sends every byte alone. `flag` is SCRAM's word
+    on channel binding: "n" for none, "y" for one that the server does not offer."""
+    version, flag = 3 << 16, "n"
 
     def __init__(self, port, user="app", password="right horse", database="shop", login=True, one_by_one=False, timeout=20, **parameters):
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
-        self.one_by_one, self.parameters, self.pid, self.key = one_by_one, {}, None, None
+        self.one_by_one, self.parameters, self.pid, self.key, self.secret = one_by_one, {}, None, None, None
+        self.negotiated = None
         if login:
             self.login(user, password, database, **parameters)
 
     def login(self, user, password, database, **parameters):
-        self.send(startup(user=user, database=database, **parameters))
+        self.send(startup(self.version, user=user, database=database, **parameters))
         kind, body = self.receive()
+        if kind == b"v":
+            self.negotiated = struct.unpack("!ii", body[:8]) + tuple(body[8:].decode().split("\0")[:-1])
+            kind, body = self.receive()
         assert kind == b"R" and struct.unpack("!i", body[:4])[0] == 10, (kind, body)
         self.scram(password)
         for kind, body in self.until(b"Z"):
@@ -75,11 +81,11 @@ class Client:
                 name, value = body.decode().split("\0")[:2]
                 self.parameters[name] = value
             elif kind == b"K":
-                self.pid, self.key = struct.unpack("!ii", body)
+                self.pid, self.key, self.secret = *struct.unpack("!ii", body[:8]), body[4:]
 
     def scram(self, password):
         bare = "n=,r=" + base64.b64encode(os.urandom(18)).decode()
-        first = ("n,," + bare).encode()
+        first = (f"{self.flag},,{bare}").encode()
         self.send(message(b"p", cstr("SCRAM-SHA-256") + struct.pack("!i", len(first)) + first))
         kind, body = self.receive()
         assert kind == b"R", (kind, fields(body))
@@ -87,7 +93,7 @@ class Client:
         part = dict(item.split("=", 1) for item in server_first.split(","))
         salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(part["s"]), int(part["i"]))
         client_key = hmac.digest(salted, b"Client Key", "sha256")
-        without_proof = "c=biws,r=" + part["r"]
+        without_proof = f"c={base64.b64encode(self.flag.encode() + b',,').decode()},r={part['r']}"
         signature = hmac.digest(hashlib.sha256(client_key).digest(), f"{bare},{server_first},{without_proof}".encode(), "sha256")
         proof = bytes(a ^ b for a, b in zip(client_key, signature))
         self.send(message(b"p", f"{without_proof},p={base64.b64encode(proof).decode()}".encode()))

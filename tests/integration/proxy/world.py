@@ -28,6 +28,7 @@ MAIN = -9223372036854775808
 
 class World:
     PASSWORD = "right horse"
+    fakes = {}
 
     def __init__(self, pool_size=4, workers=1, shards=("s1", "s2"), **cluster_settings):
         self.scene = Scene("proxy")
@@ -47,9 +48,10 @@ class World:
             self.scene.__exit__(*sys.exc_info())
             raise
 
-    def start(self, pool_size, workers):
+    def start(self, pool_size=4, workers=1, dsn=""):
+        """The harness; `dsn` is added to the connection string of every shard. `fakes`: DSNs of scripted servers instead of a shard."""
         program = os.path.join(os.environ["PGROTOR_BUILD"], "tests", "integration", "proxy_harness")
-        dsn = [f"{name}=host=127.0.0.1 port={shard.port} dbname=shop" for name, shard in self.shards.items()]
+        dsn = [f"{name}=" + self.fakes.get(name, f"host=127.0.0.1 port={shard.port} dbname=shop {dsn}") for name, shard in self.shards.items()]
         with open(os.path.join(self.scene.folder, "harness.log"), "ab") as log:
             self.child = subprocess.Popen([program, self.users, "s2", str(pool_size), str(workers), *dsn], stdin=subprocess.PIPE,
                                           stdout=subprocess.PIPE, stderr=log, text=True, cwd="/")

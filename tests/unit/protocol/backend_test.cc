@@ -43,10 +43,11 @@ TEST_CASE("backend: BackendKeyData") {
   const auto message = decode_backend_key_data(body_of(golden));
   REQUIRE(message);
   CHECK(message->pid == 0x303e);
-  CHECK(static_cast<std::uint32_t>(message->key) == 0xc5d1c2ff);
+  CHECK(message->key == hex("c5d1c2ff"));
   CHECK(encoded(*message) == golden);
   CHECK_FALSE(decode_backend_key_data(body_of(golden).substr(1)));
-  CHECK_FALSE(decode_backend_key_data(hex("0000303e c5d1c2ff 00")));
+  CHECK(decode_backend_key_data(hex("0000303e") + std::string(256, 'k'))->key.size() == 256);
+  CHECK_FALSE(decode_backend_key_data(hex("0000303e") + std::string(257, 'k')));
 }
 
 TEST_CASE("backend: ParameterStatus") {
@@ -99,9 +100,17 @@ TEST_CASE("backend: RowDescription and DataRow of the admin console") {
 
 TEST_CASE("backend: NegotiateProtocolVersion") {
   std::string out;
-  const std::string_view unknown[] = {"_pq_.x"};
-  append_negotiate_protocol_version(out, 0, unknown);
-  CHECK(out == hex("76 00000013 00000000 00000001") + "_pq_.x\0"s);
+  append(out, negotiate_protocol_version{3 << 16, {"_pq_.x"}});
+  CHECK(out == hex("76 00000013 00030000 00000001") + "_pq_.x\0"s);  // as PostgreSQL 15 sends it
+  const auto back = decode_negotiate_protocol_version(body_of(out));
+  REQUIRE(back);
+  CHECK(back->newest == 3 << 16);
+  CHECK(back->unknown_options == std::vector<std::string_view>{"_pq_.x"});
+  CHECK(decode_negotiate_protocol_version(hex("00030000 00000000")));
+  CHECK_FALSE(decode_negotiate_protocol_version(hex("00030000 00000001")));
+  CHECK_FALSE(decode_negotiate_protocol_version(hex("00030000 7fffffff") + "x\0"s));
+  CHECK_FALSE(decode_negotiate_protocol_version(hex("00030000 00000000 00")));
+  CHECK_FALSE(decode_negotiate_protocol_version(hex("00030000")));
 }
 
 TEST_CASE("backend: messages without a body") {

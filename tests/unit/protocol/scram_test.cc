@@ -87,6 +87,34 @@ TEST_CASE("scram: client and server agree on the right password and only on it")
   CHECK_FALSE(converse({crypto, std::string()}, {crypto, verifier}).server_accepts);
 }
 
+TEST_CASE("scram: PLUS binds the exchange to the connection") {
+  const auto& crypto = crypto_with_nonce("0123456789abcdefghijkl");
+  const auto verifier = make_scram_verifier(crypto, "pencil", "a salt", 4096);
+  struct row {
+    const char* name;
+    std::string server, client;  // what each takes for the connection's binding
+    bool offer, seen, accepted;  // PLUS: by the server, as the client sees it
+  };
+  const row rows[] = {
+      {"both see the same certificate", "hash", "hash", true, true, true},
+      {"another certificate in between", "hash", "other", true, true, false},
+      {"neither is encrypted", "", "", false, false, true},
+      {"the client has no binding", "hash", "", true, true, true},
+      {"the server has none, and the client says that it sees that", "", "hash", false, false, true},
+      {"somebody took PLUS out of the offer", "hash", "hash", true, false, false},
+      {"PLUS chosen where none was offered", "", "hash", false, true, false},
+  };
+  for (const auto& row : rows) {
+    CAPTURE(row.name);
+    scram_server server(crypto, verifier, row.offer ? row.server : "");
+    scram_client client(crypto, std::string("pencil"));
+    const auto challenge = server.first(client.first(row.client, row.seen), row.seen && !row.client.empty());
+    const auto answer = challenge ? client.next(*challenge) : std::nullopt;
+    const auto proof = answer ? server.final(*answer) : std::nullopt;
+    CHECK((proof && client.verify(*proof)) == row.accepted);
+  }
+}
+
 TEST_CASE("scram: keys learnt from a client log in where the verifier is the same, and nowhere else") {
   const auto& crypto = crypto_with_nonce("0123456789abcdefghijkl");
   const auto verifier = make_scram_verifier(crypto, "pencil", "a salt", 4096);

@@ -80,10 +80,23 @@ TEST_CASE("startup: CancelRequest") {
   REQUIRE(read_first_packet(golden, packet) == frame_error::none);
   CHECK(packet.kind == first_packet_kind::cancel);
   CHECK(packet.cancel.pid == 0x2577);
-  CHECK(packet.cancel.key == -155757690);
+  CHECK(packet.cancel.key == hex("f6b75386"));
   std::string out;
   append(out, packet.cancel);
   CHECK(out == golden);
+}
+
+TEST_CASE("startup: cancel keys of protocol 3.2 have 4 to 256 bytes") {
+  for (const std::size_t size : {3u, 4u, 32u, 256u, 257u}) {
+    CAPTURE(size);
+    cancel_request request{7, std::string(size, 'k')};
+    std::string bytes;
+    append(bytes, request);
+    first_packet packet;
+    const auto seen = read_first_packet(bytes, packet);
+    REQUIRE(seen == (size >= 4 && size <= 256 ? frame_error::none : frame_error::bad_length));
+    if (seen == frame_error::none) CHECK(packet.cancel.key == request.key);
+  }
 }
 
 TEST_CASE("startup: the length is judged from its four bytes, before anything is waited for") {
@@ -116,7 +129,7 @@ TEST_CASE("startup: malformed packets") {
       {"bytes after the end of the list", packet_of("user\0app\0\0x"sv), frame_error::unknown_type},
       {"SSLRequest with a body", packet_of("x", hex("04d2162f")), frame_error::bad_length},
       {"CancelRequest too short", packet_of("\0\0\0\0"sv, hex("04d2162e")), frame_error::bad_length},
-      {"CancelRequest too long", packet_of("\0\0\0\0\0\0\0\0\0"sv, hex("04d2162e")), frame_error::bad_length},
+      {"CancelRequest too long", packet_of(std::string(261, 'k'), hex("04d2162e")), frame_error::bad_length},
   };
   for (const auto& row : rows) {
     CAPTURE(row.name);

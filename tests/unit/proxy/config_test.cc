@@ -213,6 +213,32 @@ TEST_CASE("config: SHOW CONFIG has no password") {
   CHECK(catalog);
 }
 
+TEST_CASE("config: TLS for clients") {
+  const std::string tls = complete + "[listen.tls]\ncertificate = \"server.crt\"\nkey = \"/etc/server.key\"\n";
+  CHECK(loaded(complete).tls.how == proxy::listen_tls::mode::disable);
+  CHECK(problems_of(tls) == "pgrotor.toml:15: listen.tls.mode: is missing; allow or require make use of the certificate");
+  const auto c = loaded(tls + "mode = \"allow\"\n");
+  CHECK(c.tls.how == proxy::listen_tls::mode::allow);
+  CHECK(c.tls.certificate.ends_with("/server.crt"));
+  CHECK(c.tls.certificate.starts_with("/tmp/"));
+  CHECK(c.tls.key == "/etc/server.key");
+  CHECK(c.tls.line == 15);
+  CHECK(loaded(tls + "mode = \"require\"\nclient_ca = \"/ca\"\n").tls.client_ca == "/ca");
+  CHECK(loaded(tls + "mode = \"disable\"\n").tls.how == proxy::listen_tls::mode::disable);
+  CHECK(problems_of(complete + "[listen.tls]\nmode = \"prefer\"\n") ==
+        "pgrotor.toml:15: listen.tls.certificate: is missing; it names a file with pgrotor's certificate in PEM\n"
+        "pgrotor.toml:15: listen.tls.key: is missing; it names a file with the certificate's private key in PEM\n"
+        "pgrotor.toml:16: listen.tls.mode: \"prefer\" is none of disable, allow, require");
+  CHECK(problems_of(tls + "client_ca = \"/ca\"\nmode = \"allow\"\n") ==
+        "pgrotor.toml:18: listen.tls.client_ca: asks for certificates of clients that use TLS only; set mode = \"require\"");
+  CHECK(problems_of(complete + "[listen.tls]\ncertificat = \"x\"\nmode = \"disable\"\n").find("listen.tls.certificat") != std::string::npos);
+}
+
+TEST_CASE("config: what a shard's dsn says of TLS is checked") {
+  CHECK(problems_of(complete + "[[shard]]\nname = \"s3\"\ndsn = \"host=h dbname=d sslmode=full\"\n") ==
+        "pgrotor.toml:17: shard.dsn: sslmode \"full\" is none of disable, allow, prefer, require, verify-ca, verify-full");
+}
+
 TEST_CASE("dsn: a role is added in a form that libpq reads back") {
   const auto parts = proxy::parse_dsn(proxy::with_role("host=h port=1 dbname=d", "it's", R"(back\slash 'n quote)"));
   CHECK(parts.error.empty());

@@ -1,0 +1,55 @@
+#include "proxy/shard_address.h"
+
+#include <doctest/doctest.h>
+
+#include "migration/sslmode.h"
+
+using proxy::parse_shard_dsn;
+using proxy::sslmode;
+
+TEST_CASE("shard_address: without sslmode what leaves the machine is verified in full") {
+  struct row {
+    const char* dsn;
+    std::string_view mode;
+  };
+  const row rows[] = {
+      {"dbname=shop", "prefer"},
+      {"host=/var/run/postgresql", "prefer"},
+      {"host=localhost", "prefer"},
+      {"host=127.0.0.1", "prefer"},
+      {"host=127.8.9.10", "prefer"},
+      {"host=::1", "prefer"},
+      {"host=localhost,127.0.0.1", "prefer"},
+      {"host=shard.test hostaddr=127.0.0.1", "prefer"},
+      {"host=10.0.0.1", "verify-full"},
+      {"host=shard.test", "verify-full"},
+      {"host=localhost.example.com", "verify-full"},
+      {"host=localhost hostaddr=10.0.0.1", "verify-full"},
+      {"host=localhost,shard.test", "verify-full"},
+      {"host=1270.0.0.1", "verify-full"},
+      {"postgresql://shard.test/shop", "verify-full"},
+  };
+  for (const auto& row : rows) {
+    CAPTURE(row.dsn);
+    CHECK(migration::default_sslmode(std::string(row.dsn)) == row.mode);
+    CHECK(parse_shard_dsn(row.dsn).ssl == (row.mode == "prefer" ? sslmode::prefer : sslmode::verify_full));
+  }
+}
+
+TEST_CASE("shard_address: libpq's words for TLS") {
+  const auto named = parse_shard_dsn("host=a sslmode=require sslrootcert=/ca sslcert=/crt sslkey=/key");
+  CHECK(named.error.empty());
+  CHECK(named.ssl == sslmode::verify_ca);  // a root certificate that is named is used
+  CHECK(named.files.ca == "/ca");
+  CHECK(named.files.certificate == "/crt");
+  CHECK(named.files.key == "/key");
+  const auto plain = parse_shard_dsn("host=a sslmode=require");
+  CHECK(plain.ssl == sslmode::require);
+  CHECK(plain.files.ca.empty());
+  CHECK(parse_shard_dsn("host=127.0.0.1 sslrootcert=/ca").files.ca.empty());  // prefer: nothing is verified
+  CHECK(parse_shard_dsn("host=a").files.ca.ends_with("/.postgresql/root.crt"));
+  CHECK(parse_shard_dsn("host=a sslmode=maybe").error == "sslmode \"maybe\" is none of disable, allow, prefer, require, verify-ca, verify-full");
+  CHECK(parse_shard_dsn("host=a sslmode=require sslcert=/crt").error == "sslcert and sslkey go together");
+  CHECK(parse_shard_dsn("host=a channel_binding=require").must_bind);
+  CHECK_FALSE(parse_shard_dsn("host=a channel_binding=disable").may_bind);
+}
