@@ -21,7 +21,10 @@ io_result server_connection::flush() {
 }
 
 void server_connection::on_ready() {
-  if (home) home->idle_server_spoke(*this);
+  if (!home) return;
+  if (!socket.quiet()) return home->idle_server_spoke(*this);
+  socket.not_readable();  // the event belongs to what was read before
+  socket.watch_read();
 }
 
 }  // namespace proxy

@@ -42,7 +42,8 @@ task<void> session::run() {
 }
 
 task<void> session::serve() {
-  for (int rounds = 0; !closing_; ++rounds) {
+  wake_.forget_alarm();
+  for (int rounds = 1; !closing_; ++rounds) {
     bool moved = flush_client();
     if (flush_server()) moved = true;
     if (server_ && !client_output_pending() && step_server()) moved = true;
@@ -55,7 +56,9 @@ task<void> session::serve() {
     if (closing_) break;
     if (!moved) watch_everything();
     if (!moved) co_await wake_.wait();
-    if (rounds % rounds_in_a_row == 0) co_await boost::asio::post(w_.io, boost::asio::use_awaitable);
+    if (!moved) rounds = 0;
+    if (rounds == rounds_in_a_row) co_await boost::asio::post(w_.io, boost::asio::use_awaitable);
+    if (rounds == rounds_in_a_row) rounds = 0;
   }
 }
 

@@ -1,50 +1,22 @@
-// A non-blocking socket (TCP or Unix) of a client or a shard, with readiness watches, and the condition that one coroutine waits on.
-// A session waits for several things at once (client, shard, gate, pool, deadline) without allocating: each watch stays armed until it
-// fires, marks its stream and wakes whoever listens. Everything here belongs to one worker's thread.
+// A non-blocking socket (TCP or Unix) of a client or a shard, with readiness watches: each stays armed until it fires, marks its stream
+// and wakes whoever listens. Everything here belongs to one worker's thread.
 #pragma once
 
 #include <sys/uio.h>
 
-#include <chrono>
 #include <memory>
 #include <span>
 #include <string_view>
 
-#include <boost/asio/awaitable.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/steady_timer.hpp>
 
 #include "proxy/byte_queue.h"
 #include "proxy/tls.h"
+#include "proxy/wakeup.h"
+#include "proxy/watched_socket.h"
 
 namespace proxy {
-
-using clock = std::chrono::steady_clock;
-template <typename T>
-using task = boost::asio::awaitable<T>;
-
-class readiness_listener {
- public:
-  virtual void on_ready() = 0;
-
- protected:
-  ~readiness_listener() = default;
-};
-
-// What one coroutine waits on. notify() before wait() is not lost.
-class wakeup : public readiness_listener {
- public:
-  explicit wakeup(boost::asio::io_context& io) : timer_(io) {}
-  void notify();
-  void on_ready() override { notify(); }
-  // False when the deadline passed first.
-  task<bool> wait(clock::time_point deadline = clock::time_point::max());
-
- private:
-  boost::asio::steady_timer timer_;
-  bool notified_ = false;
-};
 
 struct io_result {
   std::size_t bytes = 0;
@@ -67,6 +39,8 @@ class stream {
   void listen(readiness_listener* who) noexcept { state_->listener = who; }
   void watch_read();
   void watch_write();
+  // It turned out that there is nothing to read although the watch said so.
+  void not_readable() noexcept { state_->readable = false; }
   bool readable() const noexcept { return state_->readable; }
   bool writable() const noexcept { return state_->writable; }
 
@@ -84,18 +58,19 @@ class stream {
   bool quiet() const noexcept;
   void shut_output() noexcept;  // the peer sees end of file
   void close() noexcept;
-  bool is_open() const noexcept { return state_->socket.is_open(); }
-  int native() const noexcept { return state_->native; }
+  bool is_open() const noexcept { return state_->is_open(); }
+  int native() const noexcept { return state_->native(); }
 
  private:
-  struct state {  // shared with the handlers under way, so that they may outlive the stream
-    explicit state(boost::asio::io_context& io) : socket(io) {}
-    boost::asio::generic::stream_protocol::socket socket;
+  struct state final : watched_socket {  // shared with the watches under way, so that they may outlive the stream
+    explicit state(boost::asio::io_context& io) : watched_socket(io) {}
+    void on_event(side) override;
     readiness_listener* listener = nullptr;
-    int native = -1;
-    bool read_armed = false, write_armed = false, readable = false, writable = true;
+    bool readable = false, writable = true;
+    bool tells_rest = false;  // the kernel says with each read whether more is there (TCP_INQ)
     bool read_awaits_write = false, write_awaits_read = false;  // TLS goes on when the other way is ready; never both
   };
+  bool take(int native, int family);
   io_result read_tls(byte_queue&, std::size_t whole);
   io_result write_tls(std::span<const iovec>);
   void note_wants(tls_wants, bool reading) noexcept;

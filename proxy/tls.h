@@ -51,11 +51,6 @@ class tls_context {
 // What an operation must wait for before it can go on.
 enum class tls_wants { nothing, to_read, to_write };
 
-struct tls_socket {
-  int native = -1;
-  bool drained = false;  // the last read took all there was
-};
-
 class tls_channel {
  public:
   enum class step { done, blocked, failed };
@@ -97,7 +92,7 @@ class tls_channel {
 
   std::shared_ptr<const tls_context> context_;
   ssl_st* ssl_ = nullptr;
-  tls_socket io_;
+  int socket_ = -1;
   bool server_ = false, ready_ = false, broken_ = false;
   std::string host_, failure_;
 };

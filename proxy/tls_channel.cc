@@ -24,18 +24,17 @@ constexpr std::size_t record_size = 16u << 10;
 
 // A BIO of its own for two reasons: no SIGPIPE, and a short read tells that the socket is empty without asking once more.
 int receive(BIO* bio, char* out, int size) {
-  auto& io = *static_cast<tls_socket*>(BIO_get_data(bio));
+  const int socket = *static_cast<const int*>(BIO_get_data(bio));
   BIO_clear_retry_flags(bio);
-  const auto got = ::recv(io.native, out, static_cast<std::size_t>(size), 0);
-  io.drained = got < size;
+  const auto got = ::recv(socket, out, static_cast<std::size_t>(size), 0);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) BIO_set_retry_read(bio);
   return static_cast<int>(got);
 }
 
 int transmit(BIO* bio, const char* bytes, int size) {
-  const auto& io = *static_cast<tls_socket*>(BIO_get_data(bio));
+  const int socket = *static_cast<const int*>(BIO_get_data(bio));
   BIO_clear_retry_flags(bio);
-  const auto sent = ::send(io.native, bytes, static_cast<std::size_t>(size), MSG_NOSIGNAL);
+  const auto sent = ::send(socket, bytes, static_cast<std::size_t>(size), MSG_NOSIGNAL);
   if (sent < 0 && (errno == EAGAIN || errno == EINTR)) BIO_set_retry_write(bio);
   return static_cast<int>(sent);
 }
@@ -81,14 +80,14 @@ bool is_address(const std::string& host) {
 }  // namespace
 
 void tls_channel::open(int socket) {
-  io_.native = socket;
+  socket_ = socket;
   ssl_ = SSL_new(context_->native());
   auto* bio = ssl_ == nullptr ? nullptr : BIO_new(socket_method());
   if (bio == nullptr) {
     SSL_free(ssl_);
     throw std::bad_alloc();
   }
-  BIO_set_data(bio, &io_);
+  BIO_set_data(bio, &socket_);
   BIO_set_init(bio, 1);
   SSL_set_bio(ssl_, bio, bio);
 }
@@ -164,9 +163,6 @@ tls_channel::progress tls_channel::read(std::span<char> into) {
       return done;
     }
     done.bytes += static_cast<std::size_t>(got);
-    if (!io_.drained || SSL_has_pending(ssl_) == 1) continue;
-    done.wants = tls_wants::to_read;
-    return done;
   }
   done.closed = broken_;
   return done;

@@ -1,0 +1,70 @@
+#include "proxy/watched_socket.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include <boost/version.hpp>
+
+static_assert(BOOST_VERSION / 100 == 1081, "written for the reactor of Boost 1.81; look at epoll_reactor.hpp before you raise this");
+
+namespace proxy {
+
+using boost::asio::detail::reactor;
+
+watched_socket::operation::operation(watched_socket& s, side w)
+    : reactor_op({}, &operation::is_ready, &operation::complete), socket(s), which(w) {}
+
+// An event that found nobody watching is known to the reactor only as "try it": poll() tells whether there is anything left of it.
+// `done_and_exhausted` makes it forget such an event.
+boost::asio::detail::reactor_op::status watched_socket::operation::is_ready(reactor_op* base) {
+  const auto& self = *static_cast<operation*>(base);
+  if (self.from_reactor) return done_and_exhausted;
+  pollfd asked{self.socket.native_, static_cast<short>(self.which == side::read ? POLLIN : POLLOUT), 0};
+  return ::poll(&asked, 1, 0) > 0 ? done_and_exhausted : not_done;
+}
+
+void watched_socket::operation::complete(void* owner, boost::asio::detail::operation* base, const boost::system::error_code&, std::size_t) {
+  auto& self = *static_cast<operation*>(base);
+  const auto alive = std::move(self.alive);
+  if (!owner) return;  // the io_context is being destroyed
+  if (!self.ec_) return alive->on_event(self.which);
+  if (std::exchange(self.again, false)) alive->watch(self.which);
+}
+
+watched_socket::watched_socket(boost::asio::io_context& io)
+    : reactor_(boost::asio::use_service<reactor>(io)), read_(*this, side::read), write_(*this, side::write) {
+  reactor_.init_task();
+}
+
+bool watched_socket::open(int native) noexcept {
+  native_ = native;
+  if (reactor_.register_descriptor(native, registered_) == 0) return true;
+  close();
+  return false;
+}
+
+void watched_socket::close() noexcept {
+  if (!is_open()) return;
+  read_.again = write_.again = false;
+  reactor_.deregister_descriptor(native_, registered_, true);
+  ::close(std::exchange(native_, -1));
+  reactor_.cleanup_descriptor_data(registered_);
+}
+
+void watched_socket::watch(side which) {
+  if (!is_open()) return;
+  auto& one = which == side::read ? read_ : write_;
+  if (one.alive) {
+    one.again = static_cast<bool>(one.ec_);
+    return;
+  }
+  one.alive = shared_from_this();
+  one.ec_ = {};
+  one.from_reactor = false;
+  reactor_.start_op(which == side::read ? reactor::read_op : reactor::write_op, native_, registered_, &one, false, true);
+  one.from_reactor = true;
+}
+
+}  // namespace proxy

@@ -1,0 +1,56 @@
+// A socket on a worker's reactor, and word of when it can be read or written. Asio's async_wait() changes the epoll registration with
+// every wait, one system call a message; the reactor below it registers a socket once, edge-triggered, and its own operations wait
+// without any. They are in boost::asio::detail, which promises nothing: this file alone uses it, as it is in Boost 1.81.
+//
+// Edge-triggered: after a watch has fired, read (or write) until the kernel says that there is no more before watching again.
+// Worker's thread only; kept alive by the watches under way.
+#pragma once
+
+#include <memory>
+
+#include <boost/asio/io_context.hpp>
+
+#include <boost/asio/detail/reactor.hpp>
+#include <boost/asio/detail/reactor_op.hpp>
+
+namespace proxy {
+
+class watched_socket : public std::enable_shared_from_this<watched_socket> {
+ public:
+  enum class side { read, write };
+
+  explicit watched_socket(boost::asio::io_context&);
+  virtual ~watched_socket() { close(); }
+  watched_socket(const watched_socket&) = delete;
+  watched_socket& operator=(const watched_socket&) = delete;
+
+  // Takes a non-blocking socket over. False: it could not be registered (no memory, too many watches), and is closed.
+  bool open(int native) noexcept;
+  void close() noexcept;  // watches under way never fire
+  int native() const noexcept { return native_; }
+  bool is_open() const noexcept { return native_ >= 0; }
+  // Calls on_event() once, never from here.
+  void watch(side);
+
+ protected:
+  virtual void on_event(side) = 0;
+
+ private:
+  struct operation : boost::asio::detail::reactor_op {
+    operation(watched_socket&, side);
+    static status is_ready(reactor_op*);
+    static void complete(void* owner, boost::asio::detail::operation*, const boost::system::error_code&, std::size_t);
+    watched_socket& socket;
+    const side which;
+    bool from_reactor = false;  // asked by the reactor because of an event, not at the start
+    bool again = false;         // watched anew while the end of an aborted watch was still under way
+    std::shared_ptr<watched_socket> alive;
+  };
+
+  boost::asio::detail::reactor& reactor_;
+  boost::asio::detail::reactor::per_descriptor_data registered_ = nullptr;
+  int native_ = -1;
+  operation read_, write_;
+};
+
+}  // namespace proxy
