@@ -93,6 +93,15 @@ migration::answer show_config(const config& c) {
   add("proxy.workers", c.workers);
   add("proxy.drain_timeout_ms", c.drain_timeout.count());
   add("pool.size", c.pool_size);
+  add("pool.reserve", c.pool_reserve);
+  add("pool.reserve_wait_ms", c.pool_reserve_wait.count());
+  add("pool.min", c.pool_min);
+  add("pool.max_per_shard", c.pool_max_per_shard);
+  add("pool.order", c.pool_order);
+  add("pool.lifetime_ms", c.pool_lifetime.count());
+  add("pool.idle_timeout_ms", c.pool_idle_timeout.count());
+  add("pool.check_ms", c.pool_check.count());
+  add("pool.check_query", c.pool_check_query);
   add("pool.wait_ms", c.pool_wait.count());
   add("pool.connect_timeout_ms", c.connect_timeout.count());
   add("limits.max_clients", c.max_clients);

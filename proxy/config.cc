@@ -14,7 +14,7 @@
 namespace proxy {
 namespace {
 
-constexpr std::int64_t hour_ms = 3'600'000;
+constexpr std::int64_t hour_ms = 3'600'000, year_ms = 365 * 24 * hour_ms;
 
 bool is_shard_name(std::string_view name) {
   const auto letter = [](char c) { return c >= 'a' && c <= 'z'; };
@@ -181,15 +181,35 @@ class loader {
     part.integer("workers", out_.workers, 1, 256);
     part.milliseconds("drain_timeout_ms", out_.drain_timeout, 0, hour_ms);
     part.finish();
+    read_pool(top);
+  }
+
+  void read_pool(toml_section& top) {
     auto pool = section(top, "pool");
     pool.integer("size", out_.pool_size, 1, 10'000);
+    pool.integer("reserve", out_.pool_reserve, 0, 10'000);
+    pool.integer("min", out_.pool_min, 0, 10'000);
+    pool.integer("max_per_shard", out_.pool_max_per_shard, 0, 100'000);
     pool.milliseconds("wait_ms", out_.pool_wait, 1, hour_ms);
     pool.milliseconds("connect_timeout_ms", out_.connect_timeout, 1, hour_ms);
+    pool.milliseconds("reserve_wait_ms", out_.pool_reserve_wait, 0, hour_ms);
+    pool.milliseconds("lifetime_ms", out_.pool_lifetime, 0, year_ms);
+    pool.milliseconds("idle_timeout_ms", out_.pool_idle_timeout, 0, year_ms);
+    pool.milliseconds("check_ms", out_.pool_check, 0, hour_ms);
+    pool.text("check_query", out_.pool_check_query);
+    pool.text("order", out_.pool_order);
     pool.finish();
-    if (out_.pool_size < out_.workers) {
-      pool.problem("size", fmt::format("{} is less than proxy.workers ({}); each worker needs one server connection at least", out_.pool_size,
-                                       out_.workers));
+    check_pool(pool);
+  }
+  void check_pool(toml_section& pool) {
+    if (out_.pool_min > out_.pool_size) pool.problem("min", fmt::format("{} is more than pool.size ({})", out_.pool_min, out_.pool_size));
+    if (out_.pool_max_per_shard != 0 && out_.pool_max_per_shard < out_.pool_size) {
+      pool.problem("max_per_shard", fmt::format("{} is less than pool.size ({}); no pool could ever be full", out_.pool_max_per_shard, out_.pool_size));
     }
+    if (out_.pool_order != "last_used" && out_.pool_order != "round_robin") {
+      pool.problem("order", fmt::format("\"{}\" is no order; last_used or round_robin", out_.pool_order));
+    }
+    if (out_.pool_check_query.empty()) pool.problem("check_query", "is empty; \";\" costs a server nothing");
   }
 
   void read_bounds(toml_section& top) {

@@ -59,7 +59,16 @@ struct config {
 
   int workers = 1;                                   // [proxy] workers: threads
   int pool_size = 20;                                // [pool] size: server connections per user, database and shard, all workers together
+  int pool_reserve = 0;                              // [pool] reserve: that many more for those who have waited reserve_wait_ms
+  int pool_min = 0;                                  // [pool] min: of pool_size, kept open
+  int pool_max_per_shard = 0;                        // [pool] max_per_shard: all users and databases together; 0: no bound
   std::chrono::milliseconds pool_wait{10'000};       // [pool] wait_ms
+  std::chrono::milliseconds pool_reserve_wait{5'000};     // [pool] reserve_wait_ms
+  std::chrono::milliseconds pool_lifetime{3'600'000};     // [pool] lifetime_ms: a connection this old is closed; 0: never
+  std::chrono::milliseconds pool_idle_timeout{600'000};   // [pool] idle_timeout_ms: 0: never
+  std::chrono::milliseconds pool_check{30'000};      // [pool] check_ms: idle so long, a connection is checked before it is given out; 0: never
+  std::string pool_check_query = ";";                // [pool] check_query
+  std::string pool_order = "last_used";              // [pool] order: last_used, round_robin
   std::chrono::milliseconds connect_timeout{5'000};  // [pool] connect_timeout_ms
 
   std::size_t max_clients = 2'000;               // [limits] max_clients

@@ -21,6 +21,8 @@ counters& counters::operator+=(const counters& other) noexcept {
       &counters::gate_waiting_now, &counters::gate_expired,       &counters::gate_refused_full, &counters::pool_waits,
       &counters::pool_wait_us,     &counters::pool_timeouts,      &counters::parses_injected, &counters::plan_hits,
       &counters::plan_misses,      &counters::cancels,            &counters::commits_unknown, &counters::latency_sum_us,
+      &counters::servers_checked,  &counters::shard_outages,      &counters::shards_down_now, &counters::shard_probes,
+      &counters::shard_refusals,
   };
   for (const auto member : sums) this->*member += other.*member;
   for (std::size_t i = 0; i < latency.size(); ++i) latency[i] += other.latency[i];

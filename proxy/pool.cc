@@ -1,57 +1,110 @@
 #include "proxy/pool.h"
 
+#include <boost/asio/co_spawn.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
 
 #include "proxy/errors.h"
 #include "proxy/log.h"
+#include "proxy/worker_state.h"
 
 namespace proxy {
 
-pool::pool(boost::asio::io_context& io, pool_key key, pool_limits limits, counters& counted)
-    : io_(io), key_(std::move(key)), limits_(limits), counters_(counted) {}
+namespace {
+constexpr auto pause_after_refusal = std::chrono::milliseconds(250);
+}
+
+pool::pool(boost::asio::io_context& io, pool_key key, pool_limits limits, counters& counted, permit_desk& desk, shard_watch& shard)
+    : io_(io), key_(std::move(key)), owner_{key_.user, key_.database}, limits_(std::move(limits)), counters_(counted), desk_(desk), shard_(shard) {
+  desk_.join(owner_, *this);
+}
+
+pool::~pool() { desk_.leave(owner_, *this); }
 
 task<pool::acquired> pool::acquire(wakeup& wake, const bool& cancelled) {
-  if (queue_.empty()) {
-    acquired found;
+  acquired found;
+  while (queue_.size() == settled_ && (!shard_.down() || lives())) {
     found.server = take_idle();
-    if (found.server) co_return found;
-    if (total_ < limits_.size) {
-      ++total_;
-      co_return co_await open(wake, clock::now() + limits_.connect_timeout);
-    }
+    if (!found.server) break;
+    if (limits_.check_after.count() == 0 || clock::now() - found.server->idle_since < limits_.check_after) co_return found;
+    const bool answers = co_await still_answers(*found.server, wake);
+    if (answers) co_return found;
+    discard(std::move(found.server));
+  }
+  if (const auto* why = shard_.down(); why && !lives()) {
+    ++counters_.shard_refusals;
+    found.failed = *why;
+    co_return found;
   }
   co_return co_await wait_in_queue(wake, cancelled);
 }
 
-// The caller has counted the connection in total_.
-task<pool::acquired> pool::open(wakeup& wake, clock::time_point deadline) {
+// It had no answer while others may have: what keeps it from answering keeps new connections too.
+task<bool> pool::still_answers(server_connection& server, wakeup& wake) {
+  ++counters_.servers_checked;
+  server.socket.listen(&wake);
+  const auto how = co_await run_alone(server, limits_.check_query, wake, clock::now() + limits_.connect_timeout);
+  if (how == alone_result::answered) co_return true;
+  if (how == alone_result::silent)
+    shard_.failed(make_error(sqlstate::connection_failure, fmt::format("shard {} does not answer", target_.shard_name)), target_);
+  co_return false;
+}
+
+bool pool::lives() const noexcept { return !attached_.empty() && clock::now() - last_answer_ < limits_.connect_timeout; }
+
+permit_want pool::wanted() const {
+  permit_want lacks;
+  if (shard_.down() || clock::now() < open_again_) return lacks;
+  const auto waiting = queue_.size() - settled_;
+  if (waiting > opening_) {
+    lacks.count = waiting - opening_;
+    lacks.since = std::find_if(queue_.begin(), queue_.end(), [](const waiter& one) { return !one.settled(); })->since;
+    return lacks;
+  }
+  const auto target = std::max(limits_.least, warm_);
+  if (total_ < target) lacks.count = target - total_;
+  if (total_ < warm_) lacks.since = warm_since_;
+  return lacks;
+}
+
+void pool::permit_lent() {
+  ++total_;
   ++opening_;
-  open_result opened;
+  boost::asio::co_spawn(io_, open(), [](std::exception_ptr failure) { log_failure("opening a connection", failure); });
+}
+
+task<void> pool::open() {
+  const auto target = target_;
+  wakeup wake(io_);
+  open_result result;
   try {
-    opened = co_await open_server(io_, target_, wake, deadline);
+    result = co_await open_server(io_, target, wake, clock::now() + limits_.connect_timeout);
   } catch (const std::exception& failure) {
-    opened.failed = make_error(sqlstate::internal_error, fmt::format("cannot log in to shard {}", target_.shard_name), failure.what());
+    result.failed = make_error(sqlstate::internal_error, fmt::format("cannot log in to shard {}", target.shard_name), failure.what());
   }
+  opened(std::move(result));
+}
+
+void pool::opened(open_result result) {
   --opening_;
-  acquired result;
-  if (!opened.server) {
-    --total_;
-    ++counters_.servers_failed;
-    log_warning("shard {}: {} ({})", target_.shard_name, opened.failed.message, opened.failed.detail);
-    fail_queue(opened.failed);
-    result.failed = std::move(opened.failed);
-    co_return result;
+  for (auto* one : warming_) one->notify();
+  if (result.server) {
+    ++counters_.servers_opened;
+    ++counters_.servers_now;
+    result.server->home = this;
+    result.server->serial = ++next_serial_;
+    result.server->shard = key_.shard;
+    parameters_ = result.server->parameters;
+    return hand_over(std::move(result.server));
   }
-  ++counters_.servers_opened;
-  ++counters_.servers_now;
-  opened.server->home = this;
-  opened.server->serial = ++next_serial_;
-  opened.server->shard = key_.shard;
-  parameters_ = opened.server->parameters;
-  result.server = attach(std::move(opened.server));
-  co_return result;
+  --total_;
+  ++counters_.servers_failed;
+  log_warning("shard {}: {} ({})", target_.shard_name, result.failed.message, result.failed.detail);
+  open_again_ = clock::now() + pause_after_refusal;
+  if (result.unreachable) shard_.failed(result.failed, target_);
+  if (!lives()) fail_queue(result.failed);
+  desk_.closed(owner_);
 }
 
 task<pool::acquired> pool::wait_in_queue(wakeup& wake, const bool& cancelled) {
@@ -60,19 +113,24 @@ task<pool::acquired> pool::wait_in_queue(wakeup& wake, const bool& cancelled) {
   const auto place = std::prev(queue_.end());
   place->wake = &wake;
   place->since = clock::now();
+  desk_.wants_more(owner_);
   const auto deadline = place->since + limits_.wait;
   bool in_time = true;
   while (!place->settled() && !cancelled && in_time) in_time = co_await wake.wait(deadline);
   count_wait(place->since);
+  if (place->settled()) --settled_;
+  auto result = outcome_of(*place, cancelled);
+  queue_.erase(place);
+  co_return result;
+}
+
+pool::acquired pool::outcome_of(waiter& one, bool cancelled) {
   acquired result;
-  if (place->given) {
-    result.server = attach(std::move(place->given));
-  } else if (place->failed) {
-    result.failed = std::move(*place->failed);
-  } else if (place->may_open) {
-    place->may_open = false;
-    queue_.erase(place);
-    co_return co_await open(wake, clock::now() + limits_.connect_timeout);
+  if (one.given) {
+    attached_.push_back(one.given.get());
+    result.server = std::move(one.given);
+  } else if (one.failed) {
+    result.failed = *one.failed;
   } else if (cancelled) {
     result.failed = make_error(sqlstate::query_canceled, "canceling statement due to user request");
   } else {
@@ -82,8 +140,7 @@ task<pool::acquired> pool::wait_in_queue(wakeup& wake, const bool& cancelled) {
         fmt::format("All {} connections of user {} were busy for {} ms.", limits_.size, key_.user, limits_.wait.count()),
         "Shorten transactions, or raise [pool] size or wait_ms.");
   }
-  queue_.erase(place);
-  co_return result;
+  return result;
 }
 
 void pool::count_wait(clock::time_point since) {
@@ -92,31 +149,53 @@ void pool::count_wait(clock::time_point since) {
 
 server_ptr pool::take_idle() {
   while (!idle_.empty()) {
-    auto server = std::move(idle_.back());
-    idle_.pop_back();
-    if (!server->socket.readable() && server->socket.quiet()) return attach(std::move(server));
-    --total_;
-    --counters_.servers_now;
+    const auto place = limits_.last_used_first ? std::prev(idle_.end()) : idle_.begin();
+    auto server = std::move(*place);
+    idle_.erase(place);
+    if (!server->socket.readable() && server->socket.quiet()) {
+      attached_.push_back(server.get());
+      return server;
+    }
+    server.reset();
+    forget_closed(1);
   }
   return nullptr;
 }
 
-server_ptr pool::attach(server_ptr server) {
-  attached_.push_back(server.get());
-  return server;
+bool pool::too_old(const server_connection& server, clock::time_point now) const noexcept {
+  return limits_.lifetime.count() > 0 && now - server.opened > limits_.lifetime;
 }
 
 void pool::release(server_ptr server) {
-  if (server->unusable) return discard(std::move(server));
+  server->idle_since = last_answer_ = clock::now();
+  if (server->unusable || too_old(*server, server->idle_since)) return discard(std::move(server));
   std::erase(attached_, server.get());
   server->answers.clear();
   server->in.release_if_empty();
-  server->idle_since = clock::now();
-  for (auto& first : queue_) {
-    if (first.settled()) continue;
+  hand_over(std::move(server));
+}
+
+pool::waiter* pool::first_waiting() noexcept {
+  const auto found = std::find_if(queue_.begin(), queue_.end(), [](const waiter& one) { return !one.settled(); });
+  return found == queue_.end() ? nullptr : &*found;
+}
+
+void pool::settle(waiter& one) {
+  ++settled_;
+  one.wake->notify();
+}
+
+// To the first in the queue, to another worker, or idle.
+void pool::hand_over(server_ptr server) {
+  auto* first = first_waiting();
+  if (desk_.must_give(owner_, *this, first ? first->since : permit_want::nobody_waits)) {
+    server.reset();
+    return forget_closed(1);
+  }
+  if (first) {
     server->socket.listen(nullptr);
-    first.given = std::move(server);
-    return first.wake->notify();
+    first->given = std::move(server);
+    return settle(*first);
   }
   server->socket.listen(server.get());
   server->socket.watch_read();
@@ -127,19 +206,13 @@ void pool::discard(server_ptr server) noexcept {
   std::erase(attached_, server.get());
   server->socket.close();
   server.reset();
-  --counters_.servers_now;
-  --total_;
-  slot_freed();
+  forget_closed(1);
 }
 
-// A connection may be opened again: by the first in the queue.
-void pool::slot_freed() {
-  for (auto& first : queue_) {
-    if (first.settled()) continue;
-    first.may_open = true;
-    ++total_;
-    return first.wake->notify();
-  }
+void pool::forget_closed(std::size_t count) noexcept {
+  total_ -= count;
+  counters_.servers_now -= count;
+  for (; count > 0; --count) desk_.closed(owner_);
 }
 
 // What kept one from connecting keeps the others: they need not try one after the other.
@@ -147,33 +220,62 @@ void pool::fail_queue(const protocol::notice& why) {
   for (auto& one : queue_) {
     if (one.settled()) continue;
     one.failed = why;
-    one.wake->notify();
+    settle(one);
   }
+}
+
+void pool::shard_changed() {
+  const auto* why = shard_.down();
+  if (why && !lives()) fail_queue(*why);
+  if (why) return;
+  open_again_ = {};
+  desk_.wants_more(owner_);
 }
 
 task<void> pool::warm(std::size_t count, clock::time_point deadline) {
   wakeup wake(io_);
-  const auto wanted = std::min(count, limits_.size);
-  while (total_ < wanted && clock::now() < deadline) {
-    ++total_;
-    auto opened = co_await open(wake, deadline);
-    if (!opened.server) co_return;
-    release(std::move(opened.server));
-  }
+  warm_ = std::min(count, limits_.size);
+  warm_since_ = clock::now();
+  warming_.push_back(&wake);
+  desk_.wants_more(owner_);
+  const auto failed = counters_.servers_failed;
+  bool in_time = true;
+  while (total_ - opening_ < warm_ && counters_.servers_failed == failed && in_time) in_time = co_await wake.wait(deadline);
+  std::erase(warming_, &wake);
+  if (warming_.empty()) warm_ = 0;
 }
 
 void pool::idle_server_spoke(server_connection& server) {
   const auto found = std::find_if(idle_.begin(), idle_.end(), [&](const server_ptr& one) { return one.get() == &server; });
   if (found == idle_.end()) return;
   idle_.erase(found);
+  forget_closed(1);
+}
+
+clock::time_point pool::idle_since() const { return idle_.empty() ? clock::time_point::max() : idle_.front()->idle_since; }
+
+// The desk gives its permit back itself.
+void pool::close_one_idle() {
+  idle_.erase(idle_.begin());
   --total_;
   --counters_.servers_now;
 }
 
-void pool::close_idle_since(clock::time_point since) {
-  const auto closed = std::erase_if(idle_, [since](const server_ptr& one) { return one->idle_since < since; });
-  total_ -= closed;
-  counters_.servers_now -= closed;
+void pool::close_idle_if(auto condition) { forget_closed(std::erase_if(idle_, condition)); }
+
+void pool::close_idle() {
+  close_idle_if([](const server_ptr&) { return true; });
+}
+
+void pool::tick(clock::time_point now) {
+  close_idle_if([&](const server_ptr& one) { return too_old(*one, now); });
+  auto surplus = total_ > limits_.least ? total_ - limits_.least : 0;
+  if (limits_.idle_timeout.count() == 0) surplus = 0;
+  close_idle_if([&](const server_ptr& one) {
+    if (surplus == 0 || now - one->idle_since < limits_.idle_timeout) return false;
+    --surplus;
+    return true;
+  });
 }
 
 std::chrono::microseconds pool::longest_wait() const noexcept {

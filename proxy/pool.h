@@ -1,5 +1,6 @@
-// Server connections of one worker for one (user, database, startup parameters, shard). Bounded; sessions queue in order of arrival and
-// with a time limit; idle connections are watched, and one that breaks is thrown away. Worker's thread only.
+// Server connections of one worker for one (user, database, startup parameters, shard). Sessions queue in order of arrival and with a
+// time limit; connections are opened in the background, one for each permit that the worker's desk gets (permit_desk.h), and go to
+// whoever is first when they are ready. Idle ones are watched, and one that breaks is thrown away. Worker's thread only.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "proxy/counters.h"
+#include "proxy/permit_desk.h"
 #include "proxy/server_connection.h"
 
 namespace proxy {
@@ -21,35 +23,51 @@ struct pool_key {
   auto operator<=>(const pool_key&) const = default;
 };
 
-// What a pool needs of its worker.
 struct pool_limits {
-  std::size_t size = 1;
+  std::size_t size = 1;   // for words only: permits bound it
+  std::size_t least = 0;  // as many stay open, if they ever were
   std::chrono::milliseconds wait{}, connect_timeout{};
+  std::chrono::milliseconds lifetime{}, idle_timeout{}, check_after{};  // 0: none
+  std::string check_query;
+  bool last_used_first = true;
 };
 
-class pool {
+// What a worker knows of a shard, and wants to be told of it.
+class shard_watch {
+ public:
+  // Why new connections are pointless at the moment; nullptr: they are not.
+  virtual const protocol::notice* down() const noexcept = 0;
+  virtual void failed(const protocol::notice& why, const server_target& tried) = 0;
+
+ protected:
+  ~shard_watch() = default;
+};
+
+class pool final : public permit_user {
  public:
   struct acquired {
     server_ptr server;
     protocol::notice failed;  // when there is no server
   };
 
-  pool(boost::asio::io_context&, pool_key, pool_limits, counters&);
+  pool(boost::asio::io_context&, pool_key, pool_limits, counters&, permit_desk&, shard_watch&);
+  ~pool();
   // Where to log in, from the current map; the secret of the latest client.
   void set_target(server_target target) { target_ = std::move(target); }
+  void set_limits(pool_limits limits) { limits_ = std::move(limits); }
 
   // Waits at most the pool's limit. `wake` is the session's; `cancelled` becoming true (with a notify) ends the wait with 57014.
   task<acquired> acquire(wakeup& wake, const bool& cancelled);
   // A connection whose transaction is over: to the first in the queue, else idle. One that is unusable is closed.
   void release(server_ptr);
   void discard(server_ptr) noexcept;
-  // Opens connections until there are `count`, or the deadline passes.
+  // Opens connections until there are `count`, or one fails, or the deadline passes.
   task<void> warm(std::size_t count, clock::time_point deadline);
   void idle_server_spoke(server_connection&);
-  // Closes connections that have been idle since before.
-  void close_idle_since(clock::time_point);
-  // After RECONNECT or a changed DSN: nothing idle is kept.
-  void close_idle() { close_idle_since(clock::time_point::max()); }
+  void close_idle();
+  // What has been idle or open for too long is closed, what is missing to the least is asked for.
+  void tick(clock::time_point now);
+  void shard_changed();  // it went down, or answers again
 
   const credentials& secret() const noexcept { return target_.secret; }
   const pool_key& key() const noexcept { return key_; }
@@ -64,35 +82,55 @@ class pool {
   const text_pairs& parameters() const noexcept { return parameters_; }
   bool unused() const noexcept { return total_ == 0 && queue_.empty(); }
 
+  permit_want wanted() const override;
+  void permit_lent() override;
+  clock::time_point idle_since() const override;
+  void close_one_idle() override;
+
  private:
   struct waiter {
     wakeup* wake = nullptr;
     clock::time_point since;
     server_ptr given;
-    bool may_open = false;
     std::optional<protocol::notice> failed;
-    bool settled() const noexcept { return given || may_open || failed; }
+    bool settled() const noexcept { return given || failed; }
   };
   using queue = std::list<waiter>;
 
-  task<acquired> open(wakeup&, clock::time_point deadline);
+  task<void> open();
+  void opened(open_result);
   task<acquired> wait_in_queue(wakeup&, const bool& cancelled);
+  task<bool> still_answers(server_connection&, wakeup&);
+  acquired outcome_of(waiter&, bool cancelled);
   server_ptr take_idle();
-  server_ptr attach(server_ptr);
-  void slot_freed();
+  void hand_over(server_ptr);
+  waiter* first_waiting() noexcept;
+  void settle(waiter&);
+  void close_idle_if(auto condition);
+  void forget_closed(std::size_t count) noexcept;
   void fail_queue(const protocol::notice&);
+  // Connections work although new ones may not be possible.
+  bool lives() const noexcept;
+  bool too_old(const server_connection&, clock::time_point now) const noexcept;
   void count_wait(clock::time_point since);
 
   boost::asio::io_context& io_;
   pool_key key_;
+  permit_owner owner_;
   pool_limits limits_;
   counters& counters_;
+  permit_desk& desk_;
+  shard_watch& shard_;
   server_target target_;
   std::vector<server_ptr> idle_;  // most recently used last
   std::vector<server_connection*> attached_;
   queue queue_;
-  std::size_t total_ = 0;    // idle, attached, being opened, promised to one in the queue
+  std::size_t settled_ = 0;  // of the queue, and not yet gone from it
+  std::size_t total_ = 0;    // idle, attached, being opened, given to one in the queue
   std::size_t opening_ = 0;
+  std::size_t warm_ = 0;     // as many are to be open for the time of warm()
+  std::vector<wakeup*> warming_;
+  clock::time_point warm_since_, last_answer_, open_again_;
   text_pairs parameters_;
   std::uint64_t next_serial_ = 0;
 };

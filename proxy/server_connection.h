@@ -76,10 +76,16 @@ using server_ptr = std::unique_ptr<server_connection>;
 
 struct open_result {
   server_ptr server;
-  protocol::notice failed;  // when there is no server
+  protocol::notice failed;   // when there is no server
+  bool unreachable = false;  // nobody can log in there at the moment
 };
 // Connects and logs in. `wake` is the caller's, for the time of the call.
 task<open_result> open_server(boost::asio::io_context&, const server_target&, wakeup& wake, clock::time_point deadline);
+
+// Runs one simple query on a connection that nobody else uses, and swallows the answer. Not answered: an error, a transaction left open,
+// or the connection broke. Silent: nothing came in time.
+enum class alone_result { answered, failed, silent };
+task<alone_result> run_alone(server_connection&, std::string_view sql, wakeup& wake, clock::time_point deadline);
 
 // Asks the shard to cancel what the connection with that key runs; completes when the shard has closed the request's connection,
 // which it does after it has signalled. Encrypted when the connection itself is.

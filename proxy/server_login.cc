@@ -49,7 +49,13 @@ struct login {
   bool server_proved = false;
   std::optional<protocol::notice> failed;
   bool other_way = false;  // refused before anything was proved: with or without TLS, as it was not, it might not be
+  bool unreachable = false;
 
+  // There is no server that answers as one.
+  void fail_to_reach(std::string_view why) {
+    fail(why);
+    unreachable = true;
+  }
   void fail(std::string_view why) {
     failed = make_error(sqlstate::connection_failure, fmt::format("cannot log in to shard {} as {}", target.shard_name, target.user),
                         std::string(why));
@@ -58,7 +64,7 @@ struct login {
 
 task<bool> connect_one(login& l, boost::asio::generic::stream_protocol::endpoint to) {
   if (!l.server.socket.start_connect(to)) {
-    l.fail(fmt::format("connect: {}", std::strerror(errno)));
+    l.fail_to_reach(fmt::format("connect: {}", std::strerror(errno)));
     co_return false;
   }
   l.server.socket.listen(&l.wake);
@@ -66,16 +72,17 @@ task<bool> connect_one(login& l, boost::asio::generic::stream_protocol::endpoint
     l.server.socket.watch_write();
     const bool in_time = co_await l.wake.wait(l.deadline);
     if (!in_time) {
-      l.fail("The connection was not made in time.");
+      l.fail_to_reach("The connection was not made in time.");
       co_return false;
     }
   }
   if (const int error = l.server.socket.connect_error()) {
-    l.fail(fmt::format("connect: {}", std::strerror(error)));
+    l.fail_to_reach(fmt::format("connect: {}", std::strerror(error)));
     co_return false;
   }
   l.server.address = to;
   l.failed.reset();
+  l.unreachable = false;
   co_return true;
 }
 
@@ -104,7 +111,7 @@ task<bool> connect(login& l, bool encrypted) {
   }
   for (const auto& address : where.addresses) {
     const auto endpoints = co_await resolve(address);
-    if (endpoints.empty()) l.fail(fmt::format("The name {} is not known.", address.host));
+    if (endpoints.empty()) l.fail_to_reach(fmt::format("The name {} is not known.", address.host));
     target.host = address.host.empty() ? address.hostaddr : address.host;
     for (const auto& to : endpoints) {
       bool made = co_await connect_one(l, to);
@@ -119,14 +126,14 @@ task<bool> connect(login& l, bool encrypted) {
 task<bool> send(login& l) {
   while (l.server.output_pending()) {
     if (l.server.flush().closed) {
-      l.fail("The shard closed the connection.");
+      l.fail_to_reach("The shard closed the connection.");
       co_return false;
     }
     if (!l.server.output_pending()) break;
     l.server.socket.watch_write();
     const bool in_time = co_await l.wake.wait(l.deadline);
     if (!in_time) {
-      l.fail("The shard did not answer in time.");
+      l.fail_to_reach("The shard did not answer in time.");
       co_return false;
     }
   }
@@ -147,13 +154,13 @@ task<std::optional<protocol::frame_header>> receive(login& l) {
       l.server.socket.watch_read();
       const bool in_time = co_await l.wake.wait(l.deadline);
     if (!in_time) {
-        l.fail("The shard did not answer in time.");
+        l.fail_to_reach("The shard did not answer in time.");
         co_return std::nullopt;
       }
       if (!l.server.socket.readable()) continue;
     }
     if (l.server.socket.read(l.server.in, header.size).closed) {
-      l.fail("The shard closed the connection.");
+      l.fail_to_reach("The shard closed the connection.");
       co_return std::nullopt;
     }
   }
@@ -210,6 +217,7 @@ void on_authentication(login& l, std::string_view body) {
 void on_error(login& l, std::string_view body) {
   l.failed = protocol::decode_notice(body);
   if (!l.failed) return l.fail("The shard refused the connection.");
+  l.unreachable = l.failed->sqlstate == sqlstate::cannot_connect_now;  // it starts, stops or recovers
   if (l.failed->sqlstate == sqlstate::bad_authorization && l.failed->hint.empty())
     l.failed->hint = "The shard must hold the same SCRAM verifier (salt and iterations too) as the users file, or the users file the password.";
 }
@@ -280,7 +288,7 @@ task<open_result> open_once(boost::asio::io_context& io, const server_target& ta
                                    wakeup& wake, clock::time_point deadline, bool& other_way) {
   open_result result;
   result.server = std::make_unique<server_connection>(io);
-  login l{*result.server, target, where, wake, deadline, {}, false, {}, false};
+  login l{*result.server, target, where, wake, deadline, {}, false, {}, false, false};
   const auto dbname = where.dbname.empty() ? target.user : where.dbname;
   const bool connected = co_await connect(l, encrypted);
   if (connected) {
@@ -293,6 +301,7 @@ task<open_result> open_once(boost::asio::io_context& io, const server_target& ta
   other_way = l.other_way;
   if (l.failed) {
     result.failed = std::move(*l.failed);
+    result.unreachable = l.unreachable;
     result.server.reset();
   }
   co_return result;
@@ -321,7 +330,7 @@ task<void> send_cancel(boost::asio::io_context& io, boost::asio::generic::stream
   const server_target nobody;
   const shard_location somewhere;
   server_connection carrier(io);
-  login l{carrier, nobody, somewhere, wake, deadline, {}, false, {}, false};
+  login l{carrier, nobody, somewhere, wake, deadline, {}, false, {}, false, false};
   bool ready = co_await connect_one(l, to);
   if (ready && tls.context) ready = co_await secure(l, std::move(tls), true);
   if (!ready) co_return;

@@ -16,15 +16,24 @@ namespace {
 
 constexpr std::size_t max_pools = 1'000;
 constexpr std::size_t strangers = 100;  // connections above max_clients that may be told why they are refused
-constexpr auto idle_server_time = std::chrono::minutes(10);
+constexpr auto tick_time = std::chrono::milliseconds(100);
+constexpr int ticks_a_second = 10;
 constexpr auto cancel_time = std::chrono::seconds(5);
 constexpr auto stop_time = std::chrono::seconds(2);
 constexpr std::int32_t pids_per_worker = 1 << 24;
 
 pool_limits limits_of(const config& settings) {
-  const auto workers = static_cast<std::size_t>(std::max(1, settings.workers));
-  const auto size = (static_cast<std::size_t>(std::max(1, settings.pool_size)) + workers - 1) / workers;
-  return {size, settings.pool_wait, settings.connect_timeout};
+  pool_limits limits;
+  limits.size = static_cast<std::size_t>(std::max(1, settings.pool_size));
+  limits.least = static_cast<std::size_t>(std::max(0, settings.pool_min));
+  limits.wait = settings.pool_wait;
+  limits.connect_timeout = settings.connect_timeout;
+  limits.lifetime = settings.pool_lifetime;
+  limits.idle_timeout = settings.pool_idle_timeout;
+  limits.check_after = settings.pool_check;
+  limits.check_query = settings.pool_check_query;
+  limits.last_used_first = settings.pool_order == "last_used";
+  return limits;
 }
 
 }  // namespace
@@ -110,7 +119,8 @@ pool* worker::impl::find_or_make_pool(const pool_key& key, const credentials& se
   if (found == pools.end()) {
     if (pools.size() >= max_pools) std::erase_if(pools, [](const auto& entry) { return entry.second->unused(); });
     if (pools.size() >= max_pools) return nullptr;
-    found = pools.emplace(key, std::make_unique<pool>(io, key, limits_of(settings), counted)).first;
+    auto& side = side_of(key.shard);
+    found = pools.emplace(key, std::make_unique<pool>(io, key, limits_of(settings), counted, side.desk, side)).first;
   }
   found->second->set_target(server_target{shard->name, shard->dsn, key.user, key.parameters, secret});
   return found->second.get();
@@ -166,8 +176,10 @@ void worker::impl::touching_transaction_ended() {
   for (auto* watcher : drain_watchers) watcher->notify();
 }
 
-void worker::impl::tick() {
-  for (auto& [key, one] : pools) one->close_idle_since(clock::now() - idle_server_time);
+void worker::impl::tick() { refresh_permits(); }
+
+void worker::impl::tick_second() {
+  for (auto& [key, one] : pools) one->tick(clock::now());
   if (pools.size() > max_pools / 2) std::erase_if(pools, [](const auto& entry) { return entry.second->unused(); });
 }
 
@@ -176,10 +188,11 @@ namespace {
 // Also keeps a timer armed that is earlier than the waits without deadline, which then cost no system call.
 task<void> tick_forever(worker::impl& w) {
   asio::steady_timer timer(w.io);
-  while (!w.stopping) {
-    timer.expires_after(std::chrono::seconds(1));
+  for (int ticks = 1; !w.stopping; ++ticks) {
+    timer.expires_after(tick_time);
     co_await timer.async_wait(asio::use_awaitable);
     w.tick();
+    if (ticks % ticks_a_second == 0) w.tick_second();
   }
 }
 

@@ -37,14 +37,21 @@ migration::answer servers(const worker::impl& w) {
   return table;
 }
 
+// Why the shard cannot be reached; null when it can.
+std::optional<std::string> down_text(const worker::impl& w, routing::shard_id shard) {
+  const auto side = w.sides.find(shard);
+  const auto* why = side == w.sides.end() ? nullptr : side->second->down();
+  return why ? std::optional(why->detail) : std::nullopt;
+}
+
 migration::answer pools(const worker::impl& w) {
   migration::answer table;
-  table.columns = {"user", "database", "shard", "cl_waiting", "sv_active", "sv_idle", "sv_login", "maxwait_us", "pool_mode"};
+  table.columns = {"user", "database", "shard", "cl_waiting", "sv_active", "sv_idle", "sv_login", "maxwait_us", "pool_mode", "shard_down"};
   for (const auto& [key, one] : w.pools) {
     const auto* shard = w.map ? w.map->find_shard(key.shard) : nullptr;
     table.rows.push_back({key.user, key.database, shard ? shard->name : std::to_string(key.shard.value), std::to_string(one->waiting()),
                           std::to_string(one->attached_servers().size()), std::to_string(one->idle()), std::to_string(one->opening()),
-                          std::to_string(one->longest_wait().count()), "transaction"});
+                          std::to_string(one->longest_wait().count()), "transaction", down_text(w, key.shard)});
   }
   return table;
 }

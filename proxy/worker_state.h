@@ -24,6 +24,7 @@
 #include "proxy/gate.h"
 #include "proxy/pool.h"
 #include "proxy/prepared.h"
+#include "proxy/shard_side.h"
 #include "proxy/tls.h"
 #include "proxy/users.h"
 #include "proxy/worker.h"
@@ -88,6 +89,18 @@ struct worker::impl {
   void release_waiters();
   void count_hold(touch_bits, clock::time_point since);
 
+  // worker_shards.cc
+  std::map<routing::shard_id, std::unique_ptr<shard_side>> sides;
+  std::map<routing::shard_id, std::unique_ptr<shard_home>> homes;  // of the shards whose home this worker is
+  impl& home_of(routing::shard_id);
+  shard_side& side_of(routing::shard_id);
+  shard_home& home_here(routing::shard_id);
+  void on_each(auto what);  // posts to every worker, this one included
+  void settle_permits(routing::shard_id);
+  void refresh_permits();
+  void shard_failed(routing::shard_id, const protocol::notice& why, const server_target& tried);
+  task<void> probe_until_back(routing::shard_id);
+
   std::map<pool_key, std::unique_ptr<pool>> pools;
   pool* find_or_make_pool(const pool_key&, const credentials&);  // nullptr: too many pools, or no such shard
   void give_back(server_ptr);  // to its pool, once no cancel is under way to it
@@ -103,7 +116,8 @@ struct worker::impl {
   std::vector<wakeup*> departure_watchers;  // drains that wait for sessions to end
   void session_ended(std::int32_t pid);
 
-  void tick();  // once a second: old idle connections, unused pools
+  void tick();         // ten times a second
+  void tick_second();  // old idle connections, unused pools
   void cancel(protocol::cancel_request);
 
   // Last, so that what handlers refer to outlives them.

@@ -56,22 +56,35 @@ class Pgrotor:
         os.mkdir(self.folder, 0o700)
         self.config, self.log = os.path.join(self.folder, "pgrotor.toml"), os.path.join(self.folder, "pgrotor.log")
         self.admin_password, self.child = admin_password, None
-        users_file = os.path.join(self.folder, "users.txt")
+        users_file = self.users_file = os.path.join(self.folder, "users.txt")
         with open(users_file, "w") as file:
             file.writelines(f'"{user}" "{secret}"\n' for user, secret in dict(users, admin=admin_password).items())
-        sections = {"listen": {"host": "127.0.0.1", "port": self.port}, "http": {"host": "127.0.0.1", "port": self.http_port},
+        self.sections = sections = {"listen": {"host": "127.0.0.1", "port": self.port}, "http": {"host": "127.0.0.1", "port": self.http_port},
                     "auth": {"users_file": users_file, "admin_users": ["admin"]}, "tools": {"pg_dump": BIN + "pg_dump"}}
-        for key, value in settings.items():
-            section, _, option = key.partition(".")
-            sections.setdefault(section, {})[option] = value
-        with open(self.config, "w") as file:
-            file.write(f"default_shard = {toml(default_shard)}\n")
-            for section, options in sections.items():
-                file.write(f"\n[{section}]\n" + "".join(f"{option} = {toml(value)}\n" for option, value in options.items()))
-            for shard, dsn in shards.items():
-                file.write(f"\n[[shard]]\nname = {toml(shard)}\ndsn = {toml(dsn)}\n")
+        self.default_shard, self.shards = default_shard, shards
+        self.set(**settings)
         os.chmod(self.config, 0o600)
         os.chmod(users_file, 0o600)
+
+    def set(self, **settings):
+        """Writes the configuration file anew with more or other values, keys as "section.option"."""
+        for key, value in settings.items():
+            section, _, option = key.partition(".")
+            self.sections.setdefault(section, {})[option] = value
+        with open(self.config, "w") as file:
+            file.write(f"default_shard = {toml(self.default_shard)}\n")
+            for section, options in self.sections.items():
+                file.write(f"\n[{section}]\n" + "".join(f"{option} = {toml(value)}\n" for option, value in options.items()))
+            for shard, dsn in self.shards.items():
+                file.write(f"\n[[shard]]\nname = {toml(shard)}\ndsn = {toml(dsn)}\n")
+
+    def add_user(self, user, secret):
+        with open(self.users_file, "a") as file:
+            file.write(f'"{user}" "{secret}"\n')
+
+    def restart(self):
+        assert self.terminate() == 0
+        self.serve()
 
     def command(self, verb, check=True):
         """Runs `pgrotor init` or `check` to its end."""

@@ -121,7 +121,7 @@ class Faults(unittest.TestCase):
         finally:
             W.shards["s1"].start()
         if f"port={W.shards['s1'].port}" in open(f"/proc/{W.child.pid}/cmdline").read():
-            self.assertEqual(client.kinds(self.insert(1)), "C:INSERT 0 1 ZI")
+            wait_until(lambda: client.kinds(self.insert(1)) == "C:INSERT 0 1 ZI", "the shard to be found again", timeout=10)
 
     def test_clients_that_leave_in_a_transaction_leave_nothing(self):
         for goodbye in (lambda c: c.close(), lambda c: c.send(wire.TERMINATE)):

@@ -77,6 +77,15 @@ workers = 3
 drain_timeout_ms = 11
 [pool]
 size = 33
+reserve = 5
+reserve_wait_ms = 21
+min = 3
+max_per_shard = 99
+order = "round_robin"
+lifetime_ms = 22
+idle_timeout_ms = 23
+check_ms = 24
+check_query = "SELECT 1"
 wait_ms = 12
 connect_timeout_ms = 13
 [limits]
@@ -101,6 +110,15 @@ level = "debug"
   CHECK(c.workers == 3);
   CHECK(c.drain_timeout.count() == 11);
   CHECK(c.pool_size == 33);
+  CHECK(c.pool_reserve == 5);
+  CHECK(c.pool_reserve_wait.count() == 21);
+  CHECK(c.pool_min == 3);
+  CHECK(c.pool_max_per_shard == 99);
+  CHECK(c.pool_order == "round_robin");
+  CHECK(c.pool_lifetime.count() == 22);
+  CHECK(c.pool_idle_timeout.count() == 23);
+  CHECK(c.pool_check.count() == 24);
+  CHECK(c.pool_check_query == "SELECT 1");
   CHECK(c.pool_wait.count() == 12);
   CHECK(c.connect_timeout.count() == 13);
   CHECK(c.max_clients == 14);
@@ -164,8 +182,12 @@ TEST_CASE("config: single problems") {
        "pgrotor.toml:17: shard.dsn: must be written host=... port=... dbname=..., not as a URI"},
       {"no dbname", complete + "[[shard]]\nname = \"s3\"\ndsn = \"host=h\"\n", "pgrotor.toml:17: shard.dsn: has no dbname"},
       {"one port for both", complete + "[http]\nport = 6432\n", "pgrotor.toml:16: http.port: 6432 is the port of [listen] too; choose another"},
-      {"pool too small", complete + "[proxy]\nworkers = 4\n[pool]\nsize = 3\n",
-       "pgrotor.toml:18: pool.size: 3 is less than proxy.workers (4); each worker needs one server connection at least"},
+      {"a least above the most", complete + "[pool]\nmin = 21\n", "pgrotor.toml:16: pool.min: 21 is more than pool.size (20)"},
+      {"a shard's bound below the pool's", complete + "[pool]\nmax_per_shard = 5\n",
+       "pgrotor.toml:16: pool.max_per_shard: 5 is less than pool.size (20); no pool could ever be full"},
+      {"an order that is none", complete + "[pool]\norder = \"lifo\"\n",
+       "pgrotor.toml:16: pool.order: \"lifo\" is no order; last_used or round_robin"},
+      {"a check of nothing", complete + "[pool]\ncheck_query = \"\"\n", "pgrotor.toml:16: pool.check_query: is empty; \";\" costs a server nothing"},
       {"budgets the wrong way round", complete + "[cutover]\nbudget_ms = 20000\n",
        "pgrotor.toml:16: cutover.budget_ms: must be less than gate.hold_budget_ms, or every cutover that is late fails the statements it holds"},
       {"a float", complete + "[pool]\nwait_ms = 1.5\n", "pgrotor.toml:16: pool.wait_ms: must be a whole number between 1 and 3600000, without quotes"},

@@ -1,0 +1,48 @@
+// One simple query of the proxy's own on a connection that no session has: checks and resets. Declared in proxy/server_connection.h.
+#include "protocol/frame.h"
+#include "protocol/frontend.h"
+#include "proxy/server_connection.h"
+
+namespace proxy {
+
+namespace {
+
+constexpr std::uint32_t max_frame = 0x7fffffff;
+
+struct verdict {
+  bool over = false, error = false, idle = false;
+};
+
+// Uses up the whole messages that are there.
+void take_answer(byte_queue& in, verdict& so_far) {
+  protocol::frame_header header;
+  while (!so_far.over && protocol::read_header(in.view(), protocol::peer::backend, max_frame, header) == protocol::frame_error::none) {
+    if (in.size() < header.size) return;
+    so_far.error = so_far.error || header.type == 'E';
+    so_far.over = header.type == 'Z';
+    so_far.idle = header.type == 'Z' && in.view()[protocol::frame_header_size] == 'I';
+    in.consume(header.size);
+  }
+}
+
+}  // namespace
+
+task<alone_result> run_alone(server_connection& server, std::string_view sql, wakeup& wake, clock::time_point deadline) {
+  protocol::append(server.out, protocol::query{sql});
+  verdict seen;
+  while (!seen.over) {
+    if (server.flush().closed) co_return alone_result::failed;
+    if (server.output_pending()) server.socket.watch_write();
+    if (!server.socket.readable()) {
+      server.socket.watch_read();
+      const bool in_time = co_await wake.wait(deadline);
+      if (!in_time) co_return alone_result::silent;
+      continue;
+    }
+    if (server.socket.read(server.in).closed) co_return alone_result::failed;
+    take_answer(server.in, seen);
+  }
+  co_return seen.idle && !seen.error && server.in.empty() ? alone_result::answered : alone_result::failed;
+}
+
+}  // namespace proxy

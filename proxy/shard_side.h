@@ -1,0 +1,44 @@
+// What a worker keeps for each shard: its own side (permits of its pools, whether the shard is down), and, on the shard's home worker,
+// what holds for all workers. Everything between the two goes by post, also when both are the same worker, so that orders are obeyed
+// in the order in which they were given. Each part is touched by its worker's thread only.
+#pragma once
+
+#include <optional>
+
+#include "proxy/errors.h"
+#include "proxy/permit_desk.h"
+#include "proxy/permit_ledger.h"
+#include "proxy/pool.h"
+#include "proxy/shard_health.h"
+#include "proxy/worker.h"
+
+namespace proxy {
+
+class shard_side final : public permit_home, public shard_watch {
+ public:
+  shard_side(worker::impl& w, routing::shard_id shard) : desk(*this), w_(w), shard_(shard) {}
+  shard_side(const shard_side&) = delete;
+  shard_side& operator=(const shard_side&) = delete;
+
+  void send_want(const permit_owner&, permit_want) override;
+  void send_give_back(const permit_owner&) override;
+  const protocol::notice* down() const noexcept override { return down_ ? &*down_ : nullptr; }
+  void failed(const protocol::notice& why, const server_target& tried) override;
+  void set_down(std::optional<protocol::notice>);
+
+  permit_desk desk;
+
+ private:
+  worker::impl& w_;
+  routing::shard_id shard_;
+  std::optional<protocol::notice> down_;
+};
+
+struct shard_home {
+  explicit shard_home(permit_rules rules) : ledger(rules) {}
+  permit_ledger ledger;
+  shard_health health;
+  server_target probe_as;  // who failed last
+};
+
+}  // namespace proxy
