@@ -1,5 +1,6 @@
 #include "proxy/held_transaction.h"
 
+#include <algorithm>
 #include <cctype>
 
 namespace proxy {
@@ -51,6 +52,14 @@ bool take_word(std::string_view& sql, std::string_view word) noexcept {
   return true;
 }
 
+// ROLLBACK TO and RELEASE drop what came after the newest savepoint of that name, RELEASE that one too. False: there is none.
+bool go_back(std::vector<std::string>& savepoints, std::string_view name, bool release) {
+  const auto found = std::find(savepoints.rbegin(), savepoints.rend(), name);
+  if (found == savepoints.rend()) return false;
+  savepoints.erase(release ? std::prev(found.base()) : found.base(), savepoints.end());
+  return true;
+}
+
 }  // namespace
 
 std::string_view control_tag(statement_kind kind, std::string_view sql) noexcept {
@@ -65,21 +74,25 @@ std::string_view control_tag(statement_kind kind, std::string_view sql) noexcept
   }
 }
 
-bool held_transaction::can_answer(std::span<const routing::statement_plan> plans) const noexcept {
+bool held_transaction::can_answer(std::span<const routing::statement_plan> plans) const {
   bool open = open_, failed = failed_;
+  auto savepoints = savepoints_;
   for (const auto& plan : plans) {
     if (!is_transaction_control(plan.kind)) return false;
     const bool ends = plan.kind == statement_kind::commit || plan.kind == statement_kind::rollback;
-    const bool mends = ends || (plan.kind == statement_kind::rollback_to && savepoint_);
-    if (failed && !mends) return false;
+    const bool back = plan.kind == statement_kind::rollback_to;
+    if (failed && !ends && !back) return false;
     if (!open && plan.kind != statement_kind::begin) return false;
+    if ((back || plan.kind == statement_kind::release) && !go_back(savepoints, plan.savepoint, !back)) return false;
+    if (plan.kind == statement_kind::savepoint) savepoints.push_back(plan.savepoint);
+    if (ends) savepoints.clear();
     open = !ends || plan.chain;
-    failed = failed && !mends;
+    failed = false;  // what was failed has ended or gone back
   }
   return !plans.empty() && bytes_ < max_bytes;
 }
 
-held_transaction::answer held_transaction::run(const routing::statement_plan& plan, std::string_view sql) noexcept {
+held_transaction::answer held_transaction::run(const routing::statement_plan& plan, std::string_view sql) {
   answer given{control_tag(plan.kind, sql), false};
   switch (plan.kind) {
     case statement_kind::begin:
@@ -91,8 +104,12 @@ held_transaction::answer held_transaction::run(const routing::statement_plan& pl
       finish(plan.chain);
       break;
     case statement_kind::rollback: finish(plan.chain); break;
-    case statement_kind::savepoint: savepoint_ = true; break;
-    case statement_kind::rollback_to: failed_ = false; break;  // nothing of it has run anywhere
+    case statement_kind::savepoint: savepoints_.push_back(plan.savepoint); break;
+    case statement_kind::release: go_back(savepoints_, plan.savepoint, true); break;
+    case statement_kind::rollback_to:  // nothing of it has run anywhere
+      go_back(savepoints_, plan.savepoint, false);
+      failed_ = false;
+      break;
     default: break;
   }
   return given;
@@ -104,19 +121,21 @@ void held_transaction::keep(std::string_view sql) {
   bytes_ += sql.size() + sizeof(std::string);
 }
 
-// AND CHAIN begins the next transaction with the same characteristics: those of BEGIN.
+// AND CHAIN begins the next transaction with the same characteristics: those of BEGIN and of SET TRANSACTION after it.
 void held_transaction::finish(bool chain) noexcept {
-  if (chain && !texts_.empty()) {
-    texts_.resize(1);
-    bytes_ = texts_.front().size();
-    failed_ = savepoint_ = false;
-    return;
-  }
-  clear();
+  if (!chain || texts_.empty()) return clear();
+  texts_.erase(std::remove_if(texts_.begin() + 1, texts_.end(),
+                              [](std::string_view sql) { return !(take_word(sql, "set") && take_word(sql, "transaction")); }),
+               texts_.end());
+  bytes_ = 0;
+  for (const auto& text : texts_) bytes_ += text.size() + sizeof(std::string);
+  savepoints_.clear();
+  failed_ = false;
 }
 
 void held_transaction::clear() noexcept {
-  open_ = failed_ = savepoint_ = false;
+  open_ = failed_ = false;
+  savepoints_.clear();
   bytes_ = 0;
   texts_.clear();
 }

@@ -21,18 +21,17 @@ class held_transaction {
   static constexpr std::size_t max_bytes = 64u << 10;
 
   // Would the proxy's answers to these statements, run in this order now, be PostgreSQL's?
-  bool can_answer(std::span<const routing::statement_plan>) const noexcept;
+  bool can_answer(std::span<const routing::statement_plan>) const;
   struct answer {
     std::string_view tag;
     bool already_in_progress = false;  // BEGIN in a transaction: a warning goes with it
   };
-  answer run(const routing::statement_plan&, std::string_view sql) noexcept;
+  answer run(const routing::statement_plan&, std::string_view sql);
   // Keeps the text for replay, once per message, when a transaction is open after it.
   void keep(std::string_view sql);
 
   bool open() const noexcept { return open_; }
   bool failed() const noexcept { return failed_; }
-  bool has_savepoint() const noexcept { return savepoint_; }
   void fail() noexcept { failed_ = open_ = true; }
   void clear() noexcept;
   const std::vector<std::string>& texts() const noexcept { return texts_; }
@@ -40,7 +39,8 @@ class held_transaction {
 
  private:
   void finish(bool chain) noexcept;
-  bool open_ = false, failed_ = false, savepoint_ = false;
+  bool open_ = false, failed_ = false;
+  std::vector<std::string> savepoints_;  // names may repeat: the newest hides the others
   std::size_t bytes_ = 0;
   std::vector<std::string> texts_;  // the first holds BEGIN
 };

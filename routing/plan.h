@@ -56,6 +56,7 @@ struct statement_plan {
   bool plain_read = false;            // SELECT without row locks, data-modifying CTE, cursors or functions that may write
   bool row_locks = false;             // FOR UPDATE / SHARE on a sharded table
   bool chain = false;                 // COMMIT / ROLLBACK AND CHAIN
+  std::string savepoint;              // of SAVEPOINT, RELEASE, ROLLBACK TO: its name
 };
 
 // All statements of one text (a simple query may hold several).

@@ -25,6 +25,7 @@ statement_plan refused_plan(refusal why) {
 statement_plan transaction(const PgQuery__TransactionStmt& s) {
   statement_plan plan;
   plan.chain = s.chain != 0;
+  plan.savepoint = ast::text(s.savepoint_name);
   switch (s.kind) {
     case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_BEGIN:
     case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_START: plan.kind = statement_kind::begin; break;

@@ -85,6 +85,28 @@ TEST_CASE("held_transaction: back to a savepoint mends it, for nothing has run a
   CHECK(held.texts().back() == "ROLLBACK TO a");
 }
 
+TEST_CASE("held_transaction: savepoints are known by name, the newest of a name first") {
+  const auto named = [](statement_kind kind, const char* name) {
+    statement_plan made = plan(kind);
+    made.savepoint = name;
+    return made;
+  };
+  const auto can = [&](const held_transaction& held, statement_kind kind, const char* name) {
+    const auto one = named(kind, name);
+    return held.can_answer(std::span(&one, 1));
+  };
+  held_transaction held;
+  run(held, kind::begin, "BEGIN");
+  for (const auto* name : {"a", "b", "a"}) held.run(named(kind::savepoint, name), "SAVEPOINT");
+  CHECK_FALSE(can(held, kind::release, "c"));
+  held.run(named(kind::release, "a"), "RELEASE a");
+  CHECK(can(held, kind::rollback_to, "a"));
+  CHECK(can(held, kind::rollback_to, "b"));
+  held.run(named(kind::rollback_to, "a"), "ROLLBACK TO a");
+  CHECK_FALSE(can(held, kind::rollback_to, "b"));
+  CHECK(can(held, kind::release, "a"));
+}
+
 TEST_CASE("held_transaction: AND CHAIN keeps the characteristics of BEGIN") {
   held_transaction held;
   run(held, kind::begin, "BEGIN ISOLATION LEVEL SERIALIZABLE");
@@ -92,7 +114,11 @@ TEST_CASE("held_transaction: AND CHAIN keeps the characteristics of BEGIN") {
   CHECK(run(held, kind::rollback, "ROLLBACK AND CHAIN", true) == "ROLLBACK");
   CHECK(held.open());
   CHECK(held.texts().front() == "BEGIN ISOLATION LEVEL SERIALIZABLE");
-  CHECK_FALSE(held.has_savepoint());
+  CHECK_FALSE(answers(held, {kind::rollback_to}));  // savepoints are gone
+  run(held, kind::set_local, "SET TRANSACTION READ ONLY");
+  run(held, kind::set_local, "SET LOCAL work_mem = '1MB'");
+  run(held, kind::commit, "COMMIT AND CHAIN", true);
+  CHECK(held.texts() == std::vector<std::string>{"BEGIN ISOLATION LEVEL SERIALIZABLE", "SET TRANSACTION READ ONLY", "COMMIT AND CHAIN"});
 }
 
 TEST_CASE("held_transaction: a second BEGIN is told and changes nothing") {
