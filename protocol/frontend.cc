@@ -77,7 +77,7 @@ bool decode_bind(std::string_view body, bind& out) {
   out.portal = reader.read_cstring();
   out.statement = reader.read_cstring();
   if (!read_array(reader, out.formats) || !read_values(reader, out.values) || !read_array(reader, out.result_formats)) return false;
-  return reader.done() && (out.formats.size() <= 1 || out.formats.size() == out.values.size());
+  return reader.done();  // whether the number of formats fits is the server's to say
 }
 
 std::optional<bind> decode_bind(std::string_view body) {

@@ -84,7 +84,7 @@ void exchange::expect_failure(std::string_view error_frame) {
 
 bool exchange::only_emits() const noexcept {
   return std::all_of(queue_.begin() + static_cast<std::ptrdiff_t>(head_), queue_.end(),
-                     [](const expected& e) { return e.what == request::emit; });
+                     [](const expected& e) { return e.what == request::emit || e.what == request::copy_end; });
 }
 
 bool exchange::has(request what) const noexcept {
@@ -128,9 +128,9 @@ exchange::step exchange::feed(std::string_view in, std::string& out) {
 }
 
 void exchange::drain_emits(cursor& c) {
-  while (!idle() && front().what == request::emit) {
+  while (!idle() && (front().what == request::emit || front().what == request::copy_end)) {
     c.cut();
-    c.out.append(text_of(front()));
+    if (front().what == request::emit) c.out.append(text_of(front()));
     pop();
   }
 }
@@ -229,8 +229,18 @@ void exchange::take_answer(cursor& c, const frame_header& header, step& result) 
   pass(c, header.size, relayed);
   if (what != request::query && completes(what, header.type)) pop();
   if (header.type != 'G' || !relayed) return;
+  if (what == request::execute && data_was_sent()) return;
   if (what == request::execute) drop_unanswered_sync();
   result.what = event::copy_in;
+}
+
+// The data and its end came in the pipeline behind Execute: nothing more is to be forwarded.
+bool exchange::data_was_sent() {
+  const auto begin = queue_.begin() + static_cast<std::ptrdiff_t>(head_) + 1;
+  const auto end = std::find_if(begin, queue_.end(), [](const expected& e) { return e.what == request::copy_end; });
+  if (end == queue_.end()) return false;
+  queue_.erase(begin, std::next(end));
+  return true;
 }
 
 // A server in COPY IN ignores a Sync that was pipelined behind Execute (manual 55.2.6): the client sends another one after CopyDone.

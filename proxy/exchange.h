@@ -15,7 +15,8 @@
 
 namespace proxy {
 
-enum class request : char { query, parse, bind, describe_statement, describe_portal, execute, close, sync, emit };
+// copy_end: CopyDone or CopyFail was sent in a pipeline; it is answered by nothing of its own.
+enum class request : char { query, parse, bind, describe_statement, describe_portal, execute, close, sync, copy_end, emit };
 enum class fate : char {
   relay,    // the client sees the answer
   swallow,  // the client does not know of the request; an error of it is told as the error of the client's next one
@@ -74,6 +75,7 @@ class exchange {
   void drain_emits(cursor&);
   void pass(cursor&, std::size_t size, bool relayed);
   void skip_to_sync();
+  bool data_was_sent();
   void drop_unanswered_sync();
   const expected& front() const noexcept { return queue_[head_]; }
   void pop() noexcept;

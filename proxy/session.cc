@@ -65,7 +65,8 @@ task<void> session::serve() {
 // One message or pipeline at a time; while a pipeline is open, or the server waits for CopyData, the client goes on speaking.
 bool session::may_take() const noexcept {
   if (out_.size() - out_at_ > byte_queue::block_size || borrowed_) return false;
-  return !unit_open_ || pipeline_open_ || copy_in_;
+  if (query_waits_ && server_ && !server_->answers.idle()) return false;
+  return !unit_open_ || pipeline_open_ || copy_in_ || copy_bytes_ > 0;
 }
 
 void session::watch_everything() {
@@ -90,6 +91,7 @@ bool session::read_client() {
 task<bool> session::take_message() {
   if (skip_bytes_ > 0) co_return skip_input();
   if (copy_in_ || copy_bytes_ > 0) co_return forward_copy() || read_client();
+  query_waits_ = false;
   protocol::frame_header header;
   if (!next_frame(0, header)) co_return closing_ || read_client();
   if (skip_to_sync_ && header.type != 'S' && header.type != 'X') co_return skip_frame(header);
@@ -104,6 +106,9 @@ task<bool> session::take_message() {
     default: co_return co_await take_pipeline();
   }
   if (!have_whole(header.size)) co_return closing_ || read_client();
+  // In a pipeline without Sync it runs when all before it is known to have succeeded; after an error it would be skipped.
+  query_waits_ = pipeline_open_ && server_ && !server_->answers.idle();
+  if (query_waits_) co_return false;
   const auto frame = in_.view().substr(0, header.size);
   if (header.type == 'Q') co_await handle_query(frame);
   else co_await handle_function_call(frame);
@@ -117,9 +122,13 @@ task<bool> session::take_pipeline() {
   protocol::frame_header header;
   while (true) {
     if (!next_frame(scanned_, header)) co_return closing_ || read_client();
-    if (header.type == 'Q' || header.type == 'F' || header.type == 'X' || header.type == 'p') {
-      fatal(make_error(sqlstate::protocol_violation, "a pipeline must end with Sync"));
+    if (header.type == 'X') {
+      closing_ = true;
       co_return true;
+    }
+    if (header.type == 'Q' || header.type == 'F' || header.type == 'p') {
+      header.type = 'H';  // what came before it is run as if a Flush had ended it
+      break;
     }
     if (!have_whole(scanned_ + header.size)) co_return closing_ || read_client();
     scanned_ += header.size;

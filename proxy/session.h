@@ -110,7 +110,7 @@ class session : public std::enable_shared_from_this<session> {
   task<void> handle_query(std::string_view frame);
   bool answer_query_alone(const routing::text_plan&, std::string_view sql);
   choice choose_for_query(const routing::text_plan&);
-  void answer_control(const routing::statement_plan&, std::string_view sql);
+  void answer_control(const routing::statement_plan&, std::string_view sql, std::string& out);
   bool answer_reset(routing::statement_kind);
   task<void> run_query(std::string_view frame, const routing::text_plan&);
   void refuse_query(const protocol::notice&);
@@ -128,9 +128,9 @@ class session : public std::enable_shared_from_this<session> {
   choice choose_for_batch();
   bool choose_for_item(const batch_item&, choice&);
   void cut_batch(std::size_t from, protocol::notice why);
-  bool batch_needs_transaction();
+  bool batch_needs_transaction(char end);
   bool batch_needs_server();
-  task<bool> place_batch(bool& again);
+  task<bool> place_batch(char end, bool& again);
   void answer_batch_alone(char end);
 
   // session_write.cc
@@ -215,6 +215,7 @@ class session : public std::enable_shared_from_this<session> {
   bool borrowed_ = false;       // the server was taken for Parse and Describe only
   bool pipeline_open_ = false;  // messages were sent up to a Flush; Sync is to come
   bool skip_to_sync_ = false;   // an error happened: messages are discarded until Sync
+  bool query_waits_ = false;    // for the answers of the pipeline that it ends
   bool copy_in_ = false, copy_simple_ = false;
   bool unit_in_block_ = false, unit_writes_ = false, unit_may_commit_ = false;
   std::optional<protocol::notice> lost_;  // the transaction's server went away while the client was idle; told at its next message

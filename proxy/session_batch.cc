@@ -25,7 +25,7 @@ task<void> session::handle_batch(std::string_view frames, char end) {
   bool again = true;
   while (again && !closing_) {
     again = false;
-    const bool placed = co_await place_batch(again);
+    const bool placed = co_await place_batch(end, again);
     if (!placed) break;
   }
   if (closing_) co_return;
@@ -39,7 +39,7 @@ void session::read_batch(std::string_view frames) {
   batch_.clear();
   batch_refused_.reset();
   if (lost_) batch_refused_ = std::exchange(lost_, std::nullopt);
-  while (!batch_refused_) {
+  while (!batch_refused_ && !frames.empty()) {
     protocol::frame_header header;
     protocol::read_header(frames, protocol::peer::frontend, 0x7fffffff, header);
     if (header.type == 'S' || header.type == 'H') return;
@@ -47,7 +47,9 @@ void session::read_batch(std::string_view frames) {
     item.type = header.type;
     item.frame = frames.substr(0, header.size);
     frames.remove_prefix(header.size);
-    if (item.type == 'd' || item.type == 'c' || item.type == 'f') continue;
+    // From here on 'd' and 'c' are other items; what is meant for a COPY goes on as it is, and outside of one the server ignores it.
+    if (item.type == 'd') item.type = 'y';
+    if (item.type == 'c' || item.type == 'f') item.type = 'z';
     if (read_item(item)) batch_.push_back(std::move(item));
   }
 }
@@ -59,6 +61,8 @@ bool session::read_item(batch_item& item) {
     case 'B': return read_bind(item);
     case 'D': return read_describe(item);
     case 'C': return read_close(item);
+    case 'y':
+    case 'z': return true;
     default: break;
   }
   const auto execute = protocol::decode_execute(item.body());
@@ -189,10 +193,15 @@ void session::cut_batch(std::size_t from, protocol::notice why) {
   batch_refused_ = std::move(why);
 }
 
-// Does anything in it have to run in the client's transaction on a shard? Transaction control that the proxy can answer does not.
-bool session::batch_needs_transaction() {
+// Does anything in it have to run in the client's transaction on a shard? Transaction control that the proxy can answer does not. A
+// portal has to be where it will be executed later: after a Flush, or in an open transaction.
+bool session::batch_needs_transaction(char end) {
   auto simulated = held_;
   for (const auto& item : batch_) {
+    if (item.type == 'B' && (end == 'H' || simulated.open())) {
+      const auto* bound = plan_of(item.statement);
+      if (!bound || !(is_transaction_control(bound->kind) || answered_by_proxy(*bound))) return true;
+    }
     if (item.type != 'E') continue;
     const auto* plan = plan_of(item.statement);
     if (!plan) return true;
@@ -210,15 +219,15 @@ bool session::batch_needs_server() {
     const auto* plan = plan_of(item.statement);
     if (plan && (is_transaction_control(plan->kind) || answered_by_proxy(*plan))) return false;
     if (item.type == 'P') return !batch_refused_;
-    return item.type != 'c';
+    return item.type != 'c' && item.type != 'y' && item.type != 'z';
   });
 }
 
 // False: it will not run. Fills server_ when one is needed.
-task<bool> session::place_batch(bool& again) {
+task<bool> session::place_batch(char end, bool& again) {
   const auto chosen = choose_for_batch();
   std::optional<protocol::notice> failed;
-  if (server_ || batch_needs_transaction()) {
+  if (server_ || batch_needs_transaction(end)) {
     failed = co_await settle(chosen, again);
     if (!failed && !again) {
       put_held_in_front();

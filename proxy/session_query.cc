@@ -18,7 +18,8 @@ bool is_reset(const routing::statement_plan& s) { return s.kind == statement_kin
 }  // namespace
 
 task<void> session::handle_query(std::string_view frame) {
-  begin_unit();
+  if (!unit_open_) begin_unit();
+  pipeline_open_ = false;
   const auto decoded = protocol::decode_query(frame.substr(protocol::frame_header_size));
   if (!decoded) co_return fatal(make_error(sqlstate::protocol_violation, "invalid message format"));
   const auto sql = decoded->sql;
@@ -73,7 +74,7 @@ bool session::answer_query_alone(const routing::text_plan& plan, std::string_vie
     if (!answer_reset(plan.statements.front().kind)) return false;
   } else if (!server_ && held_.can_answer(plan.statements) && !(lost_ && plan.statements.front().kind != statement_kind::rollback)) {
     lost_.reset();
-    for (const auto& statement : plan.statements) answer_control(statement, sql);
+    for (const auto& statement : plan.statements) answer_control(statement, sql, out_);
     held_.keep(sql);
   } else {
     return false;
@@ -82,14 +83,14 @@ bool session::answer_query_alone(const routing::text_plan& plan, std::string_vie
   return true;
 }
 
-void session::answer_control(const routing::statement_plan& plan, std::string_view sql) {
+void session::answer_control(const routing::statement_plan& plan, std::string_view sql, std::string& out) {
   const auto answer = held_.run(plan, sql);
   if (answer.already_in_progress) {
     auto warning = make_error("25001", "there is already a transaction in progress");
     warning.severity = "WARNING";
-    protocol::append_notice(out_, warning);
+    protocol::append_notice(out, warning);
   }
-  protocol::append(out_, protocol::command_complete{answer.tag});
+  protocol::append(out, protocol::command_complete{answer.tag});
 }
 
 // False: the transaction has failed, and the general way says so.
@@ -117,7 +118,8 @@ void session::refuse_query(const protocol::notice& why) {
 
 // Function calls by number (large objects of libpq) run on the transaction's shard, else on the default shard.
 task<void> session::handle_function_call(std::string_view frame) {
-  begin_unit();
+  if (!unit_open_) begin_unit();
+  pipeline_open_ = false;
   while (!closing_) {
     auto chosen = empty_choice();
     if (held_.failed()) co_return refuse_query(make_error(sqlstate::failed_transaction, "current transaction is aborted"));

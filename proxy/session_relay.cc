@@ -111,6 +111,9 @@ void session::on_error_relayed() {
     if (one->what == request::parse && one->statement == 0) server_->statements.unnamed = 0;
     if (one->what == request::close && one->statement != 0) server_->statements.add(one->statement);
   }
+  // PostgreSQL drops the unnamed statement before it parses its successor.
+  const bool parsed = !skipped.empty() && skipped.front().what == request::parse && skipped.front().how == fate::relay;
+  if (parsed && skipped.front().statement == 0) names_.erase("");
   // A statement that the server lost or can no longer run under its name: a fresh connection prepares it anew.
   if (answers.sqlstate() == sqlstate::feature_not_supported || answers.sqlstate() == sqlstate::invalid_statement_name)
     server_->unusable = server_->unusable || server_->statements.size() > 0;
@@ -231,7 +234,7 @@ void session::server_lost(std::string_view why) {
 bool session::forward_copy() {
   auto& out = server_->out;
   bool moved = false;
-  while (!in_.empty() && out.size() < copy_backlog) {
+  while (!closing_ && !in_.empty() && out.size() < copy_backlog) {
     if (copy_bytes_ == 0) {
       if (!copy_in_) break;
       protocol::frame_header header;
@@ -255,9 +258,13 @@ bool session::forward_copy() {
 
 bool session::take_copy_frame(const protocol::frame_header& header) {
   switch (header.type) {
-    case 'd':
     case 'c':
-    case 'f': copy_bytes_ = header.size; return true;
+    case 'f':
+      // What follows is no longer meant for the COPY: in the extended protocol the rest of a pipeline, else the next query.
+      copy_in_ = false;
+      pipeline_open_ = !copy_simple_;
+      [[fallthrough]];
+    case 'd': copy_bytes_ = header.size; return true;
     case 'X': closing_ = true; return true;
     case 'H':
     case 'S': {

@@ -53,6 +53,11 @@ void session::write_item(const batch_item& item) {
   switch (item.type) {
     case 'P': return write_parse(item);
     case 'B': return write_bind(item);
+    case 'y':
+    case 'z':
+      out.append(item.frame);
+      if (item.type == 'z') answers.expect(request::copy_end);
+      return;
     case 'D':
       ensure_prepared(item);
       protocol::append(out, protocol::describe{'S', server_name(item.statement, item.named)});
@@ -150,9 +155,8 @@ bool session::answer_item(const batch_item& item, std::string& out) {
     protocol::append(out, protocol::command_complete{all ? "DISCARD ALL" : "DEALLOCATE ALL"});
     return true;
   }
-  const auto answer = held_.run(*plan, item.statement->sql);
+  answer_control(*plan, item.statement->sql, out);
   held_.keep(item.statement->sql);
-  protocol::append(out, protocol::command_complete{answer.tag});
   return true;
 }
 
