@@ -1,0 +1,92 @@
+"""Rows: COPY in both directions and both protocols (manual 55.2.6)."""
+from steps import (COPY_DONE, FLUSH, SYNC, bind, copy_data, copy_fail, execute, parse, query, run, section, send, wait, x)
+
+IN = "COPY bulk FROM STDIN"
+LINES = [copy_data(f"{i}\tline {i}\n") for i in range(5)]
+
+
+def copy_in(sql, *raw):
+    return [*send(query(sql)), *wait("GZ"), *send(*raw), *wait("Z")]
+
+
+def extended_in(sql, *raw):
+    return [*send(parse("", sql), bind(), execute(), FLUSH), *wait("GE"), *send(*raw), *wait("Z")]
+
+
+ROWS = section(
+    "copy",
+    ("out", "COPY plain TO STDOUT"),
+    ("out, a query", "COPY (SELECT i, repeat('y', i) FROM generate_series(1, 100) i) TO STDOUT"),
+    ("out, csv with header", "COPY plain TO STDOUT (FORMAT csv, HEADER, FORCE_QUOTE *)"),
+    ("out, binary", "COPY (SELECT 1, 'x'::text, NULL::int) TO STDOUT (FORMAT binary)"),
+    ("out, nothing", "COPY (SELECT 1 WHERE false) TO STDOUT"),
+    ("out, no columns", "COPY nothing TO STDOUT"),
+    ("out, error in the middle", "COPY (SELECT 10 / (3 - i) FROM generate_series(1, 9) i) TO STDOUT"),
+    ("out, unknown table", "COPY missing TO STDOUT"),
+    ("out, with notices", "COPY (SELECT * FROM numbers(3)) TO STDOUT"),
+    ("out, many rows", "COPY (SELECT i, md5(i::text) FROM generate_series(1, 20000) i) TO STDOUT"),
+    ("out between statements", "SELECT 1; COPY plain TO STDOUT; SELECT 2"),
+    ("out twice in a text", "COPY plain TO STDOUT; COPY parent TO STDOUT"),
+    ("out in a transaction", "BEGIN", "COPY plain TO STDOUT", "COMMIT"),
+    ("out, extended", x(parse("", "COPY plain TO STDOUT"), bind(), execute())),
+    ("out, extended, described", x(run("COPY plain TO STDOUT"))),
+    ("out, extended, between others", x(run("SELECT 1"), run("COPY plain TO STDOUT"), run("SELECT 2"))),
+    ("out, extended, row limit", x(parse("", "COPY plain TO STDOUT"), bind(), execute("", 1))),
+    ("out, extended, flush", send(parse("", "COPY plain TO STDOUT"), bind(), execute(), FLUSH), wait("C"), send(SYNC), wait("Z")),
+    ("out, extended, fails", x(parse("", "COPY (SELECT 1 / (2 - i) FROM generate_series(1, 5) i) TO STDOUT"), bind(), execute(), parse("", "SELECT 1"))),
+    ("in", copy_in(IN, *LINES, COPY_DONE), "SELECT * FROM bulk ORDER BY id"),
+    ("in, data in one message", copy_in(IN, copy_data("".join(f"{i}\tx\n" for i in range(100))), COPY_DONE), "SELECT count(*) FROM bulk"),
+    ("in, rows cut across messages", copy_in(IN, copy_data("1\tab"), copy_data("c\n2"), copy_data("\td\n"), COPY_DONE), "SELECT * FROM bulk ORDER BY id"),
+    ("in, empty messages", copy_in(IN, copy_data(""), copy_data("1\tx\n"), copy_data(""), COPY_DONE), "SELECT * FROM bulk"),
+    ("in, nothing", copy_in(IN, COPY_DONE)),
+    ("in, end marker", copy_in(IN, copy_data("1\tx\n\\.\n"), COPY_DONE), "SELECT count(*) FROM bulk"),
+    ("in, no last line end", copy_in(IN, copy_data("1\tx"), COPY_DONE), "SELECT * FROM bulk"),
+    ("in, csv", copy_in("COPY bulk FROM STDIN (FORMAT csv, HEADER)", copy_data('id,body\n1,"a, ""b"""\n2,\n'), COPY_DONE), "SELECT * FROM bulk ORDER BY id"),
+    ("in, binary", copy_in("COPY bulk FROM STDIN (FORMAT binary)", copy_data(b"PGCOPY\n\xff\r\n\0" + b"\0" * 8 + b"\0\2\0\0\0\4\0\0\0\7\0\0\0\1x\xff\xff"), COPY_DONE),
+     "SELECT * FROM bulk"),
+    ("in, binary that is broken", copy_in("COPY bulk FROM STDIN (FORMAT binary)", copy_data(b"PGCOPY\n\xff\r\n\0" + b"\0" * 8 + b"\0\7"), COPY_DONE)),
+    ("in, column list", copy_in("COPY bulk (body) FROM STDIN", copy_data("only\n"), COPY_DONE), "SELECT * FROM bulk"),
+    ("in, where", copy_in("COPY bulk FROM STDIN WHERE id > 1", copy_data("1\ta\n2\tb\n"), COPY_DONE), "SELECT * FROM bulk"),
+    ("in, trigger's notices", copy_in("COPY watched FROM STDIN", copy_data("1\n2\n"), COPY_DONE)),
+    ("in, CopyFail", copy_in(IN, LINES[0], copy_fail("the client changed its mind")), "SELECT count(*) FROM bulk"),
+    ("in, CopyFail at once", copy_in(IN, copy_fail(""))),
+    ("in, CopyFail in a transaction", "BEGIN", copy_in(IN, LINES[0], copy_fail("no")), "SELECT 1", "ROLLBACK"),
+    ("in, broken data", copy_in(IN, copy_data("x\ty\n"), COPY_DONE), "SELECT 1"),
+    ("in, broken data, more follows", copy_in(IN, copy_data("x\ty\n"), *LINES * 20, COPY_DONE), "SELECT 1"),
+    ("in, missing column", copy_in(IN, copy_data("1\n"), COPY_DONE)),
+    ("in, extra column", copy_in(IN, copy_data("1\ta\tb\n"), COPY_DONE)),
+    ("in, constraint", copy_in("COPY child FROM STDIN", copy_data("5000\t1\n"), COPY_DONE)),
+    ("in, foreign key", copy_in("COPY child FROM STDIN", copy_data("5\t99\n"), COPY_DONE)),
+    ("in, unique key", copy_in("COPY plain (id) FROM STDIN", copy_data("1\n"), COPY_DONE)),
+    ("in, unknown table", copy_in("COPY missing FROM STDIN")[:2], "SELECT 1"),
+    ("in, no right", copy_in("COPY secret FROM STDIN")[:2], "SELECT 1"),
+    ("in, a file of the server", "COPY bulk FROM '/etc/hostname'"),
+    ("in, a program of the server", "COPY bulk FROM PROGRAM 'true'"),
+    ("in, a query", "COPY (SELECT 1) FROM STDIN"),
+    ("in, in a transaction", "BEGIN", copy_in(IN, *LINES, COPY_DONE), "SELECT count(*) FROM bulk", "ROLLBACK", "SELECT count(*) FROM bulk"),
+    ("in, data sent with the query", send(query(IN), *LINES, COPY_DONE), wait("Z"), "SELECT count(*) FROM bulk"),
+    ("in, data sent with the query, then another query", send(query(IN), *LINES, COPY_DONE, query("SELECT 1")), wait("Z", 2)),
+    ("in, query fails, data sent with it", send(query("COPY missing FROM STDIN"), *LINES, COPY_DONE, query("SELECT 1")), wait("Z", 2)),
+    ("in, between statements", send(query(f"SELECT 1; {IN}; SELECT 2")), wait("G"), send(*LINES, COPY_DONE), wait("Z")),
+    ("in, twice in a text", send(query(f"{IN}; COPY watched FROM STDIN")), wait("G"), send(*LINES, COPY_DONE), wait("G"), send(copy_data("1\n"), COPY_DONE), wait("Z")),
+    ("in, then out in a text", send(query(f"{IN}; COPY bulk TO STDOUT")), wait("G"), send(*LINES, COPY_DONE), wait("Z")),
+    ("in, flush and sync in the data are ignored", copy_in(IN, LINES[0], FLUSH, LINES[1], SYNC, LINES[2], COPY_DONE), "SELECT count(*) FROM bulk"),
+    ("in, a query in the data", copy_in(IN, LINES[0], query("SELECT 1")), "SELECT 2"),
+    ("in, extended", extended_in(IN, *LINES, COPY_DONE, SYNC), "SELECT count(*) FROM bulk"),
+    ("in, extended, sync at once", send(parse("", IN), bind(), execute(), SYNC), wait("G"), send(*LINES, COPY_DONE, SYNC), wait("Z"), "SELECT count(*) FROM bulk"),
+    ("in, extended, all in one write", send(parse("", IN), bind(), execute(), *LINES, COPY_DONE, SYNC), wait("Z"), "SELECT count(*) FROM bulk"),
+    ("in, extended, sync, data and sync in one write", send(parse("", IN), bind(), execute(), SYNC, *LINES, COPY_DONE, SYNC), wait("Z"), "SELECT count(*) FROM bulk"),
+    ("in, extended, CopyFail", extended_in(IN, LINES[0], copy_fail("no"), SYNC), x(run("SELECT 1"))),
+    ("in, extended, broken data", extended_in(IN, copy_data("x\ty\n"), *LINES, COPY_DONE, SYNC), x(run("SELECT 1"))),
+    ("in, extended, more after it", extended_in(IN, *LINES, COPY_DONE, run("SELECT 1"), SYNC)),
+    ("in, extended, after others", send(run("SELECT 1"), parse("", IN), bind(), execute(), FLUSH), wait("G"), send(*LINES, COPY_DONE, SYNC), wait("Z")),
+    ("in, extended, fails before", extended_in("COPY missing FROM STDIN", SYNC)),
+    ("in, extended, fails at bind, data is ignored", send(parse("s", IN), SYNC), wait("Z"),
+     send(bind("missing"), execute(), *LINES, COPY_DONE, SYNC), wait("Z")),
+    ("in, extended, in a transaction", "BEGIN", extended_in(IN, *LINES, COPY_DONE, SYNC), "SELECT count(*) FROM bulk", "ROLLBACK"),
+    ("in, extended, named", x(parse("s", IN)), send(bind("s"), execute(), SYNC), wait("G"), send(*LINES, COPY_DONE, SYNC), wait("Z"),
+     send(bind("s"), execute(), SYNC), wait("G"), send(*LINES, COPY_DONE, SYNC), wait("Z"), "SELECT count(*) FROM bulk"),
+    ("in, 2 MB in small messages", copy_in(IN, *(copy_data(f"{i}\t" + "z" * 90 + "\n") for i in range(20000)), COPY_DONE), "SELECT count(*) FROM bulk"),
+    ("in, one row of 3 MB", copy_in(IN, copy_data("1\t" + "z" * 3000000 + "\n"), COPY_DONE), "SELECT length(body) FROM bulk"),
+    ("both at a time, two statements", "COPY plain TO STDOUT", copy_in("COPY bulk FROM STDIN", copy_data("1\tx\n"), COPY_DONE), "COPY bulk TO STDOUT"),
+)
