@@ -13,11 +13,11 @@
 #include "proxy/admin_answers.h"
 #include "proxy/metrics.h"
 #include "proxy/worker.h"
+#include "proxy/wakeup.h"
 
 namespace proxy {
 
 using migration::answer;
-using migration::task;
 
 admin::admin(const config& settings, migration::coordinator& coordinator, std::span<const std::unique_ptr<worker>> workers)
     : config_(settings), coordinator_(coordinator), workers_(workers) {}

@@ -14,11 +14,11 @@
 #include "proxy/reach.h"
 #include "proxy/server_tls.h"
 #include "proxy/users.h"
+#include "proxy/wakeup.h"
 
 namespace proxy {
 namespace {
 
-using migration::task;
 
 // False: a finding.
 task<bool> certificates_are_fine(const config& c, reachable what, std::vector<std::string>& findings) {

@@ -9,11 +9,11 @@
 #include "migration/prepare.h"
 #include "proxy/commands.h"
 #include "proxy/reach.h"
+#include "proxy/wakeup.h"
 
 namespace proxy {
 namespace {
 
-using migration::task;
 using connection_ptr = std::unique_ptr<migration::pg::connection>;
 
 routing::shard_map::parts first_map(const config& c) {

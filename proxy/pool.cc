@@ -102,8 +102,8 @@ void pool::opened(open_result result) {
   ++counters_.servers_failed;
   log_warning("shard {}: {} ({})", target_.shard_name, result.failed.message, result.failed.detail);
   open_again_ = clock::now() + pause_after_refusal;
+  if (!lives()) fail_queue(result.failed);  // who waited for it reads the shard's own words
   if (result.unreachable) shard_.failed(result.failed, target_);
-  if (!lives()) fail_queue(result.failed);
   desk_.closed(owner_);
 }
 
@@ -137,7 +137,8 @@ pool::acquired pool::outcome_of(waiter& one, bool cancelled) {
     ++counters_.pool_timeouts;
     result.failed = make_error(
         sqlstate::too_many_connections, fmt::format("no server connection to shard {} became free in time", target_.shard_name),
-        fmt::format("All {} connections of user {} were busy for {} ms.", limits_.size, key_.user, limits_.wait.count()),
+        fmt::format("Of {} connections of user {} {} are busy and {} are being opened; it waited {} ms.", limits_.size, key_.user,
+                    total_ - opening_ - idle_.size(), opening_, limits_.wait.count()),
         "Shorten transactions, or raise [pool] size or wait_ms.");
   }
   return result;

@@ -13,11 +13,11 @@
 #include "proxy/log.h"
 #include "proxy/metrics.h"
 #include "proxy/reach.h"
+#include "proxy/wakeup.h"
 
 namespace proxy {
 
 namespace asio = boost::asio;
-using migration::task;
 
 namespace {
 

@@ -13,7 +13,6 @@ namespace proxy {
 
 namespace {
 constexpr auto goodbye_time = std::chrono::seconds(1);
-constexpr int rounds_in_a_row = 32;  // then the worker's other sessions have their turn
 }
 
 session::session(worker::impl& w, int client_socket, std::int32_t pid)

@@ -41,6 +41,8 @@ class session : public std::enable_shared_from_this<session> {
   server_connection* attached() const noexcept { return server_.get(); }
 
  private:
+  static constexpr int rounds_in_a_row = 32;  // then the worker's other sessions have their turn
+
   // Where a message is to run.
   struct choice {
     std::optional<routing::shard_id> shard;  // none: any

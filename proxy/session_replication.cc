@@ -6,10 +6,6 @@
 
 namespace proxy {
 
-namespace {
-constexpr int rounds_in_a_row = 32;
-}
-
 task<void> session::serve_replication() {
   const bool opened = co_await open_replication();
   if (!opened) co_return;

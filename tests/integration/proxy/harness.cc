@@ -222,6 +222,7 @@ int main(int argc, char** argv) {
   settings.max_message_bytes = 8u << 20;
   settings.max_clients = 200;
   settings.pool_wait = milliseconds(3'000);
+  settings.connect_timeout = milliseconds(2'500);
   settings.login_timeout = milliseconds(3'000);
   settings.drain_timeout = milliseconds(5'000);
   settings.gate_hold_budget = milliseconds(5'000);
