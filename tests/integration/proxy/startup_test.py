@@ -84,8 +84,10 @@ class Versions(unittest.TestCase):
             wrong = [right[:-1] + bytes([right[-1] ^ 1]), right + b"\0", bytes(4), bytes(256)]
             if len(right) > 4:
                 wrong.append(right[:4])
+            before = W.counters()["cancels"]
             for key in wrong:
                 cancel(client, key)
+            self.assertEqual(W.counters()["cancels"], before)
             self.assertFalse(waiting.done())
             cancel(client, right)
             self.assertEqual(waiting.get().split()[-2:], ["E57014", "ZI"])
