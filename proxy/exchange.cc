@@ -210,7 +210,8 @@ bool exchange::take_ready(cursor& c, step& result) {
   const auto ready = protocol::decode_ready_for_query(c.rest().substr(frame_header_size, 1));
   if (!ready || idle() || (front().what != request::sync && front().what != request::query)) return result.what = event::unexpected, false;
   const bool relayed = front().how == fate::relay;
-  c.drop(frame_header_size + 1);
+  result.ready_in_run = relayed && pending_error_.empty();
+  pass(c, ready_size, result.ready_in_run);
   pop();
   if (!relayed) return true;
   c.out.append(pending_error_);

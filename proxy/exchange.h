@@ -33,10 +33,11 @@ struct expected {
 
 class exchange {
  public:
+  static constexpr std::size_t ready_size = protocol::frame_header_size + 1;
   enum class event {
     need_more,   // all complete input has been used
     error,       // an ErrorResponse went to the client: see skipped(), sqlstate
-    ready,       // the client's own ReadyForQuery: the caller writes it, with `status`
+    ready,       // the client's own ReadyForQuery: the caller writes it, with `status`, unless it is in the run
     copy_in,     // the server waits for CopyData
     fatal,       // the server ends the connection; `last_words` says why
     unexpected,  // the server sent what it was not asked for
@@ -47,6 +48,7 @@ class exchange {
     std::string_view run;      // the end of them: to be relayed as they are, after what was appended to `out`
     std::size_t whole = 0;     // need_more: a message of this size must be there whole
     protocol::transaction_status status = protocol::transaction_status::idle;
+    bool ready_in_run = false;  // ready: the server's own message is the end of `run`
   };
 
   void expect(request, fate = fate::relay, std::uint64_t statement = 0, std::uint32_t undo = 0);

@@ -13,7 +13,9 @@ namespace proxy {
 
 namespace {
 constexpr auto pause_after_refusal = std::chrono::milliseconds(250);
-}
+// A connection that answered so recently is not asked whether it is still there: its end would be found by the reactor just as soon.
+constexpr auto trusted_time = std::chrono::milliseconds(20);
+}  // namespace
 
 pool::pool(boost::asio::io_context& io, pool_key key, pool_limits limits, counters& counted, permit_desk& desk, shard_watch& shard)
     : io_(io), key_(std::move(key)), owner_{key_.user, key_.database}, limits_(std::move(limits)), counters_(counted), desk_(desk), shard_(shard) {
@@ -22,12 +24,24 @@ pool::pool(boost::asio::io_context& io, pool_key key, pool_limits limits, counte
 
 pool::~pool() { desk_.leave(owner_, *this); }
 
+// Nobody is served before those in the queue, or by a shard that is down.
+bool pool::may_take_idle() const noexcept { return queue_.size() == settled_ && (!shard_.down() || lives()); }
+
+bool pool::due_for_check(const server_connection& server) const noexcept {
+  return limits_.check_after.count() > 0 && clock::now() - server.idle_since >= limits_.check_after;
+}
+
+server_ptr pool::acquire_idle() {
+  if (idle_.empty() || !may_take_idle() || due_for_check(**next_idle())) return nullptr;
+  return take_idle();
+}
+
 task<pool::acquired> pool::acquire(wakeup& wake, const bool& cancelled) {
   acquired found;
-  while (queue_.size() == settled_ && (!shard_.down() || lives())) {
+  while (may_take_idle()) {
     found.server = take_idle();
     if (!found.server) break;
-    if (limits_.check_after.count() == 0 || clock::now() - found.server->idle_since < limits_.check_after) co_return found;
+    if (!due_for_check(*found.server)) co_return found;
     const bool answers = co_await still_answers(*found.server, wake);
     if (answers) co_return found;
     discard(std::move(found.server));
@@ -148,12 +162,15 @@ void pool::count_wait(clock::time_point since) {
   counters_.pool_wait_us += static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(clock::now() - since).count());
 }
 
+std::vector<server_ptr>::iterator pool::next_idle() noexcept { return limits_.last_used_first ? std::prev(idle_.end()) : idle_.begin(); }
+
 server_ptr pool::take_idle() {
   while (!idle_.empty()) {
-    const auto place = limits_.last_used_first ? std::prev(idle_.end()) : idle_.begin();
+    const auto place = next_idle();
     auto server = std::move(*place);
     idle_.erase(place);
-    if (!server->socket.readable() && server->socket.quiet()) {
+    const bool just_used = clock::now() - server->idle_since < trusted_time;
+    if (!server->socket.readable() && (just_used || server->socket.quiet())) {
       attached_.push_back(server.get());
       return server;
     }

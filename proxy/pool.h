@@ -58,6 +58,8 @@ class pool final : public permit_user {
 
   // Waits at most the pool's limit. `wake` is the session's; `cancelled` becoming true (with a notify) ends the wait with 57014.
   task<acquired> acquire(wakeup& wake, const bool& cancelled);
+  // An idle connection when one can be had without waiting; nullptr: acquire() decides.
+  server_ptr acquire_idle();
   // A connection whose transaction is over: to the first in the queue, else idle. One that is unusable is closed.
   void release(server_ptr);
   void discard(server_ptr) noexcept;
@@ -102,6 +104,9 @@ class pool final : public permit_user {
   task<acquired> wait_in_queue(wakeup&, const bool& cancelled);
   task<bool> still_answers(server_connection&, wakeup&);
   acquired outcome_of(waiter&, bool cancelled);
+  bool may_take_idle() const noexcept;
+  bool due_for_check(const server_connection&) const noexcept;
+  std::vector<server_ptr>::iterator next_idle() noexcept;  // when there is one
   server_ptr take_idle();
   void hand_over(server_ptr);
   waiter* first_waiting() noexcept;

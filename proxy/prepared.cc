@@ -11,38 +11,38 @@ namespace {
 
 std::size_t weight(const prepared_statement& s) noexcept { return sizeof s + s.sql.size() + s.types.size() * sizeof(std::uint32_t); }
 
-std::string key_of(std::string_view sql, const std::vector<std::uint32_t>& types) {
-  std::string key = std::to_string(types.size());
-  for (const auto type : types) key.append(1, ',').append(std::to_string(type));
-  return key.append(1, ' ').append(sql);
-}
-
 }  // namespace
 
-statement_ptr statement_registry::make_unshared(std::string_view sql, const std::vector<std::uint32_t>& types) {
-  if (*bytes_ + sql.size() > max_bytes_) return nullptr;
+bool statement_registry::key::operator==(const key& other) const noexcept {
+  return sql == other.sql && std::equal(types.begin(), types.end(), other.types.begin(), other.types.end());
+}
+
+statement_registry::statement_registry(std::size_t max_bytes) : shelf_(std::make_shared<shelf>()), max_bytes_(max_bytes) {}
+
+statement_ptr statement_registry::make(std::string_view sql, const std::vector<std::uint32_t>& types) {
+  if (shelf_->bytes + sql.size() > max_bytes_) return nullptr;
   auto made = std::make_unique<prepared_statement>();
   made->id = next_id_++;
   made->server_name = server_statement_name(made->id);
   made->sql = sql;
   made->types = types;
-  *bytes_ += weight(*made);
-  return statement_ptr(made.release(), [bytes = bytes_](prepared_statement* s) {
-    *bytes -= weight(*s);
+  shelf_->bytes += weight(*made);
+  return statement_ptr(made.release(), [on = shelf_](prepared_statement* s) {
+    on->known.erase(key{s->sql, s->types});
+    on->bytes -= weight(*s);
     delete s;
   });
 }
 
-statement_ptr statement_registry::find_or_make(std::string_view sql, const std::vector<std::uint32_t>& types) {
-  auto text = key_of(sql, types);
-  if (const auto found = known_.find(text); found != known_.end())
-    if (auto alive = found->second.lock()) return alive;
-  if (known_.size() >= purge_at_) {
-    std::erase_if(known_, [](const auto& entry) { return entry.second.expired(); });
-    purge_at_ = std::max<std::size_t>(1024, known_.size() * 2);
-  }
-  auto made = make_unshared(sql, types);
-  if (made) known_[std::move(text)] = made;
+statement_ptr statement_registry::find_or_make(std::string_view sql, const std::vector<std::uint32_t>& types, bool named) {
+  if (const auto found = shelf_->known.find(key{sql, types}); found != shelf_->known.end()) return found->second.lock();
+  if (shelf_->bytes + sql.size() > max_bytes_) recent_.clear();
+  auto made = make(sql, types);
+  if (!made) return nullptr;
+  shelf_->known.emplace(key{made->sql, made->types}, made);
+  if (named || sql.size() > max_recent_text) return made;
+  if (recent_.size() < max_recent) recent_.push_back(made);
+  else recent_[next_recent_++ % max_recent] = made;
   return made;
 }
 

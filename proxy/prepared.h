@@ -7,6 +7,7 @@
 #include <list>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -31,17 +32,31 @@ using statement_ptr = std::shared_ptr<prepared_statement>;
 // All statements that clients of a worker hold. Bounded in bytes of text.
 class statement_registry {
  public:
-  explicit statement_registry(std::size_t max_bytes = 256u << 20) : max_bytes_(max_bytes) {}
-  // The one statement of this text and types; nullptr when the bound is reached.
-  statement_ptr find_or_make(std::string_view sql, const std::vector<std::uint32_t>& types);
-  // A statement of its own, which nobody shares (the unnamed one).
-  statement_ptr make_unshared(std::string_view sql, const std::vector<std::uint32_t>& types);
-  std::size_t bytes() const noexcept { return *bytes_; }
+  explicit statement_registry(std::size_t max_bytes = 256u << 20);
+  // The one statement of this text and types; nullptr when the bound is reached. Unnamed ones are forgotten by clients with each
+  // message, and the same texts come again: the latest of them stay known for a while.
+  statement_ptr find_or_make(std::string_view sql, const std::vector<std::uint32_t>& types, bool named = true);
+  std::size_t bytes() const noexcept { return shelf_->bytes; }
 
  private:
-  std::unordered_map<std::string, std::weak_ptr<prepared_statement>> known_;  // by types and text
-  std::shared_ptr<std::size_t> bytes_ = std::make_shared<std::size_t>(0);
-  std::size_t max_bytes_, purge_at_ = 1024;
+  static constexpr std::size_t max_recent = 256, max_recent_text = 4096;
+  struct key {
+    std::string_view sql;  // the statement's own
+    std::span<const std::uint32_t> types;
+    bool operator==(const key&) const noexcept;
+  };
+  struct hash {
+    std::size_t operator()(const key& k) const noexcept { return std::hash<std::string_view>{}(k.sql) + k.types.size(); }
+  };
+  struct shelf {  // shared with the statements, which leave it when nobody holds them any more
+    std::unordered_map<key, std::weak_ptr<prepared_statement>, hash> known;
+    std::size_t bytes = 0;
+  };
+  statement_ptr make(std::string_view sql, const std::vector<std::uint32_t>& types);
+
+  std::shared_ptr<shelf> shelf_;
+  std::vector<statement_ptr> recent_;  // a ring of unnamed ones
+  std::size_t next_recent_ = 0, max_bytes_;
   std::uint64_t next_id_ = 1;
 };
 

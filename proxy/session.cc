@@ -16,7 +16,7 @@ constexpr auto goodbye_time = std::chrono::seconds(1);
 }
 
 session::session(worker::impl& w, int client_socket, std::int32_t pid)
-    : w_(w), client_(w.io, client_socket), wake_(w.io), pid_(pid), connected_(clock::now()) {
+    : w_(w), client_(w.io, client_socket), wake_(w.io), pid_(pid), connected_(clock::now()), literals_(w.literals) {
   const auto random = random_bytes(key_.size());
   std::copy(random.begin(), random.end(), key_.begin());
   client_.listen(&wake_);
@@ -48,10 +48,8 @@ task<void> session::serve() {
     if (server_ && !client_output_pending() && step_server()) moved = true;
     if (leaving_ && !unit_open_ && status() == protocol::transaction_status::idle)
       fatal(make_error(sqlstate::admin_shutdown, "terminating connection: pgrotor is shutting down"));
-    if (!closing_ && may_take()) {
-      const bool took = co_await take_message();
-      moved = moved || took;
-    }
+    if (!closing_ && may_take() && has_input() && take_message()) moved = true;
+    if (held_up_) co_await run_held_up();
     if (closing_) break;
     if (!moved) watch_everything();
     if (!moved) co_await wake_.wait();
@@ -86,59 +84,73 @@ bool session::read_client() {
   return result.closed || result.bytes > 0;
 }
 
-// True when something was done. Never waits for the client.
-task<bool> session::take_message() {
-  if (skip_bytes_ > 0) co_return skip_input();
-  if (copy_in_ || copy_bytes_ > 0) co_return forward_copy() || read_client();
+// True when something was done.
+bool session::take_message() {
+  if (skip_bytes_ > 0) return skip_input();
+  if (copy_in_ || copy_bytes_ > 0) return forward_copy() || read_client();
   query_waits_ = false;
   protocol::frame_header header;
-  if (!next_frame(0, header)) co_return closing_ || read_client();
-  if (skip_to_sync_ && header.type != 'S' && header.type != 'X') co_return skip_frame(header);
+  if (!next_frame(0, header)) return closing_ || read_client();
+  if (skip_to_sync_ && header.type != 'S' && header.type != 'X') return skip_frame(header);
   switch (header.type) {
-    case 'X': closing_ = true; co_return true;
+    case 'X': return closing_ = true;
     case 'd':
     case 'c':
-    case 'f': co_return skip_frame(header);  // as PostgreSQL does outside of COPY
-    case 'p': fatal(make_error(sqlstate::protocol_violation, "unexpected password message")); co_return true;
+    case 'f': return skip_frame(header);  // as PostgreSQL does outside of COPY
+    case 'p': return fatal(make_error(sqlstate::protocol_violation, "unexpected password message")), true;
     case 'Q':
     case 'F': break;
-    default: co_return co_await take_pipeline();
+    default: return take_pipeline();
   }
-  if (!have_whole(header.size)) co_return closing_ || read_client();
+  if (!have_whole(header.size)) return closing_ || read_client();
   // In a pipeline without Sync it runs when all before it is known to have succeeded; after an error it would be skipped.
   query_waits_ = pipeline_open_ && server_ && !server_->answers.idle();
-  if (query_waits_) co_return false;
-  const auto frame = in_.view().substr(0, header.size);
-  if (header.type == 'Q') co_await handle_query(frame);
-  else co_await handle_function_call(frame);
-  in_.consume(header.size);
+  if (query_waits_) return false;
+  taken(header.type, header.size, header.type == 'Q' && query_now(in_.view().substr(0, header.size)));
+  return true;
+}
+
+void session::taken(char type, std::size_t size, bool done) {
+  if (!done) {
+    held_up_ = type;
+    held_up_size_ = size;
+    return;
+  }
+  in_.consume(size);
   unclaim();
-  co_return true;
+}
+
+// What could not be sent at once. Most messages can, and cost no coroutine.
+task<void> session::run_held_up() {
+  const char type = std::exchange(held_up_, 0);
+  const auto frame = in_.view().substr(0, held_up_size_);
+  if (type == 'Q') co_await handle_query(frame);
+  else if (type == 'F') co_await handle_function_call(frame);
+  else co_await handle_batch(type);
+  in_.consume(held_up_size_);
+  unclaim();
 }
 
 // Messages of the extended protocol are taken together, up to Sync or Flush: a pipeline that is held at the gate has sent nothing.
-task<bool> session::take_pipeline() {
+bool session::take_pipeline() {
   protocol::frame_header header;
   while (true) {
-    if (!next_frame(scanned_, header)) co_return closing_ || read_client();
-    if (header.type == 'X') {
-      closing_ = true;
-      co_return true;
-    }
+    if (!next_frame(scanned_, header)) return closing_ || read_client();
+    if (header.type == 'X') return closing_ = true;
     if (header.type == 'Q' || header.type == 'F' || header.type == 'p') {
       header.type = 'H';  // what came before it is run as if a Flush had ended it
       break;
     }
-    if (!have_whole(scanned_ + header.size)) co_return closing_ || read_client();
+    if (!have_whole(scanned_ + header.size)) return closing_ || read_client();
     scanned_ += header.size;
     if (header.type == 'S' || header.type == 'H') break;
   }
   const auto size = std::exchange(scanned_, 0);
+  bool done = true;
   if (skip_to_sync_) end_skipping();
-  else co_await handle_batch(in_.view().substr(0, size), header.type);
-  in_.consume(size);
-  unclaim();
-  co_return true;
+  else done = batch_now(in_.view().substr(0, size), header.type);
+  taken(header.type, size, done);
+  return true;
 }
 
 bool session::next_frame(std::size_t at, protocol::frame_header& header) {

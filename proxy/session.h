@@ -92,8 +92,10 @@ class session : public std::enable_shared_from_this<session> {
 
   // session.cc
   task<void> serve();
-  task<bool> take_message();
-  task<bool> take_pipeline();
+  bool take_message();
+  bool take_pipeline();
+  void taken(char type, std::size_t size, bool done);
+  task<void> run_held_up();
   bool next_frame(std::size_t at, protocol::frame_header&);
   bool have_whole(std::size_t bytes);
   void claim(std::size_t bytes);
@@ -103,23 +105,27 @@ class session : public std::enable_shared_from_this<session> {
   void end_skipping();
   void watch_everything();
   bool may_take() const noexcept;
+  bool has_input() const noexcept { return !in_.empty() || client_.readable(); }
   bool read_client();
   void fatal(protocol::notice);
   task<void> say_goodbye();
   void finish_session() noexcept;
 
   // session_query.cc
+  bool query_now(std::string_view frame);
   task<void> handle_query(std::string_view frame);
+  void send_query(std::string_view frame, const routing::text_plan&, const choice&);
   bool answer_query_alone(const routing::text_plan&, std::string_view sql);
   choice choose_for_query(const routing::text_plan&);
   void answer_control(const routing::statement_plan&, std::string_view sql, std::string& out);
   bool answer_reset(routing::statement_kind);
-  task<void> run_query(std::string_view frame, const routing::text_plan&);
   void refuse_query(const protocol::notice&);
   task<void> handle_function_call(std::string_view frame);
 
   // session_batch.cc
-  task<void> handle_batch(std::string_view frames, char end);
+  bool batch_now(std::string_view frames, char end);
+  task<void> handle_batch(char end);
+  void send_batch(char end);
   void read_batch(std::string_view frames);
   bool read_item(batch_item&);
   bool read_parse(batch_item&);
@@ -132,6 +138,7 @@ class session : public std::enable_shared_from_this<session> {
   void cut_batch(std::size_t from, protocol::notice why);
   bool batch_needs_transaction(char end);
   bool batch_needs_server();
+  bool place_batch_now(char end);
   task<bool> place_batch(char end, bool& again);
   void answer_batch_alone(char end);
 
@@ -152,9 +159,12 @@ class session : public std::enable_shared_from_this<session> {
   protocol::notice second_shard(const routing::decision&) const;
   // Passes the gate and has a server for it. `again`: the map or a gate changed meanwhile, decide anew.
   task<std::optional<protocol::notice>> settle(const choice&, bool& again);
+  bool settle_now(const choice&);  // the same where nothing has to be waited for; false: it has, or may have
   task<std::optional<protocol::notice>> hold_at_gate(touch_bits);
   task<std::optional<protocol::notice>> attach(routing::shard_id);
-  pool_key key_of_pool(routing::shard_id) const;
+  bool attach_now(routing::shard_id);
+  void take_server(server_ptr);
+  pool* pool_for(routing::shard_id);
   void put_held_in_front();
   void touch(const choice&);
   void fail_on_server(const protocol::notice&);
@@ -165,7 +175,7 @@ class session : public std::enable_shared_from_this<session> {
   bool step_server();
   void on_step(const exchange::step&);
   void on_error_relayed();
-  void finish_unit(protocol::transaction_status);
+  void finish_unit(const exchange::step&);
   void end_transaction() noexcept;
   void release_server();
   void server_lost(std::string_view why);
@@ -173,6 +183,7 @@ class session : public std::enable_shared_from_this<session> {
   bool forward_copy();
   bool take_copy_frame(const protocol::frame_header&);
   void append_ready(protocol::transaction_status);
+  bool generation_is_told() const noexcept { return !w_.map || generation_told_ == w_.map->number(); }
   void answer_error(const protocol::notice&);
   void begin_unit();
   void finish_alone();
@@ -187,12 +198,15 @@ class session : public std::enable_shared_from_this<session> {
   std::size_t out_at_ = 0;
   std::size_t passed_ = 0;    // bytes at the front of the server's input that follow out_
   std::size_t server_whole_ = 0;  // a message of this size of the server must be seen whole
+  std::size_t server_rest_ = 0;   // so many bytes are known to be waiting at its socket
   bool server_closed_ = false;    // its end of file was read; input may be left
   std::size_t want_whole_ = 0;  // a message of this size is being gathered
   std::size_t claimed_ = 0;     // of the worker's budget for large ones
   std::size_t scanned_ = 0;   // bytes of in_ known to be whole messages of a pipeline
   std::size_t skip_bytes_ = 0;  // rest of a client message that nobody wants
   std::size_t copy_bytes_ = 0;  // rest of a CopyData that is being forwarded
+  char held_up_ = 0;  // type of a message, or end of a pipeline, of held_up_size_ bytes that has to wait for gate or pool
+  std::size_t held_up_size_ = 0;
 
   std::int32_t pid_ = 0;
   std::int32_t protocol_ = protocol::protocol_3_0;
@@ -203,6 +217,13 @@ class session : public std::enable_shared_from_this<session> {
   clock::time_point connected_, unit_started_;
   routing::generation generation_told_;
 
+  struct known_pool {
+    routing::shard_id shard;
+    pool* where = nullptr;
+  };
+  std::vector<known_pool> pools_;  // of the map and the pools_version that were current when they were asked for
+  routing::generation pools_map_;
+  std::uint64_t pools_version_ = 0;
   server_ptr server_;
   std::shared_ptr<const routing::shard_map> map_at_attach_;
   protocol::transaction_status server_status_ = protocol::transaction_status::idle;
@@ -221,7 +242,7 @@ class session : public std::enable_shared_from_this<session> {
   bool copy_in_ = false, copy_simple_ = false;
   bool unit_in_block_ = false, unit_writes_ = false, unit_may_commit_ = false;
   std::optional<protocol::notice> lost_;  // the transaction's server went away while the client was idle; told at its next message
-  routing::parameters literals_;
+  routing::parameters& literals_;
   bool cancelled_ = false, waiting_ = false;
   bool leaving_ = false, closing_ = false, logged_in_ = false;
   bool replication_ = false;  // bytes are relayed to a server of its own

@@ -18,17 +18,27 @@ bool answered_by_proxy(const routing::statement_plan& plan) noexcept {
 
 }  // namespace
 
-task<void> session::handle_batch(std::string_view frames, char end) {
+// False: it has to wait, and goes on in handle_batch().
+bool session::batch_now(std::string_view frames, char end) {
   if (!unit_open_) begin_unit();
   pipeline_open_ = end == 'H';
   read_batch(frames);
+  if (!place_batch_now(end)) return false;
+  send_batch(end);
+  return true;
+}
+
+task<void> session::handle_batch(char end) {
   bool again = true;
   while (again && !closing_) {
     again = false;
     const bool placed = co_await place_batch(end, again);
     if (!placed) break;
   }
-  if (closing_) co_return;
+  if (!closing_) send_batch(end);
+}
+
+void session::send_batch(char end) {
   if (server_) write_batch(end);
   else answer_batch_alone(end);
   batch_.clear();
@@ -87,7 +97,7 @@ bool session::read_parse(batch_item& item) {
                            fmt::format("The client holds {} of them.", names_.size()), "Close some, or raise [limits] max_prepared."));
     return false;
   }
-  item.statement = item.named ? w_.statements.find_or_make(parse->sql, parse->types) : w_.statements.make_unshared(parse->sql, parse->types);
+  item.statement = w_.statements.find_or_make(parse->sql, parse->types, item.named);
   if (!item.statement) {
     refuse_item(make_error(sqlstate::out_of_memory_budget, "prepared statements of all clients take too much memory"));
     return false;
@@ -97,8 +107,9 @@ bool session::read_parse(batch_item& item) {
 }
 
 bool session::read_bind(batch_item& item) {
-  const auto bind = protocol::decode_bind(item.body());
-  if (!bind) return refuse_item(make_error(sqlstate::protocol_violation, "invalid message format")), false;
+  const auto* bind = &w_.bind;
+  if (!protocol::decode_bind(item.body(), w_.bind))
+    return refuse_item(make_error(sqlstate::protocol_violation, "invalid message format")), false;
   item.named = !bind->statement.empty();
   item.statement = names_.find(bind->statement);
   if (!item.statement) {
@@ -177,7 +188,8 @@ bool session::choose_for_item(const batch_item& item, choice& chosen) {
     if (plan->destination != routing::destination_kind::refused) return true;
     return add_to_choice(chosen, *plan, {});
   }
-  const auto bind = protocol::decode_bind(item.body());
+  const auto* bind = &w_.bind;
+  protocol::decode_bind(item.body(), w_.bind);
   literals_.clear();
   for (std::size_t i = 0; i < bind->values.size(); ++i) {
     const auto& types = item.statement->types;
@@ -221,6 +233,19 @@ bool session::batch_needs_server() {
     if (item.type == 'P') return !batch_refused_;
     return item.type != 'c' && item.type != 'y' && item.type != 'z';
   });
+}
+
+// The same as place_batch() where nothing has to be waited for; false: it has, or may have.
+bool session::place_batch_now(char end) {
+  const auto chosen = choose_for_batch();
+  if (server_ || batch_needs_transaction(end)) {
+    if (!settle_now(chosen)) return false;
+    put_held_in_front();
+    touch(chosen);
+    return true;
+  }
+  if (!batch_needs_server()) return true;
+  return borrowed_ = attach_now(w_.map->default_shard());
 }
 
 // False: it will not run. Fills server_ when one is needed.

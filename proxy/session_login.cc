@@ -262,7 +262,7 @@ task<bool> session::welcome() {
     co_return false;
   }
   const auto shard = w_.map->default_shard();
-  auto* from = w_.find_or_make_pool(key_of_pool(shard), secret_);
+  auto* from = pool_for(shard);
   if (!from || from->parameters().empty()) {
     const auto failed = co_await attach(shard);
     if (failed) {

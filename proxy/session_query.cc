@@ -17,32 +17,44 @@ bool is_reset(const routing::statement_plan& s) { return s.kind == statement_kin
 
 }  // namespace
 
-task<void> session::handle_query(std::string_view frame) {
+// False: it has to wait, and goes on in handle_query().
+bool session::query_now(std::string_view frame) {
   if (!unit_open_) begin_unit();
   pipeline_open_ = false;
   const auto decoded = protocol::decode_query(frame.substr(protocol::frame_header_size));
-  if (!decoded) co_return fatal(make_error(sqlstate::protocol_violation, "invalid message format"));
-  const auto sql = decoded->sql;
+  if (!decoded) return fatal(make_error(sqlstate::protocol_violation, "invalid message format")), true;
   names_.erase("");  // as in PostgreSQL: a simple query drops the unnamed statement
   names_.settle();
+  const auto plan = w_.plans.simple(*w_.map, decoded->sql, literals_);
+  if (answer_query_alone(*plan, decoded->sql)) return true;
+  const auto chosen = choose_for_query(*plan);
+  if (chosen.refused) return refuse_query(*chosen.refused), true;
+  if (!settle_now(chosen)) return false;
+  send_query(frame, *plan, chosen);
+  return true;
+}
+
+task<void> session::handle_query(std::string_view frame) {
+  const auto sql = protocol::decode_query(frame.substr(protocol::frame_header_size))->sql;
   while (!closing_) {
     const auto plan = w_.plans.simple(*w_.map, sql, literals_);
-    if (answer_query_alone(*plan, sql)) co_return;
     const auto chosen = choose_for_query(*plan);
     if (chosen.refused) co_return refuse_query(*chosen.refused);
     bool again = false;
     const auto failed = co_await settle(chosen, again);
     if (failed) co_return refuse_query(*failed);
-    if (again) continue;
-    put_held_in_front();
-    touch(chosen);
-    for (const auto& statement : plan->statements) note_effects(&statement, true);
-    unit_may_commit_ = unit_may_commit_ || (!unit_in_block_ && unit_writes_);
-    server_->statements.unnamed = 0;
-    server_->out.append(frame);
-    server_->answers.expect(request::query);
-    co_return;
+    if (!again) co_return send_query(frame, *plan, chosen);
   }
+}
+
+void session::send_query(std::string_view frame, const routing::text_plan& plan, const choice& chosen) {
+  put_held_in_front();
+  touch(chosen);
+  for (const auto& statement : plan.statements) note_effects(&statement, true);
+  unit_may_commit_ = unit_may_commit_ || (!unit_in_block_ && unit_writes_);
+  server_->statements.unnamed = 0;
+  server_->out.append(frame);
+  server_->answers.expect(request::query);
 }
 
 session::choice session::choose_for_query(const routing::text_plan& plan) {
@@ -124,7 +136,8 @@ task<void> session::handle_function_call(std::string_view frame) {
     auto chosen = empty_choice();
     if (held_.failed()) co_return refuse_query(make_error(sqlstate::failed_transaction, "current transaction is aborted"));
     bool again = false;
-    const auto failed = co_await settle(chosen, again);
+    std::optional<protocol::notice> failed;
+    if (!settle_now(chosen)) failed = co_await settle(chosen, again);
     if (failed) co_return refuse_query(*failed);
     if (again) continue;
     put_held_in_front();

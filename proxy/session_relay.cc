@@ -11,6 +11,7 @@ using protocol::transaction_status;
 
 namespace {
 constexpr std::size_t kept_output = 64u << 10;
+constexpr std::size_t large_read = 128u << 10;  // of a large result: fewer system calls for as many bytes
 constexpr std::uint32_t max_frame = 0x7fffffff;
 constexpr std::size_t copy_backlog = 256u << 10;  // CopyData on its way to a server that reads slowly
 }  // namespace
@@ -30,11 +31,12 @@ bool session::flush_client() {
   const auto pending = std::string_view(out_).substr(out_at_);
   const auto relayed = passed_ > 0 ? server_->in.view().substr(0, passed_) : std::string_view();
   const iovec pieces[] = {{const_cast<char*>(pending.data()), pending.size()}, {const_cast<char*>(relayed.data()), relayed.size()}};
-  const auto result = client_.write(pieces);
+  const auto result = client_.write(std::span(pieces).subspan(pending.empty() ? 1 : 0, pending.empty() || relayed.empty() ? 1 : 2));
   if (result.closed) {  // nobody reads any more
     closing_ = true;
     out_.clear();
-    out_at_ = passed_ = 0;
+    out_at_ = 0;
+    if (server_) server_->in.consume(std::exchange(passed_, 0));
     return true;
   }
   w_.counted.bytes_to_clients += result.bytes;
@@ -66,7 +68,8 @@ bool session::flush_server() {
 bool session::step_server() {
   bool moved = false;
   if (server_->socket.readable() && server_->in.size() < server_whole_ + byte_queue::block_size) {
-    const auto result = server_->socket.read(server_->in, server_whole_);
+    const auto result = server_->socket.read(server_->in, std::max(server_whole_, server_->in.size() + server_rest_));
+    server_rest_ = std::min(result.rest, large_read);
     if (result.closed && server_->in.empty()) return server_lost("The shard closed the connection."), true;
     server_closed_ = result.closed;
     moved = result.bytes > 0;
@@ -88,7 +91,7 @@ void session::on_step(const exchange::step& step) {
       if (borrowed_ && server_->answers.idle() && !server_->output_pending()) release_server();
       return;
     case exchange::event::error: return on_error_relayed();
-    case exchange::event::ready: return finish_unit(step.status);
+    case exchange::event::ready: return finish_unit(step);
     case exchange::event::copy_in:
       copy_in_ = true;
       copy_simple_ = server_->answers.has(request::query);
@@ -123,7 +126,7 @@ void session::on_error_relayed() {
 }
 
 void session::append_ready(transaction_status status) {
-  if (w_.map && generation_told_ != w_.map->number()) {
+  if (!generation_is_told()) {
     generation_told_ = w_.map->number();
     const auto number = std::to_string(generation_told_.value);
     protocol::append(out_, protocol::parameter_status{"pgrotor.generation", number});
@@ -132,12 +135,18 @@ void session::append_ready(transaction_status status) {
 }
 
 // The server has answered everything up to Sync, or a simple query. The client gets its answer before the server is given away.
-void session::finish_unit(transaction_status status) {
+void session::finish_unit(const exchange::step& step) {
+  const auto status = step.status;
   copy_in_ = false;
-  keep_passed();
   if (!borrowed_) server_status_ = status;
   const bool over = borrowed_ || status == transaction_status::idle;
-  append_ready(borrowed_ ? held_.status() : status);
+  if (!step.ready_in_run || borrowed_ || !generation_is_told()) {
+    const auto replaced = step.ready_in_run ? exchange::ready_size : 0;
+    passed_ -= replaced;
+    keep_passed();
+    server_->in.consume(replaced);
+    append_ready(borrowed_ ? held_.status() : status);
+  }
   names_.settle();
   unit_open_ = pipeline_open_ = skip_to_sync_ = false;
   const auto now = clock::now();
@@ -146,6 +155,7 @@ void session::finish_unit(transaction_status status) {
   w_.latency.add(now, took);
   flush_client();
   if (!over) return;
+  keep_passed();
   ++w_.counted.transactions;
   release_server();
 }
@@ -181,7 +191,7 @@ void session::keep_passed() {
 void session::release_server() {
   auto server = std::move(server_);
   const bool borrowed = std::exchange(borrowed_, false);
-  server_whole_ = 0;
+  server_whole_ = server_rest_ = 0;
   server_closed_ = false;
   map_at_attach_.reset();
   server_status_ = transaction_status::idle;
@@ -200,7 +210,7 @@ void session::server_lost(std::string_view why) {
   const bool borrowed = std::exchange(borrowed_, false);
   const bool whole = server->answers.at_boundary();
   const bool in_block = borrowed ? held_.open() : unit_open_ ? unit_in_block_ : server_status_ != transaction_status::idle;
-  server_whole_ = 0;
+  server_whole_ = server_rest_ = 0;
   server_closed_ = copy_in_ = false;
   skip_bytes_ += std::exchange(copy_bytes_, 0);
   server_status_ = transaction_status::idle;

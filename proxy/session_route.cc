@@ -84,6 +84,11 @@ task<std::optional<protocol::notice>> session::settle(const choice& c, bool& aga
   co_return std::nullopt;
 }
 
+bool session::settle_now(const choice& c) {
+  if (!w_.gate.nothing_known() && !c.touches.empty()) return false;
+  return (server_ && !borrowed_) || attach_now(c.shard.value_or(w_.map->default_shard()));
+}
+
 task<std::optional<protocol::notice>> session::hold_at_gate(touch_bits bits) {
   if (w_.gate_queue.size() >= w_.settings.gate_max_waiters) {
     ++w_.counted.gate_refused_full;
@@ -113,21 +118,43 @@ task<std::optional<protocol::notice>> session::hold_at_gate(touch_bits bits) {
                        fmt::format("It waited {} ms.", w_.hold_budget.count()), "Retry.");
 }
 
-pool_key session::key_of_pool(routing::shard_id shard) const { return {user_, database_, parameters_, shard}; }
+pool* session::pool_for(routing::shard_id shard) {
+  if (pools_map_ != w_.map->number() || pools_version_ != w_.pools_version) pools_.clear();
+  pools_map_ = w_.map->number();
+  pools_version_ = w_.pools_version;
+  for (const auto& known : pools_)
+    if (known.shard == shard) return known.where;
+  auto* found = w_.find_or_make_pool(pool_key{user_, database_, parameters_, shard}, secret_);
+  pools_version_ = w_.pools_version;
+  if (found) pools_.push_back({shard, found});
+  return found;
+}
 
-task<std::optional<protocol::notice>> session::attach(routing::shard_id shard) {
-  auto* from = w_.find_or_make_pool(key_of_pool(shard), secret_);
-  if (!from) co_return make_error(sqlstate::too_many_connections, "too many combinations of user, database and startup parameters");
-  waiting_ = true;
-  auto got = co_await from->acquire(wake_, cancelled_);
-  waiting_ = false;
-  if (!got.server) co_return std::move(got.failed);
-  server_ = std::move(got.server);
+bool session::attach_now(routing::shard_id shard) {
+  auto* from = pool_for(shard);
+  auto idle = from ? from->acquire_idle() : nullptr;
+  if (!idle) return false;
+  take_server(std::move(idle));
+  return true;
+}
+
+void session::take_server(server_ptr server) {
+  server_ = std::move(server);
   server_->socket.listen(&wake_);
   server_->start_unit();
   server_status_ = protocol::transaction_status::idle;
   map_at_attach_ = w_.map;
   borrowed_ = false;
+}
+
+task<std::optional<protocol::notice>> session::attach(routing::shard_id shard) {
+  auto* from = pool_for(shard);
+  if (!from) co_return make_error(sqlstate::too_many_connections, "too many combinations of user, database and startup parameters");
+  waiting_ = true;
+  auto got = co_await from->acquire(wake_, cancelled_);
+  waiting_ = false;
+  if (!got.server) co_return std::move(got.failed);
+  take_server(std::move(got.server));
   co_return std::nullopt;
 }
 

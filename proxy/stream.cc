@@ -5,6 +5,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -115,7 +116,7 @@ io_result stream::read(byte_queue& into, std::size_t whole) {
   if (got.bytes > 0) {
     into.filled(static_cast<std::size_t>(got.bytes));
     state_->readable = got.rest != 0;
-    return {static_cast<std::size_t>(got.bytes), !state_->readable, false};
+    return {static_cast<std::size_t>(got.bytes), !state_->readable, false, static_cast<std::size_t>(std::max(got.rest, 0))};
   }
   if (got.bytes < 0 && (errno == EAGAIN || errno == EINTR)) {
     state_->readable = errno == EINTR;

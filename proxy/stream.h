@@ -22,6 +22,7 @@ struct io_result {
   std::size_t bytes = 0;
   bool blocked = false;  // no more for now
   bool closed = false;   // end of file, or the connection broke
+  std::size_t rest = 0;  // of a read: at least so much more is there
 };
 
 class stream {

@@ -112,12 +112,16 @@ void worker::impl::session_ended(std::int32_t pid) {
     for (auto* watcher : departure_watchers) watcher->notify();
 }
 
+void worker::impl::drop_unused_pools() {
+  if (std::erase_if(pools, [](const auto& entry) { return entry.second->unused(); }) > 0) ++pools_version;
+}
+
 pool* worker::impl::find_or_make_pool(const pool_key& key, const credentials& secret) {
   const auto* shard = map->find_shard(key.shard);
   if (!shard) return nullptr;
   auto found = pools.find(key);
   if (found == pools.end()) {
-    if (pools.size() >= max_pools) std::erase_if(pools, [](const auto& entry) { return entry.second->unused(); });
+    if (pools.size() >= max_pools) drop_unused_pools();
     if (pools.size() >= max_pools) return nullptr;
     auto& side = side_of(key.shard);
     found = pools.emplace(key, std::make_unique<pool>(io, key, limits_of(settings), counted, side.desk, side)).first;
@@ -180,7 +184,7 @@ void worker::impl::tick() { refresh_permits(); }
 
 void worker::impl::tick_second() {
   for (auto& [key, one] : pools) one->tick(clock::now());
-  if (pools.size() > max_pools / 2) std::erase_if(pools, [](const auto& entry) { return entry.second->unused(); });
+  if (pools.size() > max_pools / 2) drop_unused_pools();
 }
 
 namespace {

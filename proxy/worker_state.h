@@ -70,6 +70,9 @@ struct worker::impl {
   std::shared_ptr<const routing::shard_map> map;  // nullptr until the first is published
   routing::plan_cache plans;
   statement_registry statements;
+  // Of the message at hand; no session keeps anything in them while it waits.
+  protocol::bind bind;
+  routing::parameters literals;
   counters counted;
   latency_window latency;
 
@@ -102,6 +105,7 @@ struct worker::impl {
   task<void> probe_until_back(routing::shard_id);
 
   std::map<pool_key, std::unique_ptr<pool>> pools;
+  std::uint64_t pools_version = 0;  // moves when a pool goes away: sessions remember where theirs are
   pool* find_or_make_pool(const pool_key&, const credentials&);  // nullptr: too many pools, or no such shard
   void give_back(server_ptr);  // to its pool, once no cancel is under way to it
   void cancel_on_server(server_connection&);
@@ -127,6 +131,7 @@ struct worker::impl {
 
  private:
   task<void> cancel_and_return(server_connection&);
+  void drop_unused_pools();
   std::int32_t pid_serial_ = 0;
   std::vector<server_ptr> awaiting_cancel_;  // given back while a cancel to them was under way
 };

@@ -14,10 +14,12 @@
 #include <limits>
 #include <sstream>
 
+#include "allocations.h"
 #include "proxy/gate.h"
 #include "proxy/log.h"
 #include "proxy/users.h"
 #include "proxy/worker.h"
+#include "proxy/worker_state.h"
 
 namespace {
 
@@ -108,6 +110,7 @@ class harness {
   std::string counters();
   std::string show(const std::string& what);
   std::string drain();
+  std::string allocations();
 
   asio::io_context io_;
   asio::executor_work_guard<asio::io_context::executor_type> work_{io_.get_executor()};
@@ -171,6 +174,12 @@ std::string harness::show(const std::string& what) {
   return fmt::format("[{}]", fmt::join(rows, ", "));
 }
 
+// What the first worker's thread has allocated, this question included.
+std::string harness::allocations() {
+  auto ask = []() -> migration::task<std::uint64_t> { co_return allocations_so_far(); };
+  return fmt::format("{}", run(proxy::run_on(*workers_.front(), ask())));
+}
+
 std::string harness::drain() {
   std::vector<std::future<void>> draining;
   for (const auto& one : workers_) draining.push_back(start(one->drain()));
@@ -184,6 +193,7 @@ std::string harness::command(std::istringstream line) {
   line >> verb;
   if (verb == "announce") return run(gates_.announce(moving(line))), "true";
   if (verb == "counters") return counters();
+  if (verb == "allocations") return allocations();
   if (verb == "drain") return drain();
   if (verb == "show") return line >> what, show(what);
   if (verb == "latency") {

@@ -36,7 +36,7 @@ std::string relay(exchange& answers, std::string_view input, std::size_t piece, 
     buffer += input.substr(at, piece);
     while (true) {
       const auto step = answers.feed(buffer, client);
-      client += step.run;
+      client += step.run.substr(0, step.run.size() - (step.ready_in_run ? exchange::ready_size : 0));
       buffer.erase(0, step.used);
       switch (step.what) {
         case event::need_more: break;

@@ -20,7 +20,19 @@ TEST_CASE("prepared: texts nobody holds cost nothing") {
   const auto kept = registry.find_or_make(std::string(9'000, ' '), {});
   REQUIRE(kept);
   CHECK(registry.find_or_make(std::string(2'000, ' '), {}) == nullptr);
-  CHECK(registry.make_unshared(std::string(2'000, ' '), {}) == nullptr);
+  CHECK(registry.find_or_make(std::string(2'000, ' '), {}, false) == nullptr);
+}
+
+TEST_CASE("prepared: the latest unnamed texts stay known, and give way to what clients hold") {
+  statement_registry registry(100'000);
+  const auto id = registry.find_or_make("SELECT 1", {}, false)->id;
+  CHECK(registry.find_or_make("SELECT 1", {}, false)->id == id);
+  CHECK(registry.find_or_make("SELECT 1", {})->id == id);
+  for (int i = 0; i < 1'000; ++i) REQUIRE(registry.find_or_make("SELECT " + std::to_string(i + 1'000), {}, false));
+  CHECK(registry.find_or_make("SELECT 1", {}, false)->id != id);
+  CHECK(registry.bytes() > 0);
+  CHECK(registry.find_or_make(std::string(99'000, ' '), {}));
+  CHECK(registry.bytes() == 0);
 }
 
 TEST_CASE("prepared: changes of names are taken back newest first") {
