@@ -71,6 +71,11 @@ void session::write_item(const batch_item& item) {
   }
 }
 
+// The transaction has failed, and nothing on its way may end it.
+bool session::fails_for_certain() const noexcept {
+  return server_status_ == protocol::transaction_status::failed && !server_->answers.has(request::execute);
+}
+
 void session::write_parse(const batch_item& item) {
   auto& server = *server_;
   if (!item.named) {
@@ -80,6 +85,10 @@ void session::write_parse(const batch_item& item) {
     return;
   }
   if (server.statements.touch(item.statement->id)) {
+    if (fails_for_certain()) {
+      server.out.append(item.frame);
+      return server.answers.expect(request::parse, fate::relay, 0, item.undo);
+    }
     std::string answer;
     protocol::append_parse_complete(answer);
     return server.answers.emit(answer, item.undo);
