@@ -42,7 +42,7 @@ bool session::add_to_choice(choice& c, const routing::statement_plan& plan, std:
   if (decided.destination != destination_kind::by_key) return true;
   c.by_key = true;
   c.row_locks = c.row_locks || plan.row_locks;
-  c.touches.insert(c.touches.end(), decided.touches.begin(), decided.touches.end());
+  if (!w_.gate.nothing_known()) c.touches.insert(c.touches.end(), decided.touches.begin(), decided.touches.end());
   return true;
 }
 
