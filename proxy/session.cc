@@ -280,7 +280,7 @@ std::vector<std::optional<std::string>> session::describe() const {
   const char* state = waiting_ ? "waiting" : server_ || unit_open_ ? "active" : "idle";
   return {std::to_string(pid_), user_, database_, application_, state, std::to_string(age), waiting_ ? std::to_string(busy) : "0",
           server_ ? std::optional(server_->shard_name) : std::nullopt,
-          server_ ? std::optional(std::to_string(server_->key.pid)) : std::nullopt, std::to_string(names_.size())};
+          server_ ? std::optional(std::to_string(server_->key.pid)) : std::nullopt, std::to_string(names_.size()), client_.tls_version()};
 }
 
 }  // namespace proxy

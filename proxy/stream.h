@@ -5,7 +5,9 @@
 #include <sys/uio.h>
 
 #include <memory>
+#include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include <boost/asio/generic/stream_protocol.hpp>
@@ -53,6 +55,8 @@ class stream {
   void start_tls(std::unique_ptr<tls_channel>);
   tls_channel::step handshake();
   const tls_channel* tls() const noexcept { return tls_.get(); }
+  // "TLSv1.3"; nothing without TLS.
+  std::optional<std::string> tls_version() const;
   // The first byte that was sent and is not read yet, or -1.
   int peek() const noexcept;
   // Nothing to read and not closed by the peer: a server connection that may be used.

@@ -9,6 +9,8 @@ void stream::start_tls(std::unique_ptr<tls_channel> channel) {
   state_->readable = true;  // or not: the first attempt tells
 }
 
+std::optional<std::string> stream::tls_version() const { return tls_ ? std::optional<std::string>(tls_->version()) : std::nullopt; }
+
 tls_channel::step stream::handshake() {
   auto wants = tls_wants::nothing;
   const auto step = tls_->handshake(wants);

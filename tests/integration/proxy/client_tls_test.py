@@ -1,5 +1,6 @@
 """TLS with clients: psql and libpq, openssl s_client, and a client that does things in the wrong order; certificates that change while
 clients are connected. The real binary with one real shard."""
+import contextlib
 import hashlib
 import os
 import signal
@@ -114,6 +115,12 @@ class RealClients(unittest.TestCase):
                 self.assertTrue(said.startswith("42\n"), said)
                 self.assertEqual("SSL connection" in said, bool(expected), said)
                 self.assertIn(expected, said)
+
+    def test_the_console_shows_who_is_encrypted(self):
+        with contextlib.closing(F.client(application_name="dark")), contextlib.closing(F.raw()) as bare:
+            bare.login("app", F.fleet.app_password, "shop", application_name="bare")
+            shown = {row["application_name"]: row["tls"] for row in F.fleet.console("SHOW CLIENTS")}
+            self.assertEqual((shown["dark"], shown["bare"]), ("TLSv1.3", None))
 
     def test_clients_find_out_a_wrong_certificate(self):
         self.assertIn("certificate verify failed", F.psql("SELECT 1", sslmode="verify-full", sslrootcert=F.other.certificate))

@@ -83,6 +83,7 @@ class RealServers(unittest.TestCase):
     def test_2_names(self):
         restart(f"sslmode=verify-full sslrootcert={CA.certificate} host=shard.test hostaddr=127.0.0.1")
         self.assertEqual(encryption(), ["t", "TLSv1.3"])
+        self.assertEqual({row["tls"] for row in W.command("show SERVERS") if row["shard"] == "s2"}, {"TLSv1.3"})
         restart(f"sslmode=verify-full sslrootcert={CA.certificate} host=another.test hostaddr=127.0.0.1")
         error = refusal()
         self.assertEqual((error["C"], error["S"]), ("08006", "FATAL"))
