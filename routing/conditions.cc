@@ -31,7 +31,7 @@ std::string reason(const ast::node& condition) {
     case PG_QUERY__A__EXPR__KIND__AEXPR_IN:
       if (op.name == "=") return "The IN list holds more than literals and parameters of the key's type.";
       return "Its condition is NOT IN.";
-    case PG_QUERY__A__EXPR__KIND__AEXPR_OP_ANY: return "The array is not written out as ARRAY[...] of literals and parameters.";
+    case PG_QUERY__A__EXPR__KIND__AEXPR_OP_ANY: return "The array is neither a literal or parameter nor written out as ARRAY[...] of such.";
     default: return "Its condition is not an equality.";
   }
 }
@@ -60,6 +60,7 @@ bool query_analysis::compare(const PgQuery__AExpr& e, const scope& here, const f
       return among(e.lexpr, ast::list(e.rexpr->list->items, e.rexpr->list->n_items), here, arm);
     case PG_QUERY__A__EXPR__KIND__AEXPR_OP_ANY: {
       auto constants = constants_of_array(e.rexpr);
+      if (auto whole = constants ? std::nullopt : array_constant_of(e.rexpr)) constants = {*std::move(whole)};
       return constants && limit(read_term(e.lexpr, here, arm), *std::move(constants));
     }
     default: return false;

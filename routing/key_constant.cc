@@ -65,9 +65,10 @@ std::optional<key_constant> minus(key_constant operand) {
 std::optional<key_constant> signed_value(const PgQuery__AExpr& e) {
   if (e.kind != PG_QUERY__A__EXPR__KIND__AEXPR_OP || e.lexpr) return std::nullopt;
   const auto op = ast::name_of(ast::list(e.name, e.n_name));
-  if (op.name != "-" || !op.is_builtin()) return std::nullopt;
+  if ((op.name != "-" && op.name != "+") || !op.is_builtin()) return std::nullopt;
   auto operand = constant_of(e.rexpr);
   if (!operand) return std::nullopt;
+  if (op.name == "+") return operand->from == source::integer ? operand : std::nullopt;
   return minus(*std::move(operand));
 }
 
@@ -111,6 +112,21 @@ std::optional<std::vector<key_constant>> constants_of_array(const ast::node* n) 
     constants.push_back(*std::move(constant));
   }
   return constants;
+}
+
+std::optional<key_constant> array_constant_of(const ast::node* n) {
+  auto to = cast_type::none;
+  if (n && n->node_case == PG_QUERY__NODE__NODE_TYPE_CAST) {
+    to = cast_of(*n->type_cast->type_name, 1);
+    if (to == cast_type::none) return std::nullopt;
+    n = n->type_cast->arg;
+  }
+  if (!n || (n->node_case != PG_QUERY__NODE__NODE_A_CONST && n->node_case != PG_QUERY__NODE__NODE_PARAM_REF)) return std::nullopt;
+  auto whole = constant_of(n);
+  if (!whole || whole->from == source::integer) return std::nullopt;
+  whole->array = whole->from != source::null;
+  whole->cast = to;
+  return whole;
 }
 
 bool fits(const key_constant& c, key_type key) noexcept {

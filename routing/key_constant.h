@@ -20,6 +20,7 @@ class key_constant {
   source from = source::null;
   std::variant<std::size_t, std::string> value;  // parameter index (0-based), or the literal in text form
   bool negated = false;                          // a parameter under unary minus
+  bool array = false;                            // the values are the elements of this one
   cast_type cast = cast_type::none;
   const PgQuery__ParamRef* site = nullptr;       // where a parameter without a cast stands; not part of the value
 
@@ -27,7 +28,9 @@ class key_constant {
   bool operator<(const key_constant& other) const { return identity() < other.identity(); }
 
  private:
-  std::tuple<source, const std::variant<std::size_t, std::string>&, bool, cast_type> identity() const { return {from, value, negated, cast}; }
+  std::tuple<source, const std::variant<std::size_t, std::string>&, bool, bool, cast_type> identity() const {
+    return {from, value, negated, array, cast};
+  }
 };
 
 // A cast within the types that keys have, without a length.
@@ -38,6 +41,9 @@ std::optional<key_constant> constant_of(const ast::node*);
 
 // The elements of ARRAY[...], with or without a cast to an array type; nullopt: not all are constants.
 std::optional<std::vector<key_constant>> constants_of_array(const ast::node*);
+
+// $1 or '{1,2}' where an array is expected, with or without a cast to an array type.
+std::optional<key_constant> array_constant_of(const ast::node*);
 
 // Does `key = constant` compare, or does storing it, keep the value that hashing the constant as a key of this type would see?
 bool fits(const key_constant&, key_type) noexcept;

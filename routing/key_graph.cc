@@ -16,6 +16,13 @@ bool all_fit(const std::vector<key_constant>& constants, key_type type) {
   return std::all_of(constants.begin(), constants.end(), [&](const key_constant& c) { return fits(c, type); });
 }
 
+// How many values they are; an array's elements are not counted before it comes.
+std::size_t weight(const std::vector<key_constant>& list) {
+  constexpr std::size_t array = 100;
+  const auto arrays = std::count_if(list.begin(), list.end(), [](const key_constant& c) { return c.array; });
+  return list.size() + array * static_cast<std::size_t>(arrays);
+}
+
 }  // namespace
 
 vertex key_graph::add_table(const table& t, std::string shown_as, bool stores) {
@@ -57,7 +64,7 @@ void key_graph::limit(vertex v, std::vector<key_constant> list) {
   auto& e = vertices_[v];
   if (!e.used) return;
   // Any one condition is proof enough; the one with the fewest values has the best chance to stay on one shard.
-  if (e.known && e.known->among->size() <= list.size()) return;
+  if (e.known && weight(*e.known->among) <= weight(list)) return;
   e.known = values{std::make_shared<const std::vector<key_constant>>(std::move(list)), e.used->distribution};
 }
 
@@ -123,7 +130,7 @@ std::optional<key_graph::use> key_graph::solve() {
 std::vector<key_source> key_graph::keys() const {
   std::vector<key_source> found;
   std::set<std::tuple<const void*, distribution_id, bool>> read;
-  std::set<std::tuple<distribution_id, std::variant<std::size_t, std::string>, bool, bool>> seen;
+  std::set<std::tuple<distribution_id, std::variant<std::size_t, std::string>, bool, bool, bool>> seen;
   for (const auto& e : vertices_) {
     if (!e.used) continue;
     const auto distribution = *e.used->distribution;
@@ -131,8 +138,8 @@ std::vector<key_source> key_graph::keys() const {
     if (!read.emplace(e.known->among.get(), distribution, stored_varchar).second) continue;
     for (const auto& c : *e.known->among) {
       if (c.from == key_constant::source::null) continue;
-      if (!seen.emplace(distribution, c.value, c.negated, stored_varchar).second) continue;
-      found.push_back({distribution, c.value, c.negated, false, stored_varchar});
+      if (!seen.emplace(distribution, c.value, c.negated, c.array, stored_varchar).second) continue;
+      found.push_back({distribution, c.value, c.negated, c.array, false, stored_varchar});
     }
   }
   return found;

@@ -44,6 +44,7 @@ struct key_source {
   distribution_id distribution;
   std::variant<std::size_t, std::string> value;  // parameter index (0-based), or a literal in text form
   bool negated = false;                          // a parameter under unary minus
+  bool array = false;                            // the value is an array, and the key is among its elements
   bool inferred_elsewhere = false;               // the parameter has other uses, from which PostgreSQL may infer an undeclared type
   bool stored_varchar = false;                   // the value is put into a varchar column, which may cut blanks at its end
 };

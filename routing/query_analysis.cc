@@ -63,8 +63,10 @@ void query_analysis::find_other_uses(const ast::message& m) {
   if (const auto* cast = ast::as<PgQuery__TypeCast>(m, pg_query__type_cast__descriptor)) {
     const bool of_parameter = cast->arg && cast->arg->node_case == PG_QUERY__NODE__NODE_PARAM_REF;
     if (of_parameter && cast->arg->param_ref->number > 0) {
-      const auto type = cast_of(*cast->type_name, 0);
-      if (type == key_constant::cast_type::none) used_otherwise_.insert(static_cast<std::size_t>(cast->arg->param_ref->number - 1));
+      const auto index = static_cast<std::size_t>(cast->arg->param_ref->number - 1);
+      const auto type = cast_of(*cast->type_name, std::min<std::size_t>(cast->type_name->n_array_bounds, 1));
+      if (type == key_constant::cast_type::none) used_otherwise_.insert(index);
+      else casts_[index].insert(type);
       return;
     }
   }
@@ -77,9 +79,21 @@ std::vector<key_source> query_analysis::keys() const {
     const auto* index = std::get_if<std::size_t>(&k.value);
     if (!index) continue;
     const auto types = key_types_.find(*index);
-    k.inferred_elsewhere = used_otherwise_.contains(*index) || (types != key_types_.end() && types->second.size() > 1);
+    k.inferred_elsewhere = used_otherwise_.contains(*index) || (types != key_types_.end() && (types->second.size() > 1 || cast_away(*index, *types->second.begin())));
   }
   return keys;
+}
+
+// Is the parameter cast to another type than that of the key somewhere?
+bool query_analysis::cast_away(std::size_t index, key_type key) const {
+  const auto casts = casts_.find(index);
+  if (casts == casts_.end()) return false;
+  return std::any_of(casts->second.begin(), casts->second.end(), [key](key_constant::cast_type to) {
+    key_constant c;
+    c.from = key_constant::source::parameter;
+    c.cast = to;
+    return !fits(c, key);
+  });
 }
 
 row_shape query_analysis::statement(const ast::message& m, const scope* outer, const cte_frame* ctes) {

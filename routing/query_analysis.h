@@ -52,6 +52,7 @@ class query_analysis {
   void walk(nodes, const scope&);
   void call(const PgQuery__FuncCall&);
   void find_other_uses(const ast::message&);
+  bool cast_away(std::size_t parameter, key_type) const;
   void refuse(refusal);
   scope::reference resolve(const scope&, const PgQuery__ColumnRef&);
 
@@ -107,6 +108,7 @@ class query_analysis {
   // Uses of parameters, and the types of the keys that they are compared with or stored in.
   std::unordered_set<const PgQuery__ParamRef*> key_uses_;
   std::map<std::size_t, std::set<key_type>> key_types_;
+  std::map<std::size_t, std::set<key_constant::cast_type>> casts_;
   std::set<std::size_t> used_otherwise_;
   std::size_t steps_ = 0;  // of name resolution so far
   std::unordered_map<const void*, row_shape> subselects_;  // each is read once, though conditions and walks both come to it

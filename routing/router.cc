@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "protocol/sqlstate.h"
+#include "routing/array_value.h"
 #include "routing/placement.h"
 #include "routing/refusals.h"
 
@@ -13,6 +14,20 @@ namespace routing {
 namespace {
 
 constexpr std::uint32_t unspecified_oid = 0, unknown_oid = 705;
+
+// The element type of the arrays that a key may be among; 0: no such array.
+std::uint32_t element_of(std::uint32_t array) noexcept {
+  switch (array) {
+    case 1005: return 21;    // int2[]
+    case 1007: return 23;    // int4[]
+    case 1016: return 20;    // int8[]
+    case 1009: return 25;    // text[]
+    case 1014: return 1042;  // bpchar[]
+    case 1015: return 1043;  // varchar[]
+    case 2951: return 2950;  // uuid[]
+    default: return 0;
+  }
+}
 
 // May a value that the client declared as `type` be compared with, or stored in, a key of this type and still be hashed as one?
 // Other types convert or compare in ways that hashing cannot follow: numeric 5.0 equals int8 5 but 5.4 is stored as 5.
@@ -88,6 +103,23 @@ std::size_t count_owners(const decision& d, const shard_map& map) {
   return seen.size();
 }
 
+// What a key is restricted to, one call of `add` for each value that can be a key at all. NULL, or no value of this type: it matches no
+// row, or the server's own error says what is wrong.
+template <typename Add>
+void for_each_key(key_type type, const key_source& source, const parameter& p, Add&& add) {
+  if (!source.array) {
+    if (const auto value = placement_of(type, source, p)) add(*value);
+    return;
+  }
+  if (!p.value) return;
+  array_reader elements(*p.value, p.format);
+  parameter element;
+  element.format = p.format;
+  while (elements.next(element.value)) {
+    if (const auto value = placement_of(type, source, element)) add(*value);
+  }
+}
+
 decision route_by_key(const statement_plan& plan, const shard_map& map, std::span<const parameter> given) {
   decision d;
   d.destination = destination_kind::by_key;
@@ -96,15 +128,16 @@ decision route_by_key(const statement_plan& plan, const shard_map& map, std::spa
     const auto* dist = map.find_distribution(source.distribution);
     if (!dist) return refuse(not_one_shard("the statement was analysed for a distribution that no longer exists", "", "Run it again."));
     const parameter p = value_of(source, given);
-    if (!hashes_as(dist->type, p.type)) return refuse_type(*dist, source, p);
+    const auto type = source.array && is_declared(p) ? element_of(p.type) : p.type;
+    if ((source.array && is_declared(p) && type == 0) || !hashes_as(dist->type, type)) return refuse_type(*dist, source, p);
     if (source.inferred_elsewhere && !is_declared(p)) return refuse_inferred(*dist, source);
     if (source.stored_varchar && p.value && p.value->ends_with(' ')) return refuse_cut_blanks();
-    const auto value = placement_of(dist->type, source, p);
-    if (!value) continue;  // NULL, or no value of this type: it matches no row, or the server's own error says what is wrong
-    const auto owner = dist->owner_of(*value);
-    several = several || (!d.touches.empty() && owner != d.shard);
-    d.shard = owner;
-    add_touch(d, {source.distribution, *value});
+    for_each_key(dist->type, source, p, [&](placement value) {
+      const auto owner = dist->owner_of(value);
+      several = several || (!d.touches.empty() && owner != d.shard);
+      d.shard = owner;
+      add_touch(d, {source.distribution, value});
+    });
   }
   if (d.touches.empty()) {
     d.destination = destination_kind::any;

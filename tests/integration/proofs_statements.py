@@ -170,7 +170,8 @@ class Generator:
             other = b if self.chance(0.6) else self.constant()
             return f"{a} {self.pick.choice(('=', '=', '<', '>=', '<>', 'IS NOT DISTINCT FROM'))} {other}"
         if kind == 6:
-            return f"{a} = ANY (ARRAY[{self.constant()}, {self.constant()}])"
+            one, other = self.constant(), self.constant()
+            return f"{a} = ANY (ARRAY[{one}, {other}])" if self.chance(0.5) else f"{a} = ANY ('{{{one}, {other}}}')"
         if kind == 7:
             return f"coalesce({a}, {self.constant()}) = {self.constant()}"
         if kind in (8, 9):

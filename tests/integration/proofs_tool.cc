@@ -4,6 +4,7 @@
 #include <string>
 
 #include "routing/analyzer.h"
+#include "routing/array_value.h"
 
 namespace {
 
@@ -29,7 +30,18 @@ std::string describe(const routing::statement_plan& plan) {
   if (plan.destination == destination_kind::refused) return "refused";
   if (plan.destination != destination_kind::by_key) return "any";
   std::string text = "keys ";
-  for (const auto& k : plan.keys) text += (text.back() == ' ' ? "" : ",") + std::get<std::string>(k.value);
+  const auto add = [&text](std::string_view key) { text.append(text.back() == ' ' ? "" : ",").append(key); };
+  for (const auto& k : plan.keys) {
+    const auto& value = std::get<std::string>(k.value);
+    if (!k.array) {
+      add(value);
+      continue;
+    }
+    routing::array_reader elements(value, 0);
+    for (std::optional<std::string_view> element; elements.next(element);) {
+      if (element) add(*element);
+    }
+  }
   return text;
 }
 

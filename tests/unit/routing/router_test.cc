@@ -50,6 +50,31 @@ TEST_CASE("router: a key decides the shard, whatever its format and declared typ
   check_touches(route_sql("SELECT * FROM parts WHERE code = $1", {{"a  "sv, 0, 1042}}), sample::codes, placement_of_text("a"));
 }
 
+TEST_CASE("router: all elements of an array decide, in text and in binary") {
+  constexpr auto any = "SELECT * FROM orders WHERE customer_id = ANY ($1)"sv;
+  constexpr auto any_nick = "SELECT * FROM people WHERE nick = ANY ($1)"sv;
+  const auto five = placement_of_int(5);
+  for (const auto text : {"{5}"sv, " { 5 , NULL, 5 } "sv, "{\"5\"}"sv, "[0:1]={5,5}"sv, "{{5},{5}}"sv}) {
+    CAPTURE(text);
+    check_touches(route_sql(any, {{text, 0, 0}}), sample::shop, five);
+  }
+  const auto binary = "\0\0\0\1\0\0\0\1\0\0\0\x17\0\0\0\2\0\0\0\1\0\0\0\4\0\0\0\5\xff\xff\xff\xff"sv;
+  check_touches(route_sql(any, {{binary, 1, 1007}}), sample::shop, five);
+  for (const auto text : {"{}"sv, "{NULL}"sv, "{x}"sv, "{"sv, ""sv, "5"sv, "["sv}) {
+    CAPTURE(text);
+    CHECK(route_sql(any, {{text, 0, 1016}}).destination == destination_kind::any);
+  }
+  for (std::size_t cut = 0; cut < 28; ++cut) CHECK(route_sql(any, {{binary.substr(0, cut), 1, 1007}}).destination == destination_kind::any);
+  check_touches(route_sql(any_nick, {{R"({"a \"b\\c, "})"sv, 0, 1009}}), sample::names, placement_of_text("a \"b\\c, "));
+  check_touches(route_sql(any_nick, {{R"({ a\ b\  })"sv, 0, 0}}), sample::names, placement_of_text("a b "));
+  check_touches(route_sql(any_nick, {{R"({"NULL"})"sv, 0, 0}}), sample::names, placement_of_text("NULL"));
+  for (const std::uint32_t type : {1231u, 20u, 1009u, 1000u}) CHECK(route_sql(any, {{"{5}"sv, 0, type}}).destination == destination_kind::refused);
+  std::int64_t other = 6;
+  while (owner(sample::shop, placement_of_int(other)) == owner(sample::shop, five)) ++other;
+  const auto both = "{5," + std::to_string(other) + "}";
+  CHECK(route_sql(any, {{std::string_view(both), 0, 0}}).destination == destination_kind::refused);
+}
+
 TEST_CASE("router: declared types that hashing cannot follow are refused") {
   struct row {
     std::string_view sql;
