@@ -48,6 +48,15 @@ std::optional<parameter_status> decode_parameter_status(std::string_view body) {
   return message;
 }
 
+std::optional<std::vector<std::uint32_t>> decode_parameter_description(std::string_view body) {
+  wire_reader reader(body);
+  const auto count = reader.read<std::uint16_t>();
+  if (reader.rest().size() != count * sizeof(std::uint32_t)) return std::nullopt;
+  std::vector<std::uint32_t> types(count);
+  for (auto& type : types) type = reader.read<std::uint32_t>();
+  return reader.done() ? std::optional(std::move(types)) : std::nullopt;
+}
+
 std::optional<ready_for_query> decode_ready_for_query(std::string_view body) {
   if (body.size() != 1) return std::nullopt;
   const auto status = static_cast<transaction_status>(body.front());

@@ -142,6 +142,14 @@ class session : public std::enable_shared_from_this<session> {
   task<bool> place_batch(char end, bool& again);
   void answer_batch_alone(char end);
 
+  // session_types.cc
+  bool types_are_missing();
+  task<void> learn_types();
+  task<std::vector<std::uint32_t>> ask_types(const prepared_statement&);
+  bool take_type_answer(const protocol::frame_header&, std::vector<std::uint32_t>& types);
+  const std::vector<std::uint32_t>& types_of(const prepared_statement&, const routing::statement_plan&) const;
+  static bool wants_types(const prepared_statement&, const routing::statement_plan&) noexcept;
+
   // session_write.cc
   void write_batch(char end);
   void write_item(const batch_item&);

@@ -23,12 +23,13 @@ bool session::batch_now(std::string_view frames, char end) {
   if (!unit_open_) begin_unit();
   pipeline_open_ = end == 'H';
   read_batch(frames);
-  if (!place_batch_now(end)) return false;
+  if (types_are_missing() || !place_batch_now(end)) return false;
   send_batch(end);
   return true;
 }
 
 task<void> session::handle_batch(char end) {
+  co_await learn_types();
   bool again = true;
   while (again && !closing_) {
     again = false;
@@ -191,8 +192,8 @@ bool session::choose_for_item(const batch_item& item, choice& chosen) {
   const auto* bind = &w_.bind;
   protocol::decode_bind(item.body(), w_.bind);
   literals_.clear();
+  const auto& types = types_of(*item.statement, *plan);
   for (std::size_t i = 0; i < bind->values.size(); ++i) {
-    const auto& types = item.statement->types;
     literals_.push_back(routing::parameter{bind->values[i], bind->format_of(i), i < types.size() ? types[i] : 0});
   }
   return add_to_choice(chosen, *plan, literals_);

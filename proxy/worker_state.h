@@ -22,6 +22,7 @@
 #include "proxy/config.h"
 #include "proxy/counters.h"
 #include "proxy/gate.h"
+#include "proxy/inferred_types.h"
 #include "proxy/pool.h"
 #include "proxy/prepared.h"
 #include "proxy/shard_side.h"
@@ -70,6 +71,7 @@ struct worker::impl {
   std::shared_ptr<const routing::shard_map> map;  // nullptr until the first is published
   routing::plan_cache plans;
   statement_registry statements;
+  inferred_types inferred;
   // Of the message at hand; no session keeps anything in them while it waits.
   protocol::bind bind;
   routing::parameters literals;

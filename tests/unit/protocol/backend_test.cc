@@ -75,6 +75,14 @@ TEST_CASE("backend: ReadyForQuery knows three states") {
   CHECK_FALSE(decode_ready_for_query("II"));
 }
 
+TEST_CASE("backend: ParameterDescription") {
+  CHECK(*decode_parameter_description(hex("0002 00000014 00000019")) == std::vector<std::uint32_t>{20, 25});
+  CHECK(decode_parameter_description(hex("0000"))->empty());
+  CHECK_FALSE(decode_parameter_description(hex("0002 00000014")));
+  CHECK_FALSE(decode_parameter_description(hex("0000 00")));
+  CHECK_FALSE(decode_parameter_description(""));
+}
+
 TEST_CASE("backend: CommandComplete") {
   const auto golden = hex("43 0000000f") + "INSERT 0 1\0"s;
   const auto message = decode_command_complete(body_of(golden));

@@ -226,3 +226,21 @@ TEST_CASE("exchange: a row larger than any buffer goes through in parts") {
   CHECK(step.run.size() == 1000);
   CHECK_FALSE(answers.at_boundary());
 }
+
+TEST_CASE("exchange: data of a COPY that came in the pipeline is not asked for again") {
+  for (const auto piece : pieces) {
+    CAPTURE(piece);
+    exchange answers;
+    std::string events;
+    for (const auto what : {request::bind, request::execute, request::copy_end, request::sync}) answers.expect(what);
+    const auto all = frame('2') + frame('G', "format") + frame('C', "COPY 5");
+    CHECK(relay(answers, all + ready(), piece, events) == all);
+    CHECK(events == "I");
+    CHECK(answers.idle());
+    // Not a COPY after all: the end of the data is answered by nothing.
+    for (const auto what : {request::bind, request::execute, request::copy_end, request::execute, request::sync}) answers.expect(what);
+    const auto other = frame('2') + frame('C', "SELECT 1") + frame('C', "SELECT 1");
+    CHECK(relay(answers, other + ready(), piece, events) == other);
+    CHECK(events == "I");
+  }
+}

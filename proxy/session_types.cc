@@ -1,0 +1,101 @@
+// A shard key that is an undeclared parameter with other uses too: PostgreSQL infers its type from one of them, and only a shard can say
+// which. It is asked once by Parse and Describe, before the pipeline is placed. Declared in proxy/session.h.
+#include <algorithm>
+
+#include "proxy/session.h"
+
+namespace proxy {
+
+namespace {
+
+bool undeclared(const std::vector<std::uint32_t>& types, std::size_t index) noexcept { return index >= types.size() || types[index] == 0; }
+
+}  // namespace
+
+// Of the statement's parameters, as far as they are known; what route() is given.
+const std::vector<std::uint32_t>& session::types_of(const prepared_statement& statement, const routing::statement_plan& plan) const {
+  if (!wants_types(statement, plan)) return statement.types;
+  const auto* known = w_.inferred.find(statement.sql, statement.types, clock::now());
+  return known ? *known : statement.types;
+}
+
+bool session::wants_types(const prepared_statement& statement, const routing::statement_plan& plan) noexcept {
+  return std::any_of(plan.keys.begin(), plan.keys.end(), [&](const routing::key_source& key) {
+    const auto* index = std::get_if<std::size_t>(&key.value);
+    return index && key.inferred_elsewhere && undeclared(statement.types, *index);
+  });
+}
+
+bool session::types_are_missing() {
+  return std::any_of(batch_.begin(), batch_.end(), [this](const batch_item& item) {
+    const auto* plan = item.type == 'B' ? plan_of(item.statement) : nullptr;
+    return plan && wants_types(*item.statement, *plan) && !w_.inferred.find(item.statement->sql, item.statement->types, clock::now());
+  });
+}
+
+// Without an answer the statement stays refused. Not in the middle of a pipeline, whose answers would come first.
+task<void> session::learn_types() {
+  for (const auto& item : batch_) {
+    const auto* plan = item.type == 'B' ? plan_of(item.statement) : nullptr;
+    if (!plan || !wants_types(*item.statement, *plan)) continue;
+    if (w_.inferred.find(item.statement->sql, item.statement->types, clock::now())) continue;
+    if (server_ && (!server_->answers.idle() || server_status_ == protocol::transaction_status::failed)) co_return;
+    const bool own = !server_;
+    if (own) {
+      const auto failed = co_await attach(w_.map->default_shard());
+      if (failed) co_return;
+      borrowed_ = true;
+    }
+    auto types = co_await ask_types(*item.statement);
+    if (own && server_) release_server();
+    if (closing_ || types.empty()) co_return;
+    w_.inferred.remember(item.statement->sql, item.statement->types, std::move(types), clock::now());
+  }
+}
+
+// Empty: the server refused the statement, or is gone. A refusal in the client's transaction fails it, as the client's own Parse would.
+task<std::vector<std::uint32_t>> session::ask_types(const prepared_statement& statement) {
+  protocol::parse parse;
+  parse.sql = statement.sql;
+  parse.types = statement.types;
+  protocol::append(server_->out, parse);
+  const protocol::describe describe{'S', ""};
+  protocol::append(server_->out, describe);
+  protocol::append_sync(server_->out);
+  server_->statements.unnamed = 0;
+  std::vector<std::uint32_t> types;
+  while (server_ && !closing_) {
+    flush_server();
+    protocol::frame_header header;
+    const auto seen = protocol::read_header(server_->in.view(), protocol::peer::backend, 0x7fffffff, header);
+    if (seen == protocol::frame_error::none && server_->in.size() >= header.size) {
+      const bool over = take_type_answer(header, types);
+      if (over) break;
+      continue;
+    }
+    if (server_->socket.readable()) {
+      const auto whole = seen == protocol::frame_error::none ? header.size : 0;
+      const auto result = server_->socket.read(server_->in, whole);
+      if (result.closed) server_lost("The shard closed the connection.");
+      continue;
+    }
+    if (server_->output_pending()) server_->socket.watch_write();
+    server_->socket.watch_read();
+    co_await wake_.wait();
+  }
+  co_return types;
+}
+
+// True at ReadyForQuery. What the server says on its own account is the client's to hear.
+bool session::take_type_answer(const protocol::frame_header& header, std::vector<std::uint32_t>& types) {
+  const auto frame = server_->in.view().substr(0, header.size);
+  const auto body = frame.substr(protocol::frame_header_size);
+  if (header.type == 't') types = protocol::decode_parameter_description(body).value_or(std::vector<std::uint32_t>());
+  if (header.type == 'S' || header.type == 'A') out_.append(frame);
+  const auto ready = header.type == 'Z' ? protocol::decode_ready_for_query(body) : std::nullopt;
+  if (ready && !borrowed_) server_status_ = ready->status;
+  server_->in.consume(header.size);
+  return ready.has_value();
+}
+
+}  // namespace proxy
