@@ -9,7 +9,7 @@
 namespace routing {
 namespace {
 
-constexpr std::uint32_t unspecified_oid = 0, int8_oid = 20;
+constexpr std::uint32_t int8_oid = 20;
 constexpr std::size_t surely_int8_digits = 18;
 
 // A string right behind one of these is part of a typed literal or of an escape clause, and $n cannot stand there.

@@ -13,7 +13,7 @@
 namespace routing {
 namespace {
 
-constexpr std::uint32_t unspecified_oid = 0, unknown_oid = 705;
+constexpr std::uint32_t unknown_oid = 705;
 
 // The element type of the arrays that a key may be among; 0: no such array.
 std::uint32_t element_of(std::uint32_t array) noexcept {
