@@ -7,6 +7,7 @@ import random
 import subprocess
 
 import psycopg2
+import psycopg2.errors
 
 from cluster import Scene
 from proofs_statements import Generator
@@ -77,7 +78,10 @@ def outcome(connection, statement, schema, keys):
     except psycopg2.Error as error:
         return f"error {error.pgcode}", None, None
     finally:
-        connection.rollback()
+        try:
+            connection.rollback()
+        except psycopg2.errors.QueryCanceled:  # the time-out came only now
+            connection.rollback()
 
 
 def compare(connection, statement, keys, made, counts):
