@@ -7,8 +7,9 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <utility>
+
+#include "proxy/receive.h"
 
 namespace proxy {
 
@@ -28,32 +29,6 @@ void set_options(int native, int family) {
   ::setsockopt(native, IPPROTO_TCP, TCP_KEEPINTVL, &between, sizeof between);
   ::setsockopt(native, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
   ::setsockopt(native, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged_ms, sizeof unacknowledged_ms);
-}
-
-bool ask_for_rest(int native, int family) {
-  const int on = 1;
-  return family != AF_UNIX && ::setsockopt(native, IPPROTO_TCP, TCP_INQ, &on, sizeof on) == 0;
-}
-
-// One read, and the bytes that it left behind; the end of the input counts as one. -1: the kernel did not say.
-struct received {
-  ssize_t bytes = 0;
-  int rest = -1;
-};
-
-received receive(int native, std::span<char> room) {
-  iovec piece{room.data(), room.size()};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-  msghdr message{};
-  message.msg_iov = &piece;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  received got{::recvmsg(native, &message, 0)};
-  if (got.bytes < 0) return got;
-  const auto* told = CMSG_FIRSTHDR(&message);
-  if (told && told->cmsg_level == IPPROTO_TCP && told->cmsg_type == TCP_CM_INQ) std::memcpy(&got.rest, CMSG_DATA(told), sizeof got.rest);
-  return got;
 }
 
 }  // namespace

@@ -51,6 +51,11 @@ class tls_context {
 // What an operation must wait for before it can go on.
 enum class tls_wants { nothing, to_read, to_write };
 
+struct tls_socket {
+  int native = -1;
+  bool drained = false;  // the last read took all there was, the end of the input included
+};
+
 class tls_channel {
  public:
   enum class step { done, blocked, failed };
@@ -92,7 +97,7 @@ class tls_channel {
 
   std::shared_ptr<const tls_context> context_;
   ssl_st* ssl_ = nullptr;
-  int socket_ = -1;
+  tls_socket io_;
   bool server_ = false, ready_ = false, broken_ = false;
   std::string host_, failure_;
 };

@@ -14,6 +14,7 @@
 
 #include <boost/asio/ip/address.hpp>
 
+#include "proxy/receive.h"
 #include "proxy/tls.h"
 
 namespace proxy {
@@ -22,19 +23,20 @@ namespace {
 
 constexpr std::size_t record_size = 16u << 10;
 
-// A BIO of its own for two reasons: no SIGPIPE, and a short read tells that the socket is empty without asking once more.
-int receive(BIO* bio, char* out, int size) {
-  const int socket = *static_cast<const int*>(BIO_get_data(bio));
+// A BIO of its own for two reasons: no SIGPIPE, and a read tells that it has emptied the socket without asking once more.
+int read_socket(BIO* bio, char* out, int size) {
+  auto& io = *static_cast<tls_socket*>(BIO_get_data(bio));
   BIO_clear_retry_flags(bio);
-  const auto got = ::recv(socket, out, static_cast<std::size_t>(size), 0);
-  if (got < 0 && (errno == EAGAIN || errno == EINTR)) BIO_set_retry_read(bio);
-  return static_cast<int>(got);
+  const auto got = receive(io.native, std::span(out, static_cast<std::size_t>(size)));
+  io.drained = got.rest == 0;
+  if (got.bytes < 0 && (errno == EAGAIN || errno == EINTR)) BIO_set_retry_read(bio);
+  return static_cast<int>(got.bytes);
 }
 
-int transmit(BIO* bio, const char* bytes, int size) {
-  const int socket = *static_cast<const int*>(BIO_get_data(bio));
+int write_socket(BIO* bio, const char* bytes, int size) {
+  const auto& io = *static_cast<const tls_socket*>(BIO_get_data(bio));
   BIO_clear_retry_flags(bio);
-  const auto sent = ::send(socket, bytes, static_cast<std::size_t>(size), MSG_NOSIGNAL);
+  const auto sent = ::send(io.native, bytes, static_cast<std::size_t>(size), MSG_NOSIGNAL);
   if (sent < 0 && (errno == EAGAIN || errno == EINTR)) BIO_set_retry_write(bio);
   return static_cast<int>(sent);
 }
@@ -44,8 +46,8 @@ long control(BIO*, int what, long, void*) { return what == BIO_CTRL_FLUSH ? 1 : 
 const BIO_METHOD* socket_method() {
   static const BIO_METHOD* const method = [] {
     auto* made = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "pgrotor socket");
-    BIO_meth_set_read(made, receive);
-    BIO_meth_set_write(made, transmit);
+    BIO_meth_set_read(made, read_socket);
+    BIO_meth_set_write(made, write_socket);
     BIO_meth_set_ctrl(made, control);
     return made;
   }();
@@ -80,14 +82,14 @@ bool is_address(const std::string& host) {
 }  // namespace
 
 void tls_channel::open(int socket) {
-  socket_ = socket;
+  io_.native = socket;
   ssl_ = SSL_new(context_->native());
   auto* bio = ssl_ == nullptr ? nullptr : BIO_new(socket_method());
   if (bio == nullptr) {
     SSL_free(ssl_);
     throw std::bad_alloc();
   }
-  BIO_set_data(bio, &socket_);
+  BIO_set_data(bio, &io_);
   BIO_set_init(bio, 1);
   SSL_set_bio(ssl_, bio, bio);
 }
@@ -163,6 +165,9 @@ tls_channel::progress tls_channel::read(std::span<char> into) {
       return done;
     }
     done.bytes += static_cast<std::size_t>(got);
+    if (!io_.drained || SSL_has_pending(ssl_) == 1) continue;
+    done.wants = tls_wants::to_read;
+    return done;
   }
   done.closed = broken_;
   return done;
