@@ -16,6 +16,8 @@ inline constexpr std::string_view invalid_authorization = "28000";  // who conne
 inline constexpr std::string_view bad_authorization = "28P01";
 inline constexpr std::string_view no_database = "3D000";
 inline constexpr std::string_view failed_transaction = "25P02";
+inline constexpr std::string_view idle_in_transaction_timeout = "25P03";
+inline constexpr std::string_view transaction_timeout = "25P04";
 inline constexpr std::string_view invalid_statement_name = "26000";
 inline constexpr std::string_view duplicate_statement = "42P05";
 inline constexpr std::string_view invalid_parameter = "22023";
@@ -34,6 +36,8 @@ inline constexpr std::string_view statement_too_complex = "54001";
 inline constexpr std::string_view query_canceled = "57014";
 inline constexpr std::string_view admin_shutdown = "57P01";
 inline constexpr std::string_view cannot_connect_now = "57P03";
+inline constexpr std::string_view idle_session_timeout = "57P05";
+inline constexpr std::string_view config_file_error = "F0000";
 inline constexpr std::string_view internal_error = "XX000";
 
 }  // namespace protocol::sqlstate

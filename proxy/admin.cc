@@ -19,14 +19,16 @@ namespace proxy {
 
 using migration::answer;
 
-admin::admin(const config& settings, migration::coordinator& coordinator, std::span<const std::unique_ptr<worker>> workers)
-    : config_(settings), coordinator_(coordinator), workers_(workers) {}
+admin::admin(process_control& process, migration::coordinator& coordinator, std::span<const std::unique_ptr<worker>> workers)
+    : process_(process), coordinator_(coordinator), workers_(workers) {}
 
 task<answer> admin::execute(std::string sql) {
   admin_command command = parse_admin(sql);
   if (auto* request = std::get_if<migration::request>(&command)) co_return co_await coordinator_.execute(std::move(*request));
   if (const auto* asked = std::get_if<show_proxy>(&command)) co_return co_await show(asked->what);
   if (auto* asked = std::get_if<test_command>(&command)) co_return co_await run_test_command(std::move(*asked));
+  if (auto* asked = std::get_if<pool_verb>(&command)) co_return co_await run_pool_verb(std::move(*asked));
+  if (const auto* asked = std::get_if<process_verb>(&command)) co_return co_await run_process_verb(*asked);
   answer out;
   if (const auto* asked = std::get_if<explain_route>(&command)) {
     const auto map = coordinator_.map();
@@ -43,11 +45,32 @@ task<answer> admin::show(proxy_shown what) {
     case proxy_shown::clients: co_return co_await show_of_workers("CLIENTS");
     case proxy_shown::servers: co_return co_await show_of_workers("SERVERS");
     case proxy_shown::stats: co_return co_await show_stats();
-    case proxy_shown::config: co_return show_config(config_);
+    case proxy_shown::config: {
+      const auto in_force = co_await process_.configuration();
+      co_return show_config(in_force);
+    }
     case proxy_shown::version: co_return show_version();
     case proxy_shown::help: co_return show_help();
   }
   throw std::logic_error("a SHOW that nobody answers");
+}
+
+// All workers first, so that none goes on while another is waited for.
+task<answer> admin::run_pool_verb(pool_verb asked) {
+  for (const auto& one : workers_) co_await one->obey(asked.what, asked.database);
+  if (asked.what == pool_command::pause)
+    for (const auto& one : workers_) co_await one->quiet(asked.database);
+  answer out;
+  out.tag = asked.tag;
+  co_return out;
+}
+
+task<answer> admin::run_process_verb(process_verb asked) {
+  if (asked == process_verb::reload) co_return co_await process_.reload();
+  process_.shut_down();
+  answer out;
+  out.tag = "SHUTDOWN";
+  co_return out;
 }
 
 task<answer> admin::show_of_workers(std::string what) {

@@ -10,7 +10,7 @@
 #include "migration/commands.h"
 #include "migration/coordinator.h"
 #include "proxy/admin_parser.h"
-#include "proxy/config.h"
+#include "proxy/process_control.h"
 
 namespace proxy {
 
@@ -18,7 +18,7 @@ class worker;
 
 class admin {
  public:
-  admin(const config&, migration::coordinator&, std::span<const std::unique_ptr<worker>>);
+  admin(process_control&, migration::coordinator&, std::span<const std::unique_ptr<worker>>);
   // One statement. Throws migration::refused (sqlstate, message, detail, hint: unknown commands name the nearest ones) or sql_error.
   // An answer without columns has no rows to describe; a tag that is empty as well means that the statement was empty.
   migration::task<migration::answer> execute(std::string sql);
@@ -27,9 +27,11 @@ class admin {
   migration::task<migration::answer> show(proxy_shown);
   migration::task<migration::answer> show_of_workers(std::string what);
   migration::task<migration::answer> show_stats();
+  migration::task<migration::answer> run_pool_verb(pool_verb);
+  migration::task<migration::answer> run_process_verb(process_verb);
   migration::task<migration::answer> run_test_command(test_command);
 
-  const config& config_;
+  process_control& process_;
   migration::coordinator& coordinator_;
   std::span<const std::unique_ptr<worker>> workers_;
 };

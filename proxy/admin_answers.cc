@@ -98,6 +98,7 @@ migration::answer show_config(const config& c) {
   add("pool.min", c.pool_min);
   add("pool.max_per_shard", c.pool_max_per_shard);
   add("pool.order", c.pool_order);
+  add("pool.mode", c.pool_statement_mode ? "statement" : "transaction");
   add("pool.lifetime_ms", c.pool_lifetime.count());
   add("pool.idle_timeout_ms", c.pool_idle_timeout.count());
   add("pool.check_ms", c.pool_check.count());
@@ -108,6 +109,14 @@ migration::answer show_config(const config& c) {
   add("limits.max_message_bytes", c.max_message_bytes);
   add("limits.max_prepared", c.max_prepared);
   add("limits.login_timeout_ms", c.login_timeout.count());
+  add("timeouts.query_ms", c.query_timeout.count());
+  add("timeouts.idle_in_transaction_ms", c.idle_in_transaction_timeout.count());
+  add("timeouts.transaction_ms", c.transaction_timeout.count());
+  add("timeouts.client_idle_ms", c.client_idle_timeout.count());
+  add("tcp.keepalive_idle_ms", c.tcp.keepalive_idle.count());
+  add("tcp.keepalive_interval_ms", c.tcp.keepalive_interval.count());
+  add("tcp.keepalive_count", c.tcp.keepalive_count);
+  add("tcp.user_timeout_ms", c.tcp.user_timeout.count());
   add("gate.max_waiters", c.gate_max_waiters);
   add("gate.hold_budget_ms", c.gate_hold_budget.count());
   add("cutover.budget_ms", c.cutover_budget.count());

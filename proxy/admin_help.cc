@@ -29,6 +29,12 @@ constexpr auto helps = std::to_array<admin_help>({
     {"CANCEL MIGRATION", "CANCEL MIGRATION 7", "gives a migration up before its switch and cleans up"},
     {"CUTOVER MIGRATION", "CUTOVER MIGRATION 7", "switches a migration that is READY (auto_cutover = off)"},
     {"RETRY MIGRATION", "RETRY MIGRATION 7", "begins a failed migration again"},
+    {"PAUSE", "PAUSE [database]", "gives out no server connection, and waits until all are back and closed"},
+    {"RESUME", "RESUME [database]", "ends PAUSE and KILL"},
+    {"RECONNECT", "RECONNECT [database]", "closes server connections, those in use when their transaction ends"},
+    {"KILL", "KILL database", "ends its clients and server connections; RESUME lets new ones in"},
+    {"RELOAD", "RELOAD", "reads configuration and users again, and tells what changed and what takes a restart"},
+    {"SHUTDOWN", "SHUTDOWN", "as SIGTERM: open transactions may end"},
     {"EXPLAIN ROUTE", "EXPLAIN ROUTE <sql>", "where a statement would run under the current map, and why"},
     {"EXPLAIN", "EXPLAIN <a command that changes something>", "its plan as rows; nothing is done"},
 });

@@ -168,6 +168,31 @@ admin_command parse_alter(admin_cursor& in) {
   return request{migration::alter_migration{Verb, in.expect_integer<std::uint64_t>("the number of a migration")}, false};
 }
 
+// PgBouncer's: PAUSE shop is about a database, PAUSE MIGRATION 7 about a migration.
+template <pool_command What>
+admin_command parse_pool_verb(admin_cursor& in) {
+  pool_verb asked{What, "", upper(in.now().text)};
+  in.command(asked.tag);
+  in.take();
+  const bool end = in.at_end() || in.now().is_symbol(';');
+  if (!end || What == pool_command::kill) asked.database = in.expect_name("the name of a database");
+  return asked;
+}
+
+template <pool_command What, migration_verb Verb>
+admin_command parse_either(admin_cursor& in) {
+  auto ahead = in;
+  ahead.take();
+  return ahead.now().is_word("migration") ? parse_alter<Verb>(in) : parse_pool_verb<What>(in);
+}
+
+template <process_verb What>
+admin_command parse_process_verb(admin_cursor& in) {
+  in.command(upper(in.now().text));
+  in.take();
+  return What;
+}
+
 // Drivers say on connect what they can read; a console that answers with text only needs none of it.
 admin_command parse_set(admin_cursor& in) {
   static constexpr auto harmless = std::to_array<std::string_view>(
@@ -207,8 +232,12 @@ constexpr auto verbs = std::to_array<verb>({{"SHOW", parse_show},
                                             {"REFERENCE", parse_reference},
                                             {"DRAIN", parse_drain},
                                             {"MOVE", parse_move},
-                                            {"PAUSE", parse_alter<migration_verb::pause>},
-                                            {"RESUME", parse_alter<migration_verb::resume>},
+                                            {"PAUSE", parse_either<pool_command::pause, migration_verb::pause>},
+                                            {"RESUME", parse_either<pool_command::resume, migration_verb::resume>},
+                                            {"RECONNECT", parse_pool_verb<pool_command::reconnect>},
+                                            {"KILL", parse_pool_verb<pool_command::kill>},
+                                            {"RELOAD", parse_process_verb<process_verb::reload>},
+                                            {"SHUTDOWN", parse_process_verb<process_verb::shutdown>},
                                             {"CANCEL", parse_alter<migration_verb::cancel>},
                                             {"CUTOVER", parse_alter<migration_verb::cutover>},
                                             {"RETRY", parse_alter<migration_verb::retry>},

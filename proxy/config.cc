@@ -198,6 +198,10 @@ class loader {
     pool.milliseconds("check_ms", out_.pool_check, 0, hour_ms);
     pool.text("check_query", out_.pool_check_query);
     pool.text("order", out_.pool_order);
+    std::string mode = "transaction";
+    pool.text("mode", mode);
+    out_.pool_statement_mode = mode == "statement";
+    if (mode != "transaction" && mode != "statement") pool.problem("mode", fmt::format("\"{}\" is no mode; transaction or statement", mode));
     pool.finish();
     check_pool(pool);
   }
@@ -219,6 +223,7 @@ class loader {
     limits.integer("max_prepared", out_.max_prepared, 0, 1'000'000);
     limits.milliseconds("login_timeout_ms", out_.login_timeout, 100, hour_ms);
     limits.finish();
+    read_times(top);
     auto gate = section(top, "gate");
     gate.integer("max_waiters", out_.gate_max_waiters, 1, 1'000'000);
     gate.milliseconds("hold_budget_ms", out_.gate_hold_budget, 10, hour_ms);
@@ -229,6 +234,21 @@ class loader {
     if (out_.cutover_budget >= out_.gate_hold_budget) {
       cutover.problem("budget_ms", "must be less than gate.hold_budget_ms, or every cutover that is late fails the statements it holds");
     }
+  }
+
+  void read_times(toml_section& top) {
+    auto times = section(top, "timeouts");
+    times.milliseconds("query_ms", out_.query_timeout, 0, year_ms);
+    times.milliseconds("idle_in_transaction_ms", out_.idle_in_transaction_timeout, 0, year_ms);
+    times.milliseconds("transaction_ms", out_.transaction_timeout, 0, year_ms);
+    times.milliseconds("client_idle_ms", out_.client_idle_timeout, 0, year_ms);
+    times.finish();
+    auto tcp = section(top, "tcp");
+    tcp.milliseconds("keepalive_idle_ms", out_.tcp.keepalive_idle, 0, hour_ms);
+    tcp.milliseconds("keepalive_interval_ms", out_.tcp.keepalive_interval, 1'000, hour_ms);
+    tcp.integer("keepalive_count", out_.tcp.keepalive_count, 1, 100);
+    tcp.milliseconds("user_timeout_ms", out_.tcp.user_timeout, 0, hour_ms);
+    tcp.finish();
   }
 
   void read_rest(toml_section& top) {

@@ -1,5 +1,6 @@
 // The configuration: one documented struct tree with defaults, read from a TOML file. check() reports every problem at once as
-// "file:line: key: what is wrong; what helps". Read at start, immutable afterwards.
+// "file:line: key: what is wrong; what helps". Read at start and on RELOAD; each worker has a
+// copy of its own.
 #pragma once
 
 #include <chrono>
@@ -7,6 +8,8 @@
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+#include "proxy/tcp_options.h"
 
 namespace proxy {
 
@@ -68,6 +71,7 @@ struct config {
   std::chrono::milliseconds pool_idle_timeout{600'000};   // [pool] idle_timeout_ms: 0: never
   std::chrono::milliseconds pool_check{30'000};      // [pool] check_ms: idle so long, a connection is checked before it is given out; 0: never
   std::string pool_check_query = ";";                // [pool] check_query
+  bool pool_statement_mode = false;                  // [pool] mode: transaction, statement (no transaction blocks)
   std::string pool_order = "last_used";              // [pool] order: last_used, round_robin
   std::chrono::milliseconds connect_timeout{5'000};  // [pool] connect_timeout_ms
 
@@ -75,6 +79,14 @@ struct config {
   std::size_t max_message_bytes = 64u << 20;     // [limits] max_message_bytes: one client message, or one pipeline up to its Sync
   std::size_t max_prepared = 1'000;              // [limits] max_prepared: named statements a client
   std::chrono::milliseconds login_timeout{15'000};  // [limits] login_timeout_ms
+
+  // [timeouts]; 0: none. [limits] login_timeout_ms is the one of logins.
+  std::chrono::milliseconds query_timeout{0};                // query_ms
+  std::chrono::milliseconds idle_in_transaction_timeout{0};  // idle_in_transaction_ms
+  std::chrono::milliseconds transaction_timeout{0};          // transaction_ms
+  std::chrono::milliseconds client_idle_timeout{0};          // client_idle_ms
+
+  tcp_options tcp;  // [tcp] keepalive_idle_ms, keepalive_interval_ms, keepalive_count, user_timeout_ms: clients and shards
 
   std::size_t gate_max_waiters = 10'000;             // [gate] max_waiters: held statements a worker
   std::chrono::milliseconds gate_hold_budget{10'000};  // [gate] hold_budget_ms

@@ -22,7 +22,8 @@ counters& counters::operator+=(const counters& other) noexcept {
       &counters::pool_wait_us,     &counters::pool_timeouts,      &counters::parses_injected, &counters::plan_hits,
       &counters::plan_misses,      &counters::cancels,            &counters::commits_unknown, &counters::latency_sum_us,
       &counters::servers_checked,  &counters::shard_outages,      &counters::shards_down_now, &counters::shard_probes,
-      &counters::shard_refusals,
+      &counters::shard_refusals,   &counters::timeouts_statement, &counters::timeouts_idle_in_transaction,
+      &counters::timeouts_transaction, &counters::timeouts_client_idle,
   };
   for (const auto member : sums) this->*member += other.*member;
   for (std::size_t i = 0; i < latency.size(); ++i) latency[i] += other.latency[i];

@@ -20,6 +20,7 @@ struct counters {
   std::uint64_t gate_held = 0, gate_waiting_now = 0, gate_expired = 0, gate_refused_full = 0;
   std::uint64_t pool_waits = 0, pool_wait_us = 0, pool_timeouts = 0;
   std::uint64_t servers_checked = 0, shard_outages = 0, shards_down_now = 0, shard_probes = 0, shard_refusals = 0;
+  std::uint64_t timeouts_statement = 0, timeouts_idle_in_transaction = 0, timeouts_transaction = 0, timeouts_client_idle = 0;
   std::uint64_t parses_injected = 0, plan_hits = 0, plan_misses = 0, cancels = 0, commits_unknown = 0;
   std::array<std::uint64_t, latency_bounds_us.size() + 1> latency{};  // of statements, client message to last byte of the answer
   std::uint64_t latency_sum_us = 0;

@@ -24,8 +24,8 @@ pool::pool(boost::asio::io_context& io, pool_key key, pool_limits limits, counte
 
 pool::~pool() { desk_.leave(owner_, *this); }
 
-// Nobody is served before those in the queue, or by a shard that is down.
-bool pool::may_take_idle() const noexcept { return queue_.size() == settled_ && (!shard_.down() || lives()); }
+// Nobody is served before those in the queue, while the pool is paused, or by a shard that is down.
+bool pool::may_take_idle() const noexcept { return queue_.size() == settled_ && !paused_ && (!shard_.down() || lives()); }
 
 bool pool::due_for_check(const server_connection& server) const noexcept {
   return limits_.check_after.count() > 0 && clock::now() - server.idle_since >= limits_.check_after;
@@ -69,7 +69,7 @@ bool pool::lives() const noexcept { return !attached_.empty() && clock::now() - 
 
 permit_want pool::wanted() const {
   permit_want lacks;
-  if (shard_.down() || clock::now() < open_again_) return lacks;
+  if (paused_ || shard_.down() || clock::now() < open_again_) return lacks;
   const auto waiting = queue_.size() - settled_;
   if (waiting > opening_) {
     lacks.count = waiting - opening_;
@@ -206,7 +206,7 @@ void pool::settle(waiter& one) {
 // To the first in the queue, to another worker, or idle.
 void pool::hand_over(server_ptr server) {
   auto* first = first_waiting();
-  if (desk_.must_give(owner_, *this, first ? first->since : permit_want::nobody_waits)) {
+  if (paused_ || desk_.must_give(owner_, *this, first ? first->since : permit_want::nobody_waits)) {
     server.reset();
     return forget_closed(1);
   }
@@ -283,6 +283,17 @@ void pool::close_idle_if(auto condition) { forget_closed(std::erase_if(idle_, co
 
 void pool::close_idle() {
   close_idle_if([](const server_ptr&) { return true; });
+}
+
+void pool::set_paused(bool paused) {
+  const bool resumed = paused_ && !paused;
+  paused_ = paused;
+  if (resumed) desk_.wants_more(owner_);
+}
+
+void pool::reconnect() {
+  for (auto* one : attached_) one->unusable = true;
+  close_idle();
 }
 
 void pool::tick(clock::time_point now) {

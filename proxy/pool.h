@@ -69,6 +69,11 @@ class pool final : public permit_user {
   void close_idle();
   // What has been idle or open for too long is closed, what is missing to the least is asked for.
   void tick(clock::time_point now);
+  // Paused, it gives nothing out, and closes what comes back.
+  void set_paused(bool);
+  bool paused() const noexcept { return paused_; }
+  // What is open now is closed, in use when it is released.
+  void reconnect();
   void shard_changed();  // it went down, or answers again
 
   const credentials& secret() const noexcept { return target_.secret; }
@@ -133,6 +138,7 @@ class pool final : public permit_user {
   std::size_t settled_ = 0;  // of the queue, and not yet gone from it
   std::size_t total_ = 0;    // idle, attached, being opened, given to one in the queue
   std::size_t opening_ = 0;
+  bool paused_ = false;
   std::size_t warm_ = 0;     // as many are to be open for the time of warm()
   std::vector<wakeup*> warming_;
   clock::time_point warm_since_, last_answer_, open_again_;

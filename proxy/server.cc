@@ -1,6 +1,7 @@
 #include "proxy/server.h"
 
 #include <csignal>
+#include <sstream>
 
 #include <unistd.h>
 
@@ -10,9 +11,12 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
 
+#include "migration/prepare.h"
+#include "protocol/sqlstate.h"
 #include "proxy/log.h"
 #include "proxy/metrics.h"
 #include "proxy/reach.h"
+#include "proxy/reload.h"
 #include "proxy/wakeup.h"
 
 namespace proxy {
@@ -60,7 +64,7 @@ server::server(const config& c, const users& known)
       workers_(make_workers(c, known)),
       gates_(workers_),
       coordinator_(coordinator_io_, settings_for(c), gates_),
-      admin_(c, coordinator_, workers_) {}
+      admin_(*this, coordinator_, workers_) {}
 
 server::~server() {
   coordinator_work_.reset();
@@ -151,7 +155,7 @@ void server::wait_for_signal() {
 
 void server::on_signal(int number) {
   wait_for_signal();
-  if (number == SIGHUP) return reload_tls();
+  if (number == SIGHUP) return reload_on_signal();
   if (phase_ == phase::starting) {
     log_info("signal {}: stopped before the first client was accepted", number);
     _exit(0);  // the coordinator may be in the middle of its start, and nothing of it needs undoing
@@ -161,27 +165,92 @@ void server::on_signal(int number) {
   begin_shut_down(0);
 }
 
-// New clients get the new certificate; who is connected stays so. A file that is broken changes nothing.
-void server::reload_tls() {
-  log_info("SIGHUP: the files of [listen.tls] are read again; changes of the configuration need a restart");
-  std::string problem;
-  if (!offer_tls(problem)) log_error("SIGHUP: {}; new clients go on with what was read before", problem);
+void server::reload_on_signal() {
+  log_info("SIGHUP: the configuration, the users and the files of [listen.tls] are read again");
+  asio::co_spawn(io_, reload_here(), [](std::exception_ptr failed, migration::answer) {
+    try {
+      if (failed) std::rethrow_exception(failed);
+    } catch (const migration::refused& why) {
+      std::istringstream problems(why.notice.detail);
+      for (std::string one; std::getline(problems, one);) log_error("SIGHUP: {}; new clients go on with what was read before", one);
+    } catch (const std::exception& why) {
+      log_error("SIGHUP: {}", why.what());
+    }
+  });
 }
 
+task<migration::answer> server::reload() { return asio::co_spawn(io_, reload_here(), asio::use_awaitable); }
+task<config> server::configuration() { return asio::co_spawn(io_, configuration_here(), asio::use_awaitable); }
+task<config> server::configuration_here() { co_return config_; }
+
+void server::shut_down() {
+  asio::post(io_, [this] { begin_shut_down(0); });
+}
+
+namespace {
+
+struct reloaded {
+  std::shared_ptr<const config> settings;
+  std::shared_ptr<const users> known;
+  std::shared_ptr<const tls_context> tls;
+};
+
+// nullptr without a problem: TLS is not offered.
+std::shared_ptr<const tls_context> load_tls(const config& settings, std::string& problem) {
+  if (settings.tls.how == listen_tls::mode::disable) return nullptr;
+  auto loaded = load_client_tls(settings, problem);
+  if (!loaded) return nullptr;
+  if (const auto worry = loaded->worry(); !worry.empty()) log_warning("{}: {}", settings.tls.certificate, worry);
+  return loaded;
+}
+
+reloaded read_again(const config& before) {
+  try {
+    const auto fresh = std::make_shared<const config>(load_config(before.path));
+    reloaded all{fresh, std::make_shared<const users>(load_users(*fresh)), nullptr};
+    std::string problem;
+    all.tls = load_tls(*fresh, problem);
+    if (!problem.empty()) throw config_error(problem);
+    return all;
+  } catch (const config_error& problems) {
+    migration::refuse(protocol::sqlstate::config_file_error, "the configuration has problems, and nothing was changed", problems.what());
+  }
+}
+
+}  // namespace
+
 bool server::offer_tls(std::string& problem) {
-  if (config_.tls.how == listen_tls::mode::disable) return true;
-  const auto loaded = load_client_tls(config_, problem);
-  if (!loaded) return false;
-  if (const auto worry = loaded->worry(); !worry.empty()) log_warning("{}: {}", config_.tls.certificate, worry);
+  const auto loaded = load_tls(config_, problem);
+  if (!problem.empty()) return false;
   for (const auto& one : workers_) one->offer_tls(loaded);
   return true;
+}
+
+task<migration::answer> server::reload_here() {
+  const auto fresh = read_again(config_);
+  const auto changed = changes_between(config_, *fresh.settings);
+  const auto settings = std::make_shared<const config>(in_force(config_, *fresh.settings));
+  config_ = *settings;
+  migration::set_log_level(*migration::parse_log_level(config_.log_level));
+  for (const auto& one : workers_) {
+    one->offer_tls(fresh.tls);
+    co_await one->reconfigure(settings, fresh.known);
+  }
+  migration::answer told{{"setting", "before", "now", "effect"}, {}, "RELOAD"};
+  for (const auto& one : changed) {
+    const char* effect = one.needs_restart ? "needs a restart" : "in force";
+    log_info("reload: {} {} -> {}: {}", one.key, one.before, one.now, effect);
+    told.rows.push_back({one.key, one.before, one.now, effect});
+  }
+  if (changed.empty()) log_info("reload: users read again, no setting has changed");
+  co_return told;
 }
 
 void server::begin_shut_down(int exit_code) {
   if (exit_code_ == 0) exit_code_ = exit_code;
   if (phase_ == phase::draining || phase_ == phase::stopped) return;
   phase_ = phase::draining;
-  asio::co_spawn(io_, shut_down(), [this](std::exception_ptr failed) {
+  asio::co_spawn(io_, end(), [this](std::exception_ptr failed) {
     if (failed) {
       log_error("shutdown: {}", text_of(failed));
       exit_code_ = 1;
@@ -192,7 +261,7 @@ void server::begin_shut_down(int exit_code) {
   });
 }
 
-task<void> server::shut_down() {
+task<void> server::end() {
   if (listener_) listener_->stop();
   co_await drain_workers();
   co_await stop_coordinator();

@@ -19,17 +19,22 @@
 #include "proxy/gate.h"
 #include "proxy/http.h"
 #include "proxy/listener.h"
+#include "proxy/process_control.h"
 #include "proxy/users.h"
 #include "proxy/worker.h"
 
 namespace proxy {
 
-class server {
+class server final : public process_control {
  public:
   server(const config&, const users&);
   ~server();
   // Until SIGTERM or SIGINT has been obeyed, or something is broken for good. The exit code.
   int run();
+
+  migration::task<migration::answer> reload() override;
+  migration::task<config> configuration() override;
+  void shut_down() override;
 
  private:
   enum class phase { starting, serving, draining, stopped };
@@ -37,10 +42,12 @@ class server {
   void start_threads();
   void wait_for_signal();
   void on_signal(int number);
-  void reload_tls();
   bool offer_tls(std::string& problem);
+  void reload_on_signal();
   migration::task<void> start();
-  migration::task<void> shut_down();
+  migration::task<void> end();
+  migration::task<migration::answer> reload_here();
+  migration::task<config> configuration_here();
   migration::task<void> drain_workers();
   migration::task<void> stop_coordinator();
   void begin_shut_down(int exit_code);
@@ -50,7 +57,7 @@ class server {
   health state_of_health() const;
   migration::task<std::string> metrics_text();
 
-  const config& config_;
+  config config_;  // what is in force; main's thread
   phase phase_ = phase::starting;  // main's thread
   int exit_code_ = 0;
   bool coordinator_runs_ = false;  // main's thread

@@ -17,6 +17,7 @@
 #include "proxy/prepared.h"
 #include "proxy/server_tls.h"
 #include "proxy/stream.h"
+#include "proxy/tcp_options.h"
 #include "routing/types.h"
 
 namespace proxy {
@@ -36,6 +37,7 @@ struct server_target {
   std::string user;
   text_pairs parameters;  // startup parameters besides user, database and application_name
   credentials secret;
+  tcp_options tcp;
 };
 
 class server_connection final : public readiness_listener {

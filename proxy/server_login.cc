@@ -67,6 +67,7 @@ task<bool> connect_one(login& l, boost::asio::generic::stream_protocol::endpoint
     l.fail_to_reach(fmt::format("connect: {}", std::strerror(errno)));
     co_return false;
   }
+  set_tcp_options(l.server.socket.native(), l.target.tcp);
   l.server.socket.listen(&l.wake);
   while (!l.server.socket.writable()) {
     l.server.socket.watch_write();

@@ -20,6 +20,7 @@ session::session(worker::impl& w, int client_socket, std::int32_t pid)
   const auto random = random_bytes(key_.size());
   std::copy(random.begin(), random.end(), key_.begin());
   client_.listen(&wake_);
+  set_tcp_options(client_socket, w.settings.tcp);
 }
 
 task<void> session::run() {
@@ -41,11 +42,14 @@ task<void> session::run() {
 }
 
 task<void> session::serve() {
+  clock_rest(clock::now());
   wake_.forget_alarm();
   for (int rounds = 1; !closing_; ++rounds) {
     bool moved = flush_client();
     if (flush_server()) moved = true;
     if (server_ && !client_output_pending() && step_server()) moved = true;
+    if (expired_) obey_time();
+    if (killed_) obey_kill();
     if (leaving_ && !unit_open_ && status() == protocol::transaction_status::idle)
       fatal(make_error(sqlstate::admin_shutdown, "terminating connection: pgrotor is shutting down"));
     if (!closing_ && may_take() && has_input() && take_message()) moved = true;

@@ -32,6 +32,9 @@ class session : public std::enable_shared_from_this<session> {
   void cancel(std::string_view key);
   void leave_when_idle();  // drain
   void leave_now() noexcept;
+  void time_is_up(timed);
+  void kill();  // KILL of its database
+  const std::string& database() const noexcept { return database_; }
   // A set became known while this session has a transaction open on its source: counts as touching it.
   void touch_if_attached(routing::shard_id source, touch_bits bit);
   void forget_touch(touch_bits bit) noexcept { touched_ &= ~bit; }
@@ -111,10 +114,19 @@ class session : public std::enable_shared_from_this<session> {
   task<void> say_goodbye();
   void finish_session() noexcept;
 
+  // session_timeouts.cc
+  void clock_work();
+  void clock_rest(clock::time_point now);
+  void cancel_overdue();
+  void obey_time();
+  void end_overdue_transaction();
+  void obey_kill();
+
   // session_query.cc
   bool query_now(std::string_view frame);
   task<void> handle_query(std::string_view frame);
   void send_query(std::string_view frame, const routing::text_plan&, const choice&);
+  bool refuse_block(const routing::statement_plan&);
   bool answer_query_alone(const routing::text_plan&, std::string_view sql);
   choice choose_for_query(const routing::text_plan&);
   void answer_control(const routing::statement_plan&, std::string_view sql, std::string& out);
@@ -250,6 +262,9 @@ class session : public std::enable_shared_from_this<session> {
   bool query_waits_ = false;    // for the answers of the pipeline that it ends
   bool copy_in_ = false, copy_simple_ = false;
   bool unit_in_block_ = false, unit_writes_ = false, unit_may_commit_ = false;
+  deadline_list::place unit_place_{*this}, transaction_place_{*this};
+  std::optional<timed> expired_;
+  bool killed_ = false;
   std::optional<protocol::notice> lost_;  // the transaction's server went away while the client was idle; told at its next message
   routing::parameters& literals_;
   bool cancelled_ = false, waiting_ = false;

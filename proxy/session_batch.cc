@@ -23,6 +23,10 @@ bool session::batch_now(std::string_view frames, char end) {
   if (!unit_open_) begin_unit();
   pipeline_open_ = end == 'H';
   read_batch(frames);
+  for (const auto& item : batch_) {
+    const auto* plan = item.type == 'E' ? plan_of(item.statement) : nullptr;
+    if (plan && refuse_block(*plan)) return true;
+  }
   if (types_are_missing() || !place_batch_now(end)) return false;
   send_batch(end);
   return true;

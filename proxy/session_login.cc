@@ -39,7 +39,7 @@ task<bool> session::wait_for_client() {
   client_.watch_read();
   if (client_output_pending()) client_.watch_write();
   const bool in_time = co_await wake_.wait(connected_ + w_.settings.login_timeout);
-  if (!in_time) fatal(make_error(sqlstate::cannot_connect_now, "login took too long"));
+  if (!in_time) fatal(make_error(sqlstate::query_canceled, "canceling authentication due to timeout"));
   if (leaving_) closing_ = true;
   co_return !closing_;
 }
@@ -183,7 +183,8 @@ bool session::accept_replication(std::string_view value) {
 }
 
 task<bool> session::authenticate() {
-  const auto* known = w_.accounts.find(user_);
+  const auto accounts = w_.accounts;  // a RELOAD may bring others meanwhile
+  const auto* known = accounts->find(user_);
   user_secret mock;
   if (!known) mock.verifier = mock_verifier(user_);
   const bool proved = co_await scram_exchange(known ? *known : mock, known != nullptr);

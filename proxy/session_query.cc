@@ -26,6 +26,8 @@ bool session::query_now(std::string_view frame) {
   names_.erase("");  // as in PostgreSQL: a simple query drops the unnamed statement
   names_.settle();
   const auto plan = w_.plans.simple(*w_.map, decoded->sql, literals_);
+  for (const auto& statement : plan->statements)
+    if (refuse_block(statement)) return true;
   if (answer_query_alone(*plan, decoded->sql)) return true;
   const auto chosen = choose_for_query(*plan);
   if (chosen.refused) return refuse_query(*chosen.refused), true;
@@ -55,6 +57,13 @@ void session::send_query(std::string_view frame, const routing::text_plan& plan,
   server_->statements.unnamed = 0;
   server_->out.append(frame);
   server_->answers.expect(request::query);
+}
+
+// Statement pooling, in PgBouncer's words.
+bool session::refuse_block(const routing::statement_plan& plan) {
+  if (!w_.settings.pool_statement_mode || plan.kind != statement_kind::begin) return false;
+  fatal(make_error(sqlstate::protocol_violation, "transaction blocks not allowed in statement pooling mode"));
+  return true;
 }
 
 session::choice session::choose_for_query(const routing::text_plan& plan) {

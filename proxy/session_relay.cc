@@ -24,6 +24,7 @@ void session::begin_unit() {
   unit_in_block_ = status() != transaction_status::idle;
   unit_writes_ = unit_may_commit_ = cancelled_ = false;
   if (server_) server_->start_unit();
+  clock_work();
 }
 
 bool session::flush_client() {
@@ -154,10 +155,12 @@ void session::finish_unit(const exchange::step& step) {
   w_.counted.statement_done(took);
   w_.latency.add(now, took);
   flush_client();
-  if (!over) return;
-  keep_passed();
-  ++w_.counted.transactions;
-  release_server();
+  if (over) {
+    keep_passed();
+    ++w_.counted.transactions;
+    release_server();
+  }
+  clock_rest(now);
 }
 
 // An answer that needed no server.
@@ -167,6 +170,7 @@ void session::finish_alone() {
   unit_open_ = pipeline_open_ = skip_to_sync_ = false;
   if (!server_ && held_.status() == transaction_status::idle) portals_.clear();
   flush_client();
+  clock_rest(clock::now());
 }
 
 void session::answer_error(const protocol::notice& why) {

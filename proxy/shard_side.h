@@ -34,6 +34,8 @@ class shard_side final : public permit_home, public shard_watch {
   std::optional<protocol::notice> down_;
 };
 
+permit_rules rules_of(const config&);
+
 struct shard_home {
   explicit shard_home(permit_rules rules) : ledger(rules) {}
   permit_ledger ledger;

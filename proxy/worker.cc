@@ -36,6 +36,14 @@ pool_limits limits_of(const config& settings) {
   return limits;
 }
 
+void set_deadlines(deadline_list& deadlines, const config& settings) {
+  deadlines.set(timed::statement, settings.query_timeout);
+  deadlines.set(timed::obey, cancel_time);
+  deadlines.set(timed::idle_in_transaction, settings.idle_in_transaction_timeout);
+  deadlines.set(timed::transaction, settings.transaction_timeout);
+  deadlines.set(timed::client_idle, settings.client_idle_timeout);
+}
+
 }  // namespace
 
 void log_failure(std::string_view what, std::exception_ptr failure) {
@@ -72,7 +80,9 @@ migration::felt_latency latency_window::read(clock::time_point now) const noexce
 }
 
 worker::impl::impl(int number, const config& c, const users& u)
-    : index(number), settings(c), accounts(u), hold_budget(c.gate_hold_budget), work(asio::make_work_guard(io)) {}
+    : index(number), settings(c), accounts(std::make_shared<const users>(u)), hold_budget(c.gate_hold_budget), work(asio::make_work_guard(io)) {
+  set_deadlines(deadlines, settings);
+}
 
 worker::impl::~impl() { pools.clear(); }
 
@@ -125,8 +135,9 @@ pool* worker::impl::find_or_make_pool(const pool_key& key, const credentials& se
     if (pools.size() >= max_pools) return nullptr;
     auto& side = side_of(key.shard);
     found = pools.emplace(key, std::make_unique<pool>(io, key, limits_of(settings), counted, side.desk, side)).first;
+    found->second->set_paused(paused(key.database));
   }
-  found->second->set_target(server_target{shard->name, shard->dsn, key.user, key.parameters, secret});
+  found->second->set_target(server_target{shard->name, shard->dsn, key.user, key.parameters, secret, settings.tcp});
   return found->second.get();
 }
 
@@ -180,7 +191,44 @@ void worker::impl::touching_transaction_ended() {
   for (auto* watcher : drain_watchers) watcher->notify();
 }
 
-void worker::impl::tick() { refresh_permits(); }
+void worker::impl::tick() {
+  refresh_permits();
+  deadlines.tick(clock::now(), [](timed kind, session& whose) { whose.time_is_up(kind); });
+}
+
+void worker::impl::reconfigure(const config& fresh, std::shared_ptr<const users> known) {
+  settings = fresh;
+  accounts = std::move(known);
+  set_deadlines(deadlines, settings);
+  for (auto& [key, one] : pools) one->set_limits(limits_of(settings));
+  for (auto& [shard, home] : homes) home->ledger.set_rules(rules_of(settings));
+  for (const auto& [shard, home] : homes) settle_permits(shard);
+}
+
+bool worker::impl::paused(const std::string& database) const { return paused_all || paused_databases.contains(database); }
+
+// An empty name means all of them; RESUME of all also resumes those paused by name.
+void worker::impl::obey(pool_command what, const std::string& database) {
+  const bool all = database.empty();
+  const bool pauses = what == pool_command::pause || what == pool_command::kill;
+  if (pauses) all ? (void)(paused_all = true) : (void)paused_databases.insert(database);
+  if (what == pool_command::resume) all ? (void)(paused_all = false, paused_databases.clear()) : (void)paused_databases.erase(database);
+  for (auto& [key, one] : pools) {
+    if (!all && key.database != database) continue;
+    one->set_paused(paused(key.database));
+    if (what != pool_command::resume) one->reconnect();
+  }
+  if (what != pool_command::kill) return;
+  for (const auto& [pid, client] : sessions)
+    if (client->database() == database) client->kill();
+}
+
+bool worker::impl::quiet(const std::string& database) const {
+  return std::all_of(pools.begin(), pools.end(), [&](const auto& entry) {
+    const bool meant = database.empty() || entry.first.database == database;
+    return !meant || !paused(entry.first.database) || entry.second->total() == 0;
+  });
+}
 
 void worker::impl::tick_second() {
   for (auto& [key, one] : pools) one->tick(clock::now());
@@ -225,6 +273,24 @@ task<void> stop_here(worker::impl& w) {
   w.io.stop();
 }
 
+task<void> reconfigure_here(worker::impl& w, std::shared_ptr<const config> fresh, std::shared_ptr<const users> known) {
+  w.reconfigure(*fresh, std::move(known));
+  co_return;
+}
+
+task<void> obey_here(worker::impl& w, pool_command what, std::string database) {
+  w.obey(what, database);
+  co_return;
+}
+
+task<void> wait_until_quiet(worker::impl& w, std::string database) {
+  asio::steady_timer timer(w.io);
+  while (!w.quiet(database) && !w.stopping) {
+    timer.expires_after(tick_time / 2);
+    co_await timer.async_wait(asio::use_awaitable);
+  }
+}
+
 task<counters> counters_here(worker::impl& w) {
   auto copy = w.counted;
   copy.plan_hits = w.plans.hits();
@@ -263,6 +329,16 @@ void worker::stop_and_join() {
 void worker::adopt(asio::ip::tcp::socket::native_handle_type client) {
   asio::post(impl_->io, [state = impl_.get(), client] { state->adopt(client); });
 }
+
+migration::task<void> worker::reconfigure(std::shared_ptr<const config> fresh, std::shared_ptr<const users> known) {
+  return run_on(*this, reconfigure_here(*impl_, std::move(fresh), std::move(known)));
+}
+
+migration::task<void> worker::obey(pool_command what, std::string database) {
+  return run_on(*this, obey_here(*impl_, what, std::move(database)));
+}
+
+migration::task<void> worker::quiet(std::string database) { return run_on(*this, wait_until_quiet(*impl_, std::move(database))); }
 
 migration::task<counters> worker::read_counters() { return run_on(*this, counters_here(*impl_)); }
 

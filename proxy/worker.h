@@ -23,6 +23,8 @@ class admin;
 class tls_context;
 class users;
 
+enum class pool_command { pause, resume, reconnect, kill };
+
 class worker {
  public:
   worker(int index, const config&, const users&);
@@ -46,6 +48,13 @@ class worker {
   migration::task<migration::answer> show(std::string what);
   // For /metrics: a copy made on the worker's own thread.
   migration::task<counters> read_counters();
+
+  // New settings for what may change while it runs, and new users. Any thread.
+  migration::task<void> reconfigure(std::shared_ptr<const config>, std::shared_ptr<const users>);
+  // PgBouncer's verbs, for one database or, with an empty name, for all. quiet() completes when no server connection of what is
+  // paused is left, or nothing is paused any more. Any thread.
+  migration::task<void> obey(pool_command, std::string database);
+  migration::task<void> quiet(std::string database);
 
   int index() const noexcept;
   boost::asio::io_context& context() noexcept;

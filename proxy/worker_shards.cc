@@ -11,13 +11,13 @@ namespace proxy {
 
 namespace asio = boost::asio;
 
-namespace {
-
 permit_rules rules_of(const config& settings) {
   const auto count = [](int value) { return static_cast<std::size_t>(std::max(0, value)); };
   return {std::max<std::size_t>(1, count(settings.pool_size)), count(settings.pool_reserve), count(settings.pool_max_per_shard),
           count(settings.pool_min), settings.pool_reserve_wait};
 }
+
+namespace {
 
 protocol::notice as_down(const server_target& tried, const protocol::notice& why) {
   return make_error(sqlstate::connection_failure, fmt::format("shard {} cannot be reached", tried.shard_name),

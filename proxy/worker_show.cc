@@ -46,12 +46,12 @@ std::optional<std::string> down_text(const worker::impl& w, routing::shard_id sh
 
 migration::answer pools(const worker::impl& w) {
   migration::answer table;
-  table.columns = {"user", "database", "shard", "cl_waiting", "sv_active", "sv_idle", "sv_login", "maxwait_us", "pool_mode", "shard_down"};
+  table.columns = {"user", "database", "shard", "cl_waiting", "sv_active", "sv_idle", "sv_login", "maxwait_us", "pool_mode", "paused", "shard_down"};
   for (const auto& [key, one] : w.pools) {
     const auto* shard = w.map ? w.map->find_shard(key.shard) : nullptr;
     table.rows.push_back({key.user, key.database, shard ? shard->name : std::to_string(key.shard.value), std::to_string(one->waiting()),
                           std::to_string(one->attached_servers().size()), std::to_string(one->idle()), std::to_string(one->opening()),
-                          std::to_string(one->longest_wait().count()), "transaction", down_text(w, key.shard)});
+                          std::to_string(one->longest_wait().count()), w.settings.pool_statement_mode ? "statement" : "transaction", one->paused() ? "1" : "0", down_text(w, key.shard)});
   }
   return table;
 }

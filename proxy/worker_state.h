@@ -7,6 +7,7 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <thread>
@@ -21,6 +22,7 @@
 #include "protocol/frontend.h"
 #include "proxy/config.h"
 #include "proxy/counters.h"
+#include "proxy/deadlines.h"
 #include "proxy/gate.h"
 #include "proxy/inferred_types.h"
 #include "proxy/pool.h"
@@ -62,8 +64,9 @@ struct worker::impl {
   ~impl();
 
   const int index;
-  const config& settings;
-  const users& accounts;
+  config settings;
+  std::shared_ptr<const users> accounts;
+  void reconfigure(const config&, std::shared_ptr<const users>);
   admin* console = nullptr;
   std::shared_ptr<const tls_context> client_tls;  // for the next client; nullptr: none
   std::span<const std::unique_ptr<worker>> peers;  // for CancelRequest: the pid names the worker
@@ -76,6 +79,7 @@ struct worker::impl {
   protocol::bind bind;
   routing::parameters literals;
   counters counted;
+  deadline_list deadlines;
   latency_window latency;
 
   // The gate. `routing_version` moves when a decision that was made before may no longer hold.
@@ -105,6 +109,13 @@ struct worker::impl {
   void refresh_permits();
   void shard_failed(routing::shard_id, const protocol::notice& why, const server_target& tried);
   task<void> probe_until_back(routing::shard_id);
+
+  // PAUSE, RESUME, RECONNECT, KILL; an empty name: every database.
+  bool paused_all = false;
+  std::set<std::string> paused_databases;
+  bool paused(const std::string& database) const;
+  void obey(pool_command, const std::string& database);
+  bool quiet(const std::string& database) const;
 
   std::map<pool_key, std::unique_ptr<pool>> pools;
   std::uint64_t pools_version = 0;  // moves when a pool goes away: sessions remember where theirs are

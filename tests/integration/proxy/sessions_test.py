@@ -103,7 +103,7 @@ class Login(unittest.TestCase):
     def test_a_client_that_says_nothing_is_sent_away(self):
         client = Client(W.port, login=False)
         started = time.monotonic()
-        self.assertEqual(client.closed()["C"], "57P03")
+        self.assertEqual(client.closed()["C"], "57014")
         self.assertLess(time.monotonic() - started, 6)
 
 

@@ -39,6 +39,8 @@ struct describe {
   std::string operator()(const proxy::show_proxy& c) const { return fmt::format("show_proxy {}", static_cast<int>(c.what)); }
   std::string operator()(const proxy::explain_route& c) const { return fmt::format("route <{}>", c.sql); }
   std::string operator()(const proxy::accept_setting& c) const { return fmt::format("set {}", c.name); }
+  std::string operator()(const proxy::pool_verb& c) const { return fmt::format("{} {} <{}>", c.tag, static_cast<int>(c.what), c.database); }
+  std::string operator()(proxy::process_verb c) const { return c == proxy::process_verb::reload ? "reload" : "shutdown"; }
   std::string operator()(const proxy::no_command&) const { return "nothing"; }
   std::string operator()(const proxy::test_command& c) const { return fmt::format("test {} {}", c.verb, c.name); }
 };
@@ -84,6 +86,15 @@ TEST_CASE("admin_parser: every command") {
       {"MOVE RANGE [0, ) OF shop TO s4", "move [0, ) of shop to s4"},
       {"EXPLAIN MOVE RANGE [0,) OF shop TO s4 WITH (max_rate = 1GB)", "explain move [0, ) of shop to s4 max_rate=1GB"},
       {"PAUSE MIGRATION 7", "alter 0 7"},
+      {"PAUSE", "PAUSE 0 <>"},
+      {"pause shop;", "PAUSE 0 <shop>"},
+      {"PAUSE \"Shop\"", "PAUSE 0 <Shop>"},
+      {"RESUME", "RESUME 1 <>"},
+      {"RESUME shop", "RESUME 1 <shop>"},
+      {"RECONNECT", "RECONNECT 2 <>"},
+      {"KILL shop", "KILL 3 <shop>"},
+      {"RELOAD;", "reload"},
+      {"SHUTDOWN", "shutdown"},
       {"RESUME MIGRATION 7", "alter 1 7"},
       {"CANCEL MIGRATION 7", "alter 2 7"},
       {"CUTOVER MIGRATION 7", "alter 3 7"},
@@ -167,7 +178,9 @@ TEST_CASE("admin_parser: every error has its position and what was expected") {
       {"MOVE RANGE [2, 2) OF shop TO s4", "16: the range is empty: its upper bound is not above its lower bound"},
       {"MOVE RANGE [1, 2) shop", "19: expected OF, found \"shop\""},
       {"MOVE RANGE [1, 2) OF shop", "26: expected TO, found the end"},
-      {"PAUSE", "6: expected MIGRATION, found the end"},
+      {"KILL", "5: expected the name of a database, found the end"},
+      {"PAUSE shop now", "12: expected the end, found \"now\""},
+      {"RELOAD all", "8: expected the end, found \"all\""},
       {"PAUSE MIGRATION", "16: expected the number of a migration, found the end"},
       {"PAUSE MIGRATION -7", "17: expected the number of a migration, found \"-7\""},
       {"PAUSE MIGRATION 7x", "17: expected the number of a migration, found \"7x\""},

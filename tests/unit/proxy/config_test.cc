@@ -82,12 +82,23 @@ reserve_wait_ms = 21
 min = 3
 max_per_shard = 99
 order = "round_robin"
+mode = "statement"
 lifetime_ms = 22
 idle_timeout_ms = 23
 check_ms = 24
 check_query = "SELECT 1"
 wait_ms = 12
 connect_timeout_ms = 13
+[timeouts]
+query_ms = 31
+idle_in_transaction_ms = 32
+transaction_ms = 33
+client_idle_ms = 34
+[tcp]
+keepalive_idle_ms = 35
+keepalive_interval_ms = 36000
+keepalive_count = 37
+user_timeout_ms = 38
 [limits]
 max_clients = 14
 max_message_bytes = 2048
@@ -115,12 +126,21 @@ level = "debug"
   CHECK(c.pool_min == 3);
   CHECK(c.pool_max_per_shard == 99);
   CHECK(c.pool_order == "round_robin");
+  CHECK(c.pool_statement_mode);
   CHECK(c.pool_lifetime.count() == 22);
   CHECK(c.pool_idle_timeout.count() == 23);
   CHECK(c.pool_check.count() == 24);
   CHECK(c.pool_check_query == "SELECT 1");
   CHECK(c.pool_wait.count() == 12);
   CHECK(c.connect_timeout.count() == 13);
+  CHECK(c.query_timeout.count() == 31);
+  CHECK(c.idle_in_transaction_timeout.count() == 32);
+  CHECK(c.transaction_timeout.count() == 33);
+  CHECK(c.client_idle_timeout.count() == 34);
+  CHECK(c.tcp.keepalive_idle.count() == 35);
+  CHECK(c.tcp.keepalive_interval.count() == 36000);
+  CHECK(c.tcp.keepalive_count == 37);
+  CHECK(c.tcp.user_timeout.count() == 38);
   CHECK(c.max_clients == 14);
   CHECK(c.max_message_bytes == 2048);
   CHECK(c.max_prepared == 15);

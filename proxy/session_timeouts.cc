@@ -1,0 +1,79 @@
+// Time-outs of a client, and its end by the console (KILL). The worker's tick says that time is up; the session's own loop obeys.
+// SQLSTATEs and words are PostgreSQL's. Declared in proxy/session.h.
+#include <fmt/format.h>
+
+#include "proxy/session.h"
+
+namespace proxy {
+
+using protocol::transaction_status;
+
+// The client's message has come.
+void session::clock_work() {
+  w_.deadlines.start(timed::statement, unit_place_, unit_started_);
+  if (!transaction_place_.is_linked()) w_.deadlines.start(timed::transaction, transaction_place_, unit_started_);
+}
+
+// It is the client's turn.
+void session::clock_rest(clock::time_point now) {
+  const bool idle = status() == transaction_status::idle;
+  if (idle) transaction_place_.unlink();
+  w_.deadlines.start(idle ? timed::client_idle : timed::idle_in_transaction, unit_place_, now);
+}
+
+// From the worker's tick. Waits for a pool or a gate end as if cancelled; everything else is for the loop.
+void session::time_is_up(timed kind) {
+  if (waiting_) cancelled_ = true;
+  if (kind != timed::statement) expired_ = kind;
+  else cancel_overdue();
+  wake_.notify();
+}
+
+void session::cancel_overdue() {
+  ++w_.counted.timeouts_statement;
+  if (!server_ || !unit_open_) return;
+  w_.cancel_on_server(*server_);
+  w_.deadlines.start(timed::obey, unit_place_, clock::now());
+}
+
+void session::obey_time() {
+  const auto kind = *std::exchange(expired_, std::nullopt);
+  switch (kind) {
+    case timed::statement: return;
+    case timed::obey:
+      if (server_ && unit_open_) server_lost("The shard did not obey a cancel after [timeouts] query_ms.");
+      return;
+    case timed::idle_in_transaction:
+      if (unit_open_ || status() == transaction_status::idle) return;
+      ++w_.counted.timeouts_idle_in_transaction;
+      return fatal(make_error(sqlstate::idle_in_transaction_timeout, "terminating connection due to idle-in-transaction timeout"));
+    case timed::transaction: return end_overdue_transaction();
+    case timed::client_idle:
+      if (unit_open_ || status() != transaction_status::idle) return;
+      ++w_.counted.timeouts_client_idle;
+      return fatal(make_error(sqlstate::idle_session_timeout, "terminating connection due to idle-session timeout"));
+  }
+}
+
+// A commit under way is waited for: nobody is told that it failed when it may not have (I5).
+void session::end_overdue_transaction() {
+  if (unit_open_ && unit_may_commit_) return;
+  ++w_.counted.timeouts_transaction;
+  if (server_ && unit_open_) w_.cancel_on_server(*server_);
+  closing_ = server_ && !server_->answers.at_boundary();  // in the middle of a message nothing can be said
+  if (!closing_) fatal(make_error(sqlstate::transaction_timeout, "terminating connection due to transaction timeout"));
+}
+
+void session::kill() {
+  killed_ = true;
+  if (waiting_) cancelled_ = true;
+  wake_.notify();
+}
+
+void session::obey_kill() {
+  killed_ = false;
+  closing_ = server_ && !server_->answers.at_boundary();
+  if (!closing_) fatal(make_error(sqlstate::admin_shutdown, "terminating connection due to administrator command"));
+}
+
+}  // namespace proxy
