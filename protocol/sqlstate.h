@@ -16,6 +16,7 @@ inline constexpr std::string_view invalid_authorization = "28000";  // who conne
 inline constexpr std::string_view bad_authorization = "28P01";
 inline constexpr std::string_view no_database = "3D000";
 inline constexpr std::string_view failed_transaction = "25P02";
+inline constexpr std::string_view read_only_transaction = "25006";
 inline constexpr std::string_view idle_in_transaction_timeout = "25P03";
 inline constexpr std::string_view transaction_timeout = "25P04";
 inline constexpr std::string_view invalid_statement_name = "26000";

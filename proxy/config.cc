@@ -22,6 +22,11 @@ bool is_shard_name(std::string_view name) {
          std::ranges::all_of(name, [&](char c) { return letter(c) || (c >= '0' && c <= '9') || c == '_'; });
 }
 
+bool asks_for_primary(const std::string& dsn) {
+  const auto attrs = parse_shard_dsn(dsn).attrs;
+  return attrs == session_attrs::read_write || attrs == session_attrs::primary;
+}
+
 class loader {
  public:
   explicit loader(const std::string& path) : problems_(path) { out_.path = path; }
@@ -159,7 +164,9 @@ class loader {
     if (const auto where = parse_shard_dsn(dsn); !where.error.empty()) part.problem("dsn", where.error);
     if (dsn.find("://") != std::string::npos) return part.problem("dsn", "must be written host=... port=... dbname=..., not as a URI");
     if (parts.host.empty()) part.problem("dsn", "has no host; for example \"host=127.0.0.1 port=5432 dbname=shop\"");
-    if (parts.host.find(',') != std::string::npos) part.problem("dsn", "names several hosts; a shard is one primary, give its address only");
+    if (parts.host.find(',') != std::string::npos && !asks_for_primary(dsn)) {
+      part.problem("dsn", "names several hosts; add target_session_attrs=read-write (or primary), since a shard is one primary");
+    }
     if (parts.dbname.empty()) part.problem("dsn", "has no dbname");
     if (!parts.user.empty() || !parts.password.empty()) {
       part.problem("dsn", "must not hold user or password; clients log in as themselves and pgrotor as [shards_role]");

@@ -60,6 +60,7 @@ class server_connection final : public readiness_listener {
   std::string shard_name;
   std::uint64_t serial = 0;  // tells connections of one pool apart, also after they are gone
   clock::time_point opened, idle_since;
+  bool must_write = false; // a read-only server is not what its shard's DSN asks for
   bool unusable = false;   // must not serve another transaction
   int cancels_under_way = 0;
 

@@ -308,6 +308,47 @@ task<open_result> open_once(boost::asio::io_context& io, const server_target& ta
   co_return result;
 }
 
+// One host, with and without TLS as its sslmode says.
+task<open_result> open_host(boost::asio::io_context& io, const server_target& target, const shard_location& where, wakeup& wake,
+                            clock::time_point deadline) {
+  const bool first = where.ssl >= sslmode::prefer;
+  const bool choice = where.ssl == sslmode::allow || where.ssl == sslmode::prefer;
+  bool other_way = false;
+  auto result = co_await open_once(io, target, where, first, wake, deadline, other_way);
+  if (result.server || !choice || !other_way) co_return result;
+  co_return co_await open_once(io, target, where, !first, wake, deadline, other_way);
+}
+
+void check_role(open_result& result, const server_target& target, const shard_location& where, session_attrs wanted) {
+  const bool standby = parameter(*result.server, "in_hot_standby") == "on";
+  const bool read_only = parameter(*result.server, "default_transaction_read_only") == "on";
+  result.server->must_write = wanted == session_attrs::read_write || wanted == session_attrs::primary;
+  if (fits(wanted, standby, read_only)) return;
+  const auto& at = where.addresses.front();
+  result.failed = make_error(sqlstate::connection_failure, fmt::format("cannot log in to shard {} as {}", target.shard_name, target.user),
+                             fmt::format("{} port {} is {}.", at.host.empty() ? at.hostaddr : at.host, at.port,
+                                         standby ? "a standby" : read_only ? "read only" : "no standby"));
+  result.server.reset();
+  result.unreachable = true;
+}
+
+// The hosts in their order. Each has an even part of the time that is left, so that one that is silent does not keep from the next. As
+// in libpq a host that says no to the login is the last one tried, one that starts or stops is not.
+task<open_result> open_first_fit(boost::asio::io_context& io, const server_target& target, const shard_location& where,
+                                 session_attrs wanted, wakeup& wake, clock::time_point deadline) {
+  open_result result;
+  auto left = static_cast<int>(where.addresses.size());
+  for (const auto& address : where.addresses) {
+    const auto now = clock::now();
+    auto one = where;
+    one.addresses = {address};
+    result = co_await open_host(io, target, one, wake, now + (deadline - now) / left--);
+    if (result.server) check_role(result, target, one, wanted);
+    if (result.server || !result.unreachable) co_return result;
+  }
+  co_return result;
+}
+
 }  // namespace
 
 task<open_result> open_server(boost::asio::io_context& io, const server_target& target, wakeup& wake, clock::time_point deadline) {
@@ -317,12 +358,11 @@ task<open_result> open_server(boost::asio::io_context& io, const server_target& 
     result.failed = make_error(sqlstate::connection_failure, fmt::format("shard {} has a wrong DSN", target.shard_name), where.error);
     co_return result;
   }
-  const bool first = where.ssl >= sslmode::prefer;
-  const bool choice = where.ssl == sslmode::allow || where.ssl == sslmode::prefer;
-  bool other_way = false;
-  result = co_await open_once(io, target, where, first, wake, deadline, other_way);
-  if (result.server || !choice || !other_way) co_return result;
-  co_return co_await open_once(io, target, where, !first, wake, deadline, other_way);
+  if (where.attrs != session_attrs::prefer_standby) co_return co_await open_first_fit(io, target, where, where.attrs, wake, deadline);
+  const auto now = clock::now();
+  result = co_await open_first_fit(io, target, where, session_attrs::standby, wake, now + (deadline - now) / 2);
+  if (result.server || !result.unreachable) co_return result;
+  co_return co_await open_first_fit(io, target, where, session_attrs::any, wake, deadline);
 }
 
 task<void> send_cancel(boost::asio::io_context& io, boost::asio::generic::stream_protocol::endpoint to, tls_target tls,

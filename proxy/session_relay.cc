@@ -121,6 +121,8 @@ void session::on_error_relayed() {
   // A statement that the server lost or can no longer run under its name: a fresh connection prepares it anew.
   if (answers.sqlstate() == sqlstate::feature_not_supported || answers.sqlstate() == sqlstate::invalid_statement_name)
     server_->unusable = server_->unusable || server_->statements.size() > 0;
+  // The primary has become a standby, or was made read only: the next transaction looks for the one that writes.
+  if (answers.sqlstate() == sqlstate::read_only_transaction && server_->must_write) server_->unusable = true;
   if (borrowed_ && held_.open()) held_.fail();
   if (pipeline_open_) skip_to_sync_ = true;
   if (copy_in_ && !copy_simple_) copy_in_ = false, pipeline_open_ = skip_to_sync_ = !answers.has(request::sync);

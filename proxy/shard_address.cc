@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstdlib>
 #include <memory>
 #include <string_view>
@@ -46,6 +47,34 @@ constexpr std::array<std::pair<std::string_view, sslmode>, 6> modes{{{"disable",
                                                                      {"verify-ca", sslmode::verify_ca},
                                                                      {"verify-full", sslmode::verify_full}}};
 
+constexpr std::array<std::pair<std::string_view, session_attrs>, 6> attributes{{{"any", session_attrs::any},
+                                                                                {"read-write", session_attrs::read_write},
+                                                                                {"read-only", session_attrs::read_only},
+                                                                                {"primary", session_attrs::primary},
+                                                                                {"standby", session_attrs::standby},
+                                                                                {"prefer-standby", session_attrs::prefer_standby}}};
+
+void read_attributes(shard_location& out, std::string_view value) {
+  const auto* known = std::find_if(attributes.begin(), attributes.end(), [&](const auto& one) { return one.first == value; });
+  if (known != attributes.end()) out.attrs = known->second;
+  else out.error = fmt::format("target_session_attrs \"{}\" is none of any, read-write, read-only, primary, standby, prefer-standby", value);
+}
+
+// libpq's rules: as many host addresses as hosts, and one port or as many.
+void check_counts(shard_location& out, std::size_t hosts, std::size_t addresses, std::size_t ports) {
+  if (hosts > 0 && addresses > 0 && hosts != addresses) {
+    out.error = fmt::format("could not match {} host names to {} hostaddr values", hosts, addresses);
+  } else if (ports > 1 && ports != std::max(hosts, addresses)) {
+    out.error = fmt::format("could not match {} port numbers to {} hosts", ports, std::max(hosts, addresses));
+  }
+}
+
+bool is_port(std::string_view text) {
+  int number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc() && end == text.data() + text.size() && number > 0 && number < 65536;
+}
+
 // The rules of libpq: the root certificate is looked for in the home folder, and one that is named is used from `require` on.
 void read_tls(shard_location& out, std::string_view mode) {
   const auto* known = std::find_if(modes.begin(), modes.end(), [&](const auto& one) { return one.first == mode; });
@@ -81,6 +110,7 @@ shard_location parse_shard_dsn(const std::string& dsn) {
     if (name == "hostaddr") addresses = option->val;
     if (name == "port") ports = option->val;
     if (name == "dbname") found.dbname = option->val;
+    if (name == "target_session_attrs") read_attributes(found, option->val);
     if (name == "sslmode") mode = option->val;
     if (name == "channel_binding") {
       found.may_bind = std::string_view(option->val) != "disable";
@@ -94,12 +124,26 @@ shard_location parse_shard_dsn(const std::string& dsn) {
   read_tls(found, mode);
   if (hosts.empty() && addresses.empty()) hosts = "/var/run/postgresql";
   const auto host = split(hosts), address = split(addresses), port = split(ports);
+  check_counts(found, hosts.empty() ? 0 : host.size(), addresses.empty() ? 0 : address.size(), port.size());
   for (std::size_t i = 0; i < std::max(host.size(), address.size()); ++i) {
     shard_address one{i < host.size() ? host[i] : "", i < address.size() ? address[i] : "", nth(port, i)};
     if (one.port.empty()) one.port = "5432";
+    if (!is_port(one.port)) found.error = fmt::format("invalid port number: \"{}\"", one.port);
     found.addresses.push_back(std::move(one));
   }
   return found;
+}
+
+bool fits(session_attrs wanted, bool in_hot_standby, bool read_only_by_default) noexcept {
+  switch (wanted) {
+    case session_attrs::any:
+    case session_attrs::prefer_standby: return true;
+    case session_attrs::read_write: return !in_hot_standby && !read_only_by_default;
+    case session_attrs::read_only: return in_hot_standby || read_only_by_default;
+    case session_attrs::primary: return !in_hot_standby;
+    case session_attrs::standby: return in_hot_standby;
+  }
+  return false;
 }
 
 asio::awaitable<std::vector<stream_protocol::endpoint>> resolve(shard_address address) {

@@ -154,10 +154,11 @@ std::string harness::counters() {
   return fmt::format(
       R"({{"statements": {}, "errors_by_proxy": {}, "gate_held": {}, "gate_waiting_now": {}, "gate_expired": {}, "servers_now": {}, )"
       R"("servers_opened": {}, "clients_now": {}, "pool_waits": {}, "parses_injected": {}, "commits_unknown": {}, "cancels": {}, )"
-      R"("bytes_to_clients": {}, "transactions": {}, "logins_failed": {}}})",
+      R"("bytes_to_clients": {}, "transactions": {}, "logins_failed": {}, "shard_outages": {}, "shards_down_now": {}, )"
+      R"("shard_probes": {}}})",
       sum.statements, sum.errors_by_proxy, sum.gate_held, sum.gate_waiting_now, sum.gate_expired, sum.servers_now, sum.servers_opened,
       sum.clients_now, sum.pool_waits, sum.parses_injected, sum.commits_unknown, sum.cancels, sum.bytes_to_clients, sum.transactions,
-      sum.logins_failed);
+      sum.logins_failed, sum.shard_outages, sum.shards_down_now, sum.shard_probes);
 }
 
 std::string harness::show(const std::string& what) {
@@ -232,6 +233,7 @@ int main(int argc, char** argv) {
   settings.max_message_bytes = 8u << 20;
   settings.max_clients = 200;
   settings.pool_wait = milliseconds(3'000);
+  settings.connect_timeout = milliseconds(2'000);
   settings.connect_timeout = milliseconds(2'500);
   settings.login_timeout = milliseconds(3'000);
   settings.drain_timeout = milliseconds(5'000);

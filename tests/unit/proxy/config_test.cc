@@ -197,7 +197,7 @@ TEST_CASE("config: single problems") {
        "pgrotor.toml:1: shard: must be written [[shard]], once for each shard"},
       {"the same name twice", complete + s1 + "dsn = \"host=h dbname=d\"\n", "pgrotor.toml:16: shard.name: s1 is the name of another shard above"},
       {"several hosts", complete + "[[shard]]\nname = \"s3\"\ndsn = \"host=a,b dbname=d\"\n",
-       "pgrotor.toml:17: shard.dsn: names several hosts; a shard is one primary, give its address only"},
+       "pgrotor.toml:17: shard.dsn: names several hosts; add target_session_attrs=read-write (or primary), since a shard is one primary"},
       {"a URI", complete + "[[shard]]\nname = \"s3\"\ndsn = \"postgresql://h/d\"\n",
        "pgrotor.toml:17: shard.dsn: must be written host=... port=... dbname=..., not as a URI"},
       {"no dbname", complete + "[[shard]]\nname = \"s3\"\ndsn = \"host=h\"\n", "pgrotor.toml:17: shard.dsn: has no dbname"},
