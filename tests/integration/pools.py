@@ -82,17 +82,20 @@ class Crowd:
 def one_bound_for_all_workers(fleet):
     configure(fleet, size=3)
     crowd = Crowd([fleet.app() for _ in range(24)], "SELECT pg_sleep(0.003)")
-    most, until = 0, time.monotonic() + 4
-    with fleet.shards["s1"].connect(DATABASE) as watcher, watcher.cursor() as cursor:
-        while time.monotonic() < until:
+    most, samples, until = 0, 0, time.monotonic() + 4
+    # Not `with watcher`, which is one transaction, and in one transaction pg_stat_activity never changes.
+    with closing(fleet.shards["s1"].connect(DATABASE)) as watcher, watcher.cursor() as cursor:
+        def count():
             cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND backend_type = 'client backend'")
-            now, = cursor.fetchone()
-            most = max(most, now)
-            assert now <= 3, now
+            return cursor.fetchone()[0]
+        while time.monotonic() < until:
+            # A backend whose connection was closed may be seen for a moment longer; one connection too many would stay.
+            now = wait_until(lambda: min(count(), 4) % 4, "no more than three connections", timeout=0.5, every=0.001)
+            most, samples = max(most, now), samples + 1
     crowd.end()
     assert most == 3, most
     assert min(crowd.done) > 0 and max(crowd.longest) < 2, (crowd.done, crowd.longest)
-    print("    transactions a client:", min(crowd.done), "to", max(crowd.done), "longest wait:", round(max(crowd.longest), 3))
+    print("    samples:", samples, "transactions a client:", min(crowd.done), "to", max(crowd.done), "longest wait:", round(max(crowd.longest), 3))
 
 
 def a_worker_with_one_client_is_not_starved(fleet):
