@@ -7,19 +7,33 @@
 namespace proxy {
 namespace {
 
-constexpr std::size_t max_cached_blocks = 256;
+using block = std::unique_ptr<char[]>;
 
-std::vector<std::unique_ptr<char[]>>& cached_blocks() {
-  thread_local std::vector<std::unique_ptr<char[]>> blocks;
-  return blocks;
+struct block_cache {
+  std::size_t block_size, limit;
+  std::vector<block> blocks;
+};
+
+// Of the calling thread; nullptr for storage of a size of its own.
+block_cache* cache_of(std::size_t size) {
+  thread_local block_cache small{byte_queue::block_size, 256, {}}, large{byte_queue::large_block_size, 8, {}};
+  if (size == small.block_size) return &small;
+  return size == large.block_size ? &large : nullptr;
 }
 
-std::unique_ptr<char[]> take_block() {
-  auto& cache = cached_blocks();
-  if (cache.empty()) return std::make_unique_for_overwrite<char[]>(byte_queue::block_size);
-  auto block = std::move(cache.back());
-  cache.pop_back();
-  return block;
+block take_block(std::size_t size) {
+  auto* cache = cache_of(size);
+  if (!cache || cache->blocks.empty()) return std::make_unique_for_overwrite<char[]>(size);
+  auto taken = std::move(cache->blocks.back());
+  cache->blocks.pop_back();
+  return taken;
+}
+
+void keep_block(block given, std::size_t size) {
+  auto* cache = cache_of(size);
+  if (!cache || cache->blocks.size() == cache->limit) return;
+  cache->blocks.reserve(cache->limit);
+  cache->blocks.push_back(std::move(given));
 }
 
 }  // namespace
@@ -31,7 +45,7 @@ void byte_queue::consume(std::size_t count) noexcept {
 
 std::span<char> byte_queue::room(std::size_t whole) {
   if (!data_) {
-    data_ = take_block();
+    data_ = take_block(block_size);
     capacity_ = block_size;
   }
   if (whole > capacity_) {
@@ -49,19 +63,17 @@ void byte_queue::release_if_empty() noexcept {
 }
 
 void byte_queue::grow(std::size_t capacity) {
-  auto larger = std::make_unique_for_overwrite<char[]>(capacity);
+  if (capacity < large_block_size) capacity = large_block_size;
+  auto larger = take_block(capacity);
   if (!empty()) std::memcpy(larger.get(), data_.get() + begin_, end_ - begin_);
   end_ -= std::exchange(begin_, 0);
+  keep_block(std::move(data_), capacity_);
   data_ = std::move(larger);
   capacity_ = capacity;
 }
 
 void byte_queue::give_back() noexcept {
-  auto& cache = cached_blocks();
-  if (data_ && capacity_ == block_size && cache.size() < max_cached_blocks) {
-    if (cache.capacity() < max_cached_blocks) cache.reserve(max_cached_blocks);
-    cache.push_back(std::move(data_));
-  }
+  if (data_) keep_block(std::move(data_), capacity_);
   data_.reset();
   capacity_ = begin_ = end_ = 0;
 }

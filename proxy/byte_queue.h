@@ -1,6 +1,6 @@
 // Bytes that were read and are not yet used up: one contiguous view, consumed at the front, filled at the back. Storage comes in
-// blocks of one size from a cache that each thread keeps, so that an idle client holds none (I9) and a busy one allocates nothing;
-// only a message that must be seen whole grows beyond a block. Owned by one session or server; never crosses threads.
+// blocks of two sizes from a cache that each thread keeps, so that an idle client holds none (I9) and a busy one allocates nothing;
+// only a message that must be seen whole grows beyond a large block. Owned by one session or server; never crosses threads.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,7 @@ namespace proxy {
 
 class byte_queue {
  public:
-  static constexpr std::size_t block_size = 32u << 10;
+  static constexpr std::size_t block_size = 32u << 10, large_block_size = 128u << 10;
 
   byte_queue() = default;
   ~byte_queue() { give_back(); }

@@ -11,7 +11,6 @@ using protocol::transaction_status;
 
 namespace {
 constexpr std::size_t kept_output = 64u << 10;
-constexpr std::size_t large_read = 128u << 10;  // of a large result: fewer system calls for as many bytes
 constexpr std::uint32_t max_frame = 0x7fffffff;
 constexpr std::size_t copy_backlog = 256u << 10;  // CopyData on its way to a server that reads slowly
 }  // namespace
@@ -69,8 +68,10 @@ bool session::flush_server() {
 bool session::step_server() {
   bool moved = false;
   if (server_->socket.readable() && server_->in.size() < server_whole_ + byte_queue::block_size) {
-    const auto result = server_->socket.read(server_->in, std::max(server_whole_, server_->in.size() + server_rest_));
-    server_rest_ = std::min(result.rest, large_read);
+    // As much of a large result as is there: fewer system calls for as many bytes.
+    const auto waiting = std::min(server_->in.size() + server_rest_, byte_queue::large_block_size);
+    const auto result = server_->socket.read(server_->in, std::max(server_whole_, waiting));
+    server_rest_ = result.rest;
     if (result.closed && server_->in.empty()) return server_lost("The shard closed the connection."), true;
     server_closed_ = result.closed;
     moved = result.bytes > 0;
