@@ -170,7 +170,7 @@ server_ptr pool::take_idle() {
     auto server = std::move(*place);
     idle_.erase(place);
     const bool just_used = clock::now() - server->idle_since < trusted_time;
-    if (!server->socket.readable() && (just_used || server->socket.quiet())) {
+    if ((just_used && !server->socket.readable()) || server->socket.quiet()) {
       attached_.push_back(server.get());
       return server;
     }
@@ -216,6 +216,8 @@ void pool::hand_over(server_ptr server) {
     return settle(*first);
   }
   server->socket.listen(server.get());
+  // Over TLS or a Unix socket only a read would have told that nothing is left.
+  if (server->socket.readable() && server->socket.quiet()) server->socket.not_readable();
   server->socket.watch_read();
   idle_.push_back(std::move(server));
 }
