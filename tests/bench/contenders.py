@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
+from certificates import Authority  # noqa: E402
 from cluster import AS_POSTGRES, TimedOut, free_port, wait_until  # noqa: E402
 from fleet import DATABASE, SEED, Fleet  # noqa: E402
 
@@ -51,8 +52,14 @@ class Contenders:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         self.descriptors = hard
         self.scene, self.pool_size, self.max_clients = scene, pool_size, max_clients
-        self.fleet = Fleet(scene, ("s1", "s2"), "s1", serve=False, cluster_settings={"max_connections": 300, "max_wal_size": "4GB"},
-                           settings={"pool.size": pool_size, "limits.max_clients": max_clients, "log.level": "warning"})
+        authority, names = Authority(scene.folder, "bench"), "DNS:localhost,IP:127.0.0.1"
+        self.certificate, self.key = authority.issue("server", names, for_postgres=True)
+        rotor_certificate, rotor_key = authority.issue("pgrotor", names)
+        self.fleet = Fleet(scene, ("s1", "s2"), "s1", serve=False, cluster_settings={
+            "max_connections": 300, "max_wal_size": "4GB", "ssl": "on", "ssl_cert_file": self.certificate, "ssl_key_file": self.key},
+                           settings={"pool.size": pool_size, "limits.max_clients": max_clients, "log.level": "warning",
+                                     "listen.tls.mode": "allow", "listen.tls.certificate": rotor_certificate, "listen.tls.key": rotor_key},
+                           dsn_options=" sslmode=disable")
         self.password = self.fleet.app_password
         for shard in self.fleet.shards.values():
             shard.psql(f"CREATE ROLE plain LOGIN PASSWORD '{self.fleet.app_verifier}'")
@@ -90,6 +97,10 @@ pool_mode = transaction
 default_pool_size = {self.pool_size}
 max_client_conn = {self.max_clients}
 ignore_startup_parameters = extra_float_digits
+client_tls_sslmode = allow
+client_tls_cert_file = {self.certificate}
+client_tls_key_file = {self.key}
+server_tls_sslmode = disable
 log_connections = 0
 log_disconnections = 0
 """}
@@ -123,8 +134,9 @@ log_disconnections = 0
             shard.execute(f"INSERT INTO keyed SELECT * FROM accounts WHERE {rule or 'false'}", DATABASE)
             shard.execute("VACUUM ANALYZE", DATABASE)
 
-    def dsn(self, contender, database=None, user="app"):
-        return f"host=127.0.0.1 port={contender.port} dbname={database or contender.database} user={user} sslmode=disable gssencmode=disable"
+    def dsn(self, contender, database=None, user="app", sslmode="disable"):
+        return (f"host=127.0.0.1 port={contender.port} dbname={database or contender.database} user={user} sslmode={sslmode} "
+                "gssencmode=disable")
 
     def environment(self):
         return dict(os.environ, PGPASSWORD=self.password, LC_ALL="C")

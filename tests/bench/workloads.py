@@ -5,7 +5,7 @@ gives the latencies); large results and COPY are read and written by a client th
 """
 import glob
 import os
-import struct
+import re
 import subprocess
 import sys
 import time
@@ -43,8 +43,9 @@ def measured(contender, work):
 
 
 class Pgbench:
-    def __init__(self, mode, script, table=("accounts", "accounts"), session=False, login=False, user="app"):
+    def __init__(self, mode, script, table=("accounts", "accounts"), session=False, login=False, user="app", sslmode="disable"):
         self.mode, self.script, self.table, self.session, self.login, self.user = mode, script, table, session, login, user
+        self.sslmode = sslmode
 
     def __call__(self, contenders, contender, clients, seconds):
         folder = contenders.scene.folder
@@ -53,21 +54,24 @@ class Pgbench:
             file.write(self.script.format(rows=ROWS, table=self.table[contender.name == "pgrotor"]))
         database = contender.session_database if self.session else contender.database
         command = [BIN + "pgbench", "-n", "-M", self.mode, "-f", script, "-c", str(clients), "-j", "1", "-T", str(seconds), "-l",
-                   "--sampling-rate=0.2", f"--log-prefix={log}", contenders.dsn(contender, database, self.user)]
+                   "--sampling-rate=0.2", f"--log-prefix={log}", contenders.dsn(contender, database, self.user, self.sslmode)]
         command += ["-C"] if self.login else []
-        sample = measured(contender, lambda: self._run(command, contenders.environment()))
-        sample.seconds, sample.latencies = seconds, self._read_log(log)
-        return sample
+        for longer in (0, 4, 8):  # a busy machine may need the whole turn for the logins
+            turn = command[:command.index("-T") + 1] + [str(seconds + longer)] + command[command.index("-T") + 2:]
+            sample = measured(contender, lambda: self._run(turn, contenders.environment()))
+            sample.latencies = self._read_log(log)
+            if sample.transactions:
+                sample.seconds = sample.transactions / self.rate
+                return sample
+        raise RuntimeError(f"{' '.join(turn)}: no transaction")
 
-    @staticmethod
-    def _run(command, environment):
+    def _run(self, command, environment):
         done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd="/")
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)}: {done.stderr[-2000:]}")
-        for line in done.stdout.splitlines():
-            if line.startswith("number of transactions actually processed:"):
-                return int(line.split(":")[1].split("/")[0]), []
-        raise RuntimeError(f"pgbench said no number: {done.stdout}")
+        said = dict(re.findall(r"^(number of transactions actually processed: |tps = )([0-9.]+)", done.stdout, re.M))
+        self.rate = float(said.get("tps = ", 0))  # without the time of the first connections
+        return int(said["number of transactions actually processed: "]), []
 
     @staticmethod
     def _read_log(prefix):
@@ -79,8 +83,28 @@ class Pgbench:
         return found
 
 
-def _connect(contenders, contender):
-    return wire.Client(contender.port, user="app", password=contenders.password, database=contender.database, timeout=120)
+def _connect(contenders, contender, user="app"):
+    return wire.Client(contender.port, user=user, password=contenders.password, database=contender.database, timeout=120)
+
+
+class Logins:
+    """One client after the other: connect, log in, one statement, leave. It computes PBKDF2 once for each salt that it is told."""
+
+    def __init__(self, user):
+        self.user = user
+
+    def __call__(self, contenders, contender, clients, seconds):
+        def log_in():
+            end, latencies = time.monotonic() + seconds, []
+            while time.monotonic() < end or not latencies:
+                began = time.monotonic()
+                client = _connect(contenders, contender, self.user)
+                latencies.append((time.monotonic() - began) * 1e6)
+                client.rows("SELECT 1")
+                client.send(wire.TERMINATE)
+                client.close()
+            return len(latencies), latencies
+        return measured(contender, log_in)
 
 
 class LargeResult:
@@ -168,8 +192,10 @@ def rows(copy_mb):
         "pipeline10": (Pgbench("extended", PIPELINE), (1, 32), "tx"),
         "sharded_prepared": (Pgbench("prepared", LOOKUP, ("accounts", "keyed"), session=True), (1, 32), "tx"),
         "sharded_simple": (Pgbench("simple", LOOKUP, ("accounts", "keyed")), (1, 32), "tx"),
-        "login_verifier": (Pgbench("simple", "SELECT 1;\n", login=True), (8,), "login"),
-        "login_password": (Pgbench("simple", "SELECT 1;\n", login=True, user="plain"), (8,), "login"),
+        "tls_simple": (Pgbench("simple", "SELECT 1;\n", sslmode="require"), (1, 32), "tx"),
+        "tls_login": (Pgbench("simple", "SELECT 1;\n", login=True, sslmode="require"), (8,), "login"),
+        "login_verifier": (Logins("app"), (1,), "login"),
+        "login_password": (Logins("plain"), (1,), "login"),
         "select_large": (LargeResult(small, copy_mb), (1,), "MB"),
         "copy_out": (LargeResult(f"COPY ({large}) TO STDOUT", copy_mb), (1,), "MB"),
         "copy_in": (CopyIn(copy_mb, 8192), (1,), "MB"),

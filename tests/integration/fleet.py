@@ -148,7 +148,8 @@ class Pgrotor:
 
 
 class Fleet:
-    def __init__(self, scene, names=("s1", "s2", "s3"), catalog="s2", settings=None, cluster_settings=None, test="", serve=True):
+    def __init__(self, scene, names=("s1", "s2", "s3"), catalog="s2", settings=None, cluster_settings=None, test="", serve=True,
+                 dsn_options=""):
         self.scene, self.names, self.catalog = scene, names, catalog
         self.app_password, self.pgrotor_password = secrets.token_hex(12), secrets.token_hex(12)
         self.app_verifier = scram_verifier(self.app_password)
@@ -157,7 +158,7 @@ class Fleet:
             shard.psql(f"CREATE ROLE app LOGIN PASSWORD '{self.app_verifier}'; CREATE ROLE shop_owner NOLOGIN;"
                        f"CREATE DATABASE {DATABASE} OWNER shop_owner;")
             shard.psql(deploy_file("shard_rights.sql"), DATABASE, password=self.pgrotor_password, owner="shop_owner")
-        dsn = {name: f"host=127.0.0.1 port={shard.port} dbname={DATABASE}" for name, shard in self.shards.items()}
+        dsn = {name: f"host=127.0.0.1 port={shard.port} dbname={DATABASE}{dsn_options}" for name, shard in self.shards.items()}
         credentials = {"shards_role.user": "pgrotor", "shards_role.password": self.pgrotor_password,
                        "catalog.dsn": f"{dsn[catalog]} user=pgrotor password={self.pgrotor_password}"}
         self.pgrotor = Pgrotor(scene, "pgrotor", dict(credentials, **(settings or {})), dsn, catalog, {"app": self.app_verifier},

@@ -1,5 +1,6 @@
 """The v3 protocol by hand, for what drivers never send: bytes in pieces, pipelines, errors in every position, garbage."""
 import base64
+import functools
 import hashlib
 import hmac
 import os
@@ -56,6 +57,11 @@ def fields(body):
     return {part[:1].decode(): part[1:].decode() for part in body.rstrip(b"\0").split(b"\0") if part}
 
 
+@functools.lru_cache
+def salted_password(password, salt, iterations):
+    return hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(salt), iterations)
+
+
 class Client:
     """One connection, of protocol 3.0 unless `version` says otherwise. With `one_by_one` it sends every byte alone. `flag` is SCRAM's word
     on channel binding: "n" for none, "y" for one that the server does not offer."""
@@ -91,7 +97,7 @@ class Client:
         assert kind == b"R", (kind, fields(body))
         server_first = body[4:].decode()
         part = dict(item.split("=", 1) for item in server_first.split(","))
-        salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(part["s"]), int(part["i"]))
+        salted = salted_password(password, part["s"], int(part["i"]))
         client_key = hmac.digest(salted, b"Client Key", "sha256")
         without_proof = f"c={base64.b64encode(self.flag.encode() + b',,').decode()},r={part['r']}"
         signature = hmac.digest(hashlib.sha256(client_key).digest(), f"{bare},{server_first},{without_proof}".encode(), "sha256")
