@@ -24,9 +24,11 @@ counters& counters::operator+=(const counters& other) noexcept {
       &counters::servers_checked,  &counters::shard_outages,      &counters::shards_down_now, &counters::shard_probes,
       &counters::shard_refusals,   &counters::timeouts_statement, &counters::timeouts_idle_in_transaction,
       &counters::timeouts_transaction, &counters::timeouts_client_idle,
+      &counters::probes,           &counters::replays,            &counters::unpins,          &counters::pinned_now,
   };
   for (const auto member : sums) this->*member += other.*member;
   for (std::size_t i = 0; i < latency.size(); ++i) latency[i] += other.latency[i];
+  for (std::size_t i = 0; i < pins.size(); ++i) pins[i] += other.pins[i];
   return *this;
 }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "protocol/wire.h"
+
 namespace proxy {
 
 using protocol::frame_error;
@@ -15,6 +17,8 @@ namespace {
 constexpr std::size_t error_prefix = 96;
 // Errors of requests that the proxy put in are kept whole.
 constexpr std::size_t max_kept_error = 64u << 10;
+// So are answers to its own questions, notifications and parameters.
+constexpr std::size_t max_kept = 1u << 20;
 
 bool completes(request what, char type) noexcept {
   switch (what) {
@@ -67,6 +71,10 @@ struct exchange::cursor {
 };
 
 void exchange::expect(request what, fate how, std::uint64_t statement, std::uint32_t undo) {
+  if (how == fate::capture) {
+    rows_.clear();
+    failure_.clear();
+  }
   queue_.push_back(expected{what, how, statement, undo, 0, 0});
 }
 
@@ -96,6 +104,10 @@ void exchange::clear() noexcept {
   texts_.clear();
   pending_error_.clear();
   skipped_.clear();
+  rows_.clear();
+  failure_.clear();
+  reports_.clear();
+  captured_ = false;
   head_ = remaining_ = 0;
 }
 
@@ -109,6 +121,10 @@ void exchange::pop() noexcept {
 exchange::step exchange::feed(std::string_view in, std::string& out) {
   cursor c{in, out};
   step result;
+  if (std::exchange(captured_, false)) {
+    rows_.clear();
+    failure_.clear();
+  }
   while (result.what == event::need_more) {
     if (remaining_ > 0) {
       const auto part = std::min(remaining_, in.size() - c.at);
@@ -152,18 +168,45 @@ bool exchange::take_frame(cursor& c, step& result) {
   switch (header.type) {
     case 'N': return pass(c, header.size, idle() || front().how == fate::relay), true;
     case 'S':
-    case 'A': return pass(c, header.size, true), true;
+    case 'A': return take_aside(c, header, result);
+    case 'D':
+      if (!idle() && front().how == fate::capture) return take_aside(c, header, result);
+      return take_answer(c, header, result), true;
     case 'E': return take_error(c, header, result);
     case 'Z': return c.rest().size() >= header.size && take_ready(c, result);
     default: return take_answer(c, header, result), true;
   }
 }
 
+// What is not relayed as it is, and must be seen whole.
+bool exchange::take_aside(cursor& c, const frame_header& header, step& result) {
+  if (header.size > max_kept) return result.what = event::unexpected, false;
+  if (c.rest().size() < header.size) return result.whole = header.size, false;
+  const auto frame = c.rest().substr(0, header.size);
+  c.cut();
+  if (header.type == 'D') rows_.append(frame);
+  if (header.type == 'S') reports_.append(frame.substr(frame_header_size));
+  if (header.type == 'A') tell_notification(c.out, frame);
+  c.drop(header.size);
+  return true;
+}
+
+// A client that notifies itself compares the pid with its own.
+void exchange::tell_notification(std::string& out, std::string_view frame) {
+  const auto at = out.size();
+  out.append(frame);
+  protocol::wire_reader in(frame.substr(frame_header_size));
+  if (in.read<std::int32_t>() != server_pid_ || server_pid_ == 0) return;
+  std::string pid;
+  protocol::append_int(pid, client_pid_);
+  out.replace(at + frame_header_size, pid.size(), pid);
+}
+
 bool exchange::take_error(cursor& c, const frame_header& header, step& result) {
   if (c.rest().size() < std::min<std::size_t>(header.size, error_prefix)) return false;
   const auto severity = field(c.rest().substr(frame_header_size), 'V');
   const bool fatal = severity == "FATAL" || severity == "PANIC";
-  const bool kept = fatal || (!idle() && front().how == fate::swallow);
+  const bool kept = fatal || (!idle() && (front().how == fate::swallow || front().how == fate::capture));
   if (kept && c.rest().size() < header.size) {
     if (header.size > max_kept_error) return result.what = event::unexpected, false;
     return result.whole = header.size, false;
@@ -176,6 +219,11 @@ bool exchange::take_error(cursor& c, const frame_header& header, step& result) {
     return result.what = event::fatal, false;
   }
   if (idle() || code.size() != sqlstate_.size()) return result.what = event::unexpected, false;
+  if (front().how == fate::capture) {
+    failure_ = frame;
+    c.drop(header.size);
+    return true;
+  }
   std::copy(code.begin(), code.end(), sqlstate_.begin());
   tell_error(c, frame, header.size);
   skip_to_sync();
@@ -209,14 +257,15 @@ void exchange::skip_to_sync() {
 bool exchange::take_ready(cursor& c, step& result) {
   const auto ready = protocol::decode_ready_for_query(c.rest().substr(frame_header_size, 1));
   if (!ready || idle() || (front().what != request::sync && front().what != request::query)) return result.what = event::unexpected, false;
-  const bool relayed = front().how == fate::relay;
-  result.ready_in_run = relayed && pending_error_.empty();
+  const auto how = front().how;
+  result.ready_in_run = how == fate::relay && pending_error_.empty();
   pass(c, ready_size, result.ready_in_run);
   pop();
-  if (!relayed) return true;
+  result.status = ready->status;
+  if (how == fate::capture) return captured_ = true, result.what = event::captured, true;
+  if (how != fate::relay) return true;
   c.out.append(pending_error_);
   pending_error_.clear();
-  result.status = ready->status;
   return result.what = event::ready, true;
 }
 

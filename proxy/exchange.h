@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "protocol/backend.h"
@@ -20,6 +21,7 @@ enum class request : char { query, parse, bind, describe_statement, describe_por
 enum class fate : char {
   relay,    // the client sees the answer
   swallow,  // the client does not know of the request; an error of it is told as the error of the client's next one
+  capture,  // the proxy itself wants the answer: event::captured, rows(), failure()
   replace,  // the request was sent in order to fail; the client sees `text` instead of the error
 };
 
@@ -38,6 +40,7 @@ class exchange {
     need_more,   // all complete input has been used
     error,       // an ErrorResponse went to the client: see skipped(), sqlstate
     ready,       // the client's own ReadyForQuery: the caller writes it, with `status`, unless it is in the run
+    captured,    // a query with fate::capture has been answered
     copy_in,     // the server waits for CopyData
     fatal,       // the server ends the connection; `last_words` says why
     unexpected,  // the server sent what it was not asked for
@@ -65,6 +68,14 @@ class exchange {
   const std::vector<expected>& skipped() const noexcept { return skipped_; }
   std::string_view sqlstate() const noexcept { return {sqlstate_.data(), sqlstate_.size()}; }
   const std::string& last_words() const noexcept { return last_words_; }
+  // Of the captured query, until the next feed(): its DataRow frames, and the ErrorResponse frame that it failed with, if it did.
+  const std::string& rows() const noexcept { return rows_; }
+  const std::string& failure() const noexcept { return failure_; }
+  // Bodies of ParameterStatus messages, which are never relayed as they come: the session tells its client what is new to it.
+  std::string take_reports() noexcept { return std::exchange(reports_, {}); }
+  bool has_reports() const noexcept { return !reports_.empty(); }
+  // NotificationResponse from `server_pid`, the server itself, is relayed with the pid that the client knows as its own.
+  void name_notifier(std::int32_t server_pid, std::int32_t client_pid) noexcept { server_pid_ = server_pid, client_pid_ = client_pid; }
   void clear() noexcept;
 
  private:
@@ -73,6 +84,8 @@ class exchange {
   bool take_error(cursor&, const protocol::frame_header&, step&);
   void tell_error(cursor&, std::string_view frame, std::size_t size);
   bool take_ready(cursor&, step&);
+  bool take_aside(cursor&, const protocol::frame_header&, step&);
+  void tell_notification(std::string& out, std::string_view frame);
   void take_answer(cursor&, const protocol::frame_header&, step&);
   void drain_emits(cursor&);
   void pass(cursor&, std::size_t size, bool relayed);
@@ -91,7 +104,9 @@ class exchange {
   std::string pending_error_;  // of a swallowed request, whole frame
   std::vector<expected> skipped_;
   std::array<char, 5> sqlstate_{};
-  std::string last_words_;
+  std::string last_words_, rows_, failure_, reports_;
+  bool captured_ = false;
+  std::int32_t server_pid_ = 0, client_pid_ = 0;
 };
 
 }  // namespace proxy

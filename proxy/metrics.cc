@@ -55,6 +55,10 @@ constexpr auto fields = std::to_array<counter_field>({
     {"pgrotor_transaction_timeouts_total", "Clients ended after timeouts.transaction_ms.", &counters::timeouts_transaction},
     {"pgrotor_client_idle_timeouts_total", "Clients ended after timeouts.client_idle_ms.", &counters::timeouts_client_idle},
     {"pgrotor_parses_injected_total", "Prepared statements prepared again on another server connection.", &counters::parses_injected},
+    {"pgrotor_state_probes_total", "Transactions after which the shard was asked what they left in the session.", &counters::probes},
+    {"pgrotor_state_replays_total", "Settings of a session made again on another server connection.", &counters::replays},
+    {"pgrotor_unpins_total", "Server connections given back because the state that held them was gone.", &counters::unpins},
+    {"pgrotor_pinned_servers", "Server connections that are kept for one client now.", &counters::pinned_now, true},
     {"pgrotor_plan_cache_hits_total", "Statement texts found in a plan cache.", &counters::plan_hits},
     {"pgrotor_plan_cache_misses_total", "Statement texts that had to be analysed.", &counters::plan_misses},
     {"pgrotor_cancels_total", "Cancel requests passed on to shards.", &counters::cancels},
@@ -79,6 +83,16 @@ MetricFamily latency(const counters& counted) {
     histogram.bucket.push_back({histogram.sample_count, bound});
   }
   histogram.sample_sum = static_cast<double>(counted.latency_sum_us) / 1e6;
+  return made;
+}
+
+MetricFamily pins(const counters& counted) {
+  auto made = family("pgrotor_pins_total", "Server connections that came to be kept for one client, by the state that holds them.", MetricType::Counter);
+  for_each_pin(static_cast<routing::state_bits>(~0u), [&](std::size_t i) {
+    ClientMetric& metric = made.metric.emplace_back();
+    metric.label.push_back({"reason", std::string(pin_reasons[i])});
+    metric.counter.value = static_cast<double>(counted.pins[i]);
+  });
   return made;
 }
 
@@ -156,6 +170,7 @@ std::vector<MetricFamily> scrape::Collect() const {
   const auto add = [&out](std::string_view name, std::string_view help, MetricType type, std::uint64_t value) {
     out.push_back(single(name, help, type, static_cast<double>(value)));
   };
+  out.push_back(pins(taken_.of_workers));
   out.push_back(latency(taken_.of_workers));
   out.push_back(migrations(taken_.migrations));
   add("pgrotor_cutovers_total", "Cutovers that switched.", MetricType::Counter, taken_.migrations.cutovers);

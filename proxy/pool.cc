@@ -31,15 +31,15 @@ bool pool::due_for_check(const server_connection& server) const noexcept {
   return limits_.check_after.count() > 0 && clock::now() - server.idle_since >= limits_.check_after;
 }
 
-server_ptr pool::acquire_idle() {
-  if (idle_.empty() || !may_take_idle() || due_for_check(**next_idle())) return nullptr;
-  return take_idle();
+server_ptr pool::acquire_idle(const settings_ptr& wanted) {
+  if (idle_.empty() || !may_take_idle() || due_for_check(**next_idle(wanted, 0))) return nullptr;
+  return take_idle(wanted, 0);
 }
 
-task<pool::acquired> pool::acquire(wakeup& wake, const bool& cancelled) {
+task<pool::acquired> pool::acquire(wakeup& wake, const bool& cancelled, const settings_ptr& wanted, std::int32_t sequences_of) {
   acquired found;
   while (may_take_idle()) {
-    found.server = take_idle();
+    found.server = take_idle(wanted, sequences_of);
     if (!found.server) break;
     if (!due_for_check(*found.server)) co_return found;
     const bool answers = co_await still_answers(*found.server, wake);
@@ -109,7 +109,8 @@ void pool::opened(open_result result) {
     result.server->home = this;
     result.server->serial = ++next_serial_;
     result.server->shard = key_.shard;
-    parameters_ = result.server->parameters;
+    if (!reported_ || *reported_ != result.server->parameters) reported_ = std::make_shared<const text_pairs>(result.server->parameters);
+    result.server->reported = reported_;
     return hand_over(std::move(result.server));
   }
   --total_;
@@ -162,11 +163,20 @@ void pool::count_wait(clock::time_point since) {
   counters_.pool_wait_us += static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(clock::now() - since).count());
 }
 
-std::vector<server_ptr>::iterator pool::next_idle() noexcept { return limits_.last_used_first ? std::prev(idle_.end()) : idle_.begin(); }
+std::vector<server_ptr>::iterator pool::next_idle(const settings_ptr& wanted, std::int32_t sequences_of) noexcept {
+  const auto usual = limits_.last_used_first ? std::prev(idle_.end()) : idle_.begin();
+  const auto first = [&](auto fits) {
+    const auto found = std::find_if(idle_.rbegin(), idle_.rend(), fits);
+    return found == idle_.rend() ? usual : std::prev(found.base());
+  };
+  if (sequences_of != 0) return first([&](const server_ptr& one) { return one->sequences_of == sequences_of; });
+  if (same((*usual)->applied, wanted)) return usual;
+  return first([&](const server_ptr& one) { return same(one->applied, wanted); });
+}
 
-server_ptr pool::take_idle() {
+server_ptr pool::take_idle(const settings_ptr& wanted, std::int32_t sequences_of) {
   while (!idle_.empty()) {
-    const auto place = next_idle();
+    const auto place = next_idle(wanted, sequences_of);
     auto server = std::move(*place);
     idle_.erase(place);
     const bool just_used = clock::now() - server->idle_since < trusted_time;

@@ -12,6 +12,7 @@
 
 #include "proxy/counters.h"
 #include "proxy/permit_desk.h"
+#include "proxy/probe.h"
 #include "proxy/server_connection.h"
 
 namespace proxy {
@@ -57,9 +58,10 @@ class pool final : public permit_user {
   void set_limits(pool_limits limits) { limits_ = std::move(limits); }
 
   // Waits at most the pool's limit. `wake` is the session's; `cancelled` becoming true (with a notify) ends the wait with 57014.
-  task<acquired> acquire(wakeup& wake, const bool& cancelled);
+  // Preferred is one that already has the wanted settings; above all, one that remembers sequence values of `sequences_of` only.
+  task<acquired> acquire(wakeup& wake, const bool& cancelled, const settings_ptr& wanted = nullptr, std::int32_t sequences_of = 0);
   // An idle connection when one can be had without waiting; nullptr: acquire() decides.
-  server_ptr acquire_idle();
+  server_ptr acquire_idle(const settings_ptr& wanted);
   // A connection whose transaction is over: to the first in the queue, else idle. One that is unusable is closed.
   void release(server_ptr);
   void discard(server_ptr) noexcept;
@@ -86,7 +88,16 @@ class pool final : public permit_user {
   const std::vector<server_ptr>& idle_servers() const noexcept { return idle_; }
   const std::vector<server_connection*>& attached_servers() const noexcept { return attached_; }
   // What servers of this pool told at login; empty before the first.
-  const text_pairs& parameters() const noexcept { return parameters_; }
+  const text_pairs& parameters() const noexcept { return reported_ ? *reported_ : none_; }
+  const std::shared_ptr<const text_pairs>& reported() const noexcept { return reported_; }
+  known_defaults& defaults() noexcept { return defaults_; }
+  // Do triggers of this database look as if they made state? Asked again after a while.
+  bool triggers_make_state() const noexcept { return triggers_make_state_; }
+  bool knows_triggers(clock::time_point now) const noexcept { return now < triggers_asked_ + std::chrono::seconds(10); }
+  void note_triggers(bool make_state, clock::time_point now) noexcept { triggers_make_state_ = make_state, triggers_asked_ = now; }
+  // Somebody calls currval or lastval: servers forget what they remember when they change their client.
+  void note_sequence_values() noexcept { sequence_values_ = true; }
+  bool sequence_values() const noexcept { return sequence_values_; }
   bool unused() const noexcept { return total_ == 0 && queue_.empty(); }
 
   permit_want wanted() const override;
@@ -111,8 +122,8 @@ class pool final : public permit_user {
   acquired outcome_of(waiter&, bool cancelled);
   bool may_take_idle() const noexcept;
   bool due_for_check(const server_connection&) const noexcept;
-  std::vector<server_ptr>::iterator next_idle() noexcept;  // when there is one
-  server_ptr take_idle();
+  std::vector<server_ptr>::iterator next_idle(const settings_ptr& wanted, std::int32_t sequences_of) noexcept;  // when there is one
+  server_ptr take_idle(const settings_ptr& wanted, std::int32_t sequences_of);
   void hand_over(server_ptr);
   waiter* first_waiting() noexcept;
   void settle(waiter&);
@@ -142,7 +153,11 @@ class pool final : public permit_user {
   std::size_t warm_ = 0;     // as many are to be open for the time of warm()
   std::vector<wakeup*> warming_;
   clock::time_point warm_since_, last_answer_, open_again_;
-  text_pairs parameters_;
+  std::shared_ptr<const text_pairs> reported_;
+  const text_pairs none_;
+  known_defaults defaults_;
+  bool sequence_values_ = false, triggers_make_state_ = false;
+  clock::time_point triggers_asked_{};
   std::uint64_t next_serial_ = 0;
 };
 

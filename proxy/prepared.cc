@@ -99,6 +99,12 @@ void server_statements::forget(std::uint64_t id) {
   by_id_.erase(found);
 }
 
+void server_statements::clear() noexcept {
+  order_.clear();
+  by_id_.clear();
+  unnamed = 0;
+}
+
 std::optional<std::uint64_t> server_statements::surplus() const {
   if (by_id_.size() < limit) return std::nullopt;
   return order_.back();

@@ -97,6 +97,8 @@ class server_statements {
   // The one to close before another may be added.
   std::optional<std::uint64_t> surplus() const;
   std::size_t size() const noexcept { return by_id_.size(); }
+  const std::list<std::uint64_t>& all() const noexcept { return order_; }
+  void clear() noexcept;
   // The unnamed statement is remade often: which one the server holds now (0: none).
   std::uint64_t unnamed = 0;
 

@@ -16,8 +16,11 @@
 #include "proxy/exchange.h"
 #include "proxy/prepared.h"
 #include "proxy/server_tls.h"
+#include "proxy/settings.h"
+#include "proxy/sql_statements.h"
 #include "proxy/stream.h"
 #include "proxy/tcp_options.h"
+#include "routing/plan.h"
 #include "routing/types.h"
 
 namespace proxy {
@@ -51,6 +54,12 @@ class server_connection final : public readiness_listener {
   exchange answers;
   server_statements statements;
   text_pairs parameters;  // ParameterStatus at login
+  std::shared_ptr<const text_pairs> reported;  // ... and now; shared by servers of a pool that say the same
+  settings_ptr applied;                        // what sessions have made, see proxy/settings.h
+  routing::state_bits pinned = 0;              // why it must stay with its session
+  sql_statements sql;                          // of the client that it is pinned to
+  std::int32_t client_pid = 0;                 // of the session that has it, or had it last
+  std::int32_t sequences_of = 0;               // the client whose nextval it may remember; 0: nobody's, -1: several clients'
   protocol::backend_key_data key;
   boost::asio::generic::stream_protocol::endpoint address;
   tls_target tls;  // without context: the connection is not encrypted
@@ -62,6 +71,7 @@ class server_connection final : public readiness_listener {
   clock::time_point opened, idle_since;
   bool must_write = false; // a read-only server is not what its shard's DSN asks for
   bool unusable = false;   // must not serve another transaction
+  bool reprepare = false;  // its prepared statements are to be made anew before the next one
   int cancels_under_way = 0;
 
   // Sends what is queued. `sent_any` stays true once a byte has left since the last call of start_unit().

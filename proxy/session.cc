@@ -8,6 +8,7 @@
 
 #include "proxy/crypto.h"
 #include "proxy/log.h"
+#include "proxy/pins.h"
 
 namespace proxy {
 
@@ -50,6 +51,7 @@ task<void> session::serve() {
     if (server_ && !client_output_pending() && step_server()) moved = true;
     if (expired_) obey_time();
     if (killed_) obey_kill();
+    if (!client_output_pending() && step_parked()) moved = true;
     if (leaving_ && !unit_open_ && status() == protocol::transaction_status::idle)
       fatal(make_error(sqlstate::admin_shutdown, "terminating connection: pgrotor is shutting down"));
     if (!closing_ && may_take() && has_input() && take_message()) moved = true;
@@ -65,7 +67,7 @@ task<void> session::serve() {
 
 // One message or pipeline at a time; while a pipeline is open, or the server waits for CopyData, the client goes on speaking.
 bool session::may_take() const noexcept {
-  if (out_.size() - out_at_ > byte_queue::block_size || borrowed_) return false;
+  if (out_.size() - out_at_ > byte_queue::block_size || borrowed_ || state_.probing) return false;
   if (query_waits_ && server_ && !server_->answers.idle()) return false;
   return !unit_open_ || pipeline_open_ || copy_in_ || copy_bytes_ > 0;
 }
@@ -74,7 +76,7 @@ void session::watch_everything() {
   if (client_output_pending()) client_.watch_write();
   if (may_take()) client_.watch_read();
   if (in_.empty()) in_.release_if_empty();
-  if (!server_) return;
+  if (!server_) return watch_parked();
   if (server_->output_pending()) server_->socket.watch_write();
   if (!client_output_pending()) server_->socket.watch_read();
 }
@@ -247,10 +249,12 @@ void session::finish_session() noexcept {
   client_.close();
   if (server_) {
     server_->socket.close();
+    pin(0);
     auto* home = server_->home;
     if (home) home->discard(std::move(server_));
     else --w_.counted.servers_now, server_.reset();
   }
+  discard_parked();
   end_transaction();
   unclaim();
   names_.clear();
@@ -282,9 +286,12 @@ std::vector<std::optional<std::string>> session::describe() const {
   const auto age = std::chrono::duration_cast<std::chrono::seconds>(now - connected_).count();
   const auto busy = unit_open_ ? std::chrono::duration_cast<std::chrono::microseconds>(now - unit_started_).count() : 0;
   const char* state = waiting_ ? "waiting" : server_ || unit_open_ ? "active" : "idle";
+  auto pins = server_ ? server_->pinned : routing::state_bits{};
+  for (const auto& server : state_.parked) pins = static_cast<routing::state_bits>(pins | server->pinned);
   return {std::to_string(pid_), user_, database_, application_, state, std::to_string(age), waiting_ ? std::to_string(busy) : "0",
           server_ ? std::optional(server_->shard_name) : std::nullopt,
-          server_ ? std::optional(std::to_string(server_->key.pid)) : std::nullopt, std::to_string(names_.size()), client_.tls_version()};
+          server_ ? std::optional(std::to_string(server_->key.pid)) : std::nullopt, std::to_string(names_.size()), client_.tls_version(),
+          pins != 0 ? std::optional(pins_text(pins)) : std::nullopt};
 }
 
 }  // namespace proxy

@@ -1,7 +1,7 @@
 // One client: greeting, login, then one loop that takes whole client messages, decides where they run, holds them at the gate, borrows a
 // server from ReadyForQuery to ReadyForQuery, and relays. Lives on its worker's thread, kept alive by its own coroutine (run()).
 // Split over session_login.cc, session_console.cc, session_replication.cc, session_query.cc (simple protocol), session_batch.cc and session_write.cc (extended),
-// session_route.cc (shard, gate, pool) and session_relay.cc (bytes, ends of transactions, lost servers).
+// session_route.cc (shard, gate, pool), session_state.cc (what outlives transactions) and session_relay.cc (bytes, ends of transactions, lost servers).
 #pragma once
 
 #include <array>
@@ -18,6 +18,7 @@
 #include "proxy/held_transaction.h"
 #include "proxy/prepared.h"
 #include "proxy/server_connection.h"
+#include "proxy/session_state.h"
 #include "proxy/stream.h"
 #include "proxy/worker_state.h"
 
@@ -42,6 +43,8 @@ class session : public std::enable_shared_from_this<session> {
   std::int32_t pid() const noexcept { return pid_; }
   std::vector<std::optional<std::string>> describe() const;  // a row of SHOW CLIENTS
   server_connection* attached() const noexcept { return server_.get(); }
+  // The server with that serial number of that pool, if this client has it, in a transaction or parked.
+  server_connection* holding(const pool*, std::uint64_t serial) const noexcept;
 
  private:
   static constexpr int rounds_in_a_row = 32;  // then the worker's other sessions have their turn
@@ -52,6 +55,8 @@ class session : public std::enable_shared_from_this<session> {
     bool by_key = false;
     boost::container::small_vector<routing::touch, 4> touches;
     bool row_locks = false;
+    bool sequence_values = false;   // reads those that the session has drawn
+    std::vector<sql_prepare_ptr> executes;
     std::optional<protocol::notice> refused;
   };
   // One message of the extended protocol; views point into in_.
@@ -130,7 +135,9 @@ class session : public std::enable_shared_from_this<session> {
   bool answer_query_alone(const routing::text_plan&, std::string_view sql);
   choice choose_for_query(const routing::text_plan&);
   void answer_control(const routing::statement_plan&, std::string_view sql, std::string& out);
-  bool answer_reset(routing::statement_kind);
+  bool answer_reset(const routing::statement_plan&);
+  std::string_view forget(const routing::statement_plan&);
+  bool answered_by_proxy(const routing::statement_plan&) const;
   void refuse_query(const protocol::notice&);
   task<void> handle_function_call(std::string_view frame);
 
@@ -182,7 +189,7 @@ class session : public std::enable_shared_from_this<session> {
   task<std::optional<protocol::notice>> settle(const choice&, bool& again);
   bool settle_now(const choice&);  // the same where nothing has to be waited for; false: it has, or may have
   task<std::optional<protocol::notice>> hold_at_gate(touch_bits);
-  task<std::optional<protocol::notice>> attach(routing::shard_id);
+  task<std::optional<protocol::notice>> attach(routing::shard_id, bool sequence_values = false);
   bool attach_now(routing::shard_id);
   void take_server(server_ptr);
   pool* pool_for(routing::shard_id);
@@ -209,6 +216,38 @@ class session : public std::enable_shared_from_this<session> {
   void begin_unit();
   void finish_alone();
   protocol::transaction_status status() const noexcept;
+
+  // session_state.cc
+  void begin_with_server();
+  task<std::optional<protocol::notice>> adjust_first();
+  void adjust_along();
+  void catch_up();
+  void forget_sequences();
+  void forget_sequences_of_others();
+  std::optional<protocol::notice> allow_sequence_values();
+  std::optional<protocol::notice> prepare_for(const choice&);
+  sql_prepare_ptr find_sql(std::string_view name) const;
+  void send_sql(std::string_view sql);
+  void drop_stale_sql();
+  void drop_statements();
+  void forget_sql();
+  bool closes_own(const routing::statement_plan&) const;
+  void finish_transaction();
+  void ask_server();
+  void on_captured();
+  bool take_findings(const findings&);
+  void pin(state_bits reasons);
+  void park(server_ptr);
+  server_ptr take_parked(routing::shard_id);
+  routing::shard_id usual_shard() const;
+  bool step_parked();
+  void state_lost(const server_connection&, std::string_view why);
+  void watch_parked();
+  void discard_parked() noexcept;
+  void forget_state();
+  void absorb_reports(server_connection&);
+  void tell_changes(const std::shared_ptr<const text_pairs>& reported);
+
   bool client_output_pending() const noexcept { return out_at_ < out_.size() || passed_ > 0; }
 
   worker::impl& w_;
@@ -249,6 +288,7 @@ class session : public std::enable_shared_from_this<session> {
   std::shared_ptr<const routing::shard_map> map_at_attach_;
   protocol::transaction_status server_status_ = protocol::transaction_status::idle;
   held_transaction held_;
+  session_state state_;
   client_statements names_;
   std::vector<std::pair<std::string, statement_ptr>> portals_;
   std::vector<batch_item> batch_;

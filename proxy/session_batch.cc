@@ -10,13 +10,9 @@ namespace proxy {
 
 using routing::statement_kind;
 
-namespace {
-
-bool answered_by_proxy(const routing::statement_plan& plan) noexcept {
-  return plan.kind == statement_kind::discard_all || plan.kind == statement_kind::deallocate_all;
+bool session::answered_by_proxy(const routing::statement_plan& plan) const {
+  return plan.kind == statement_kind::discard_all || plan.kind == statement_kind::deallocate_all || closes_own(plan);
 }
-
-}  // namespace
 
 // False: it has to wait, and goes on in handle_batch().
 bool session::batch_now(std::string_view frames, char end) {
@@ -200,6 +196,7 @@ bool session::choose_for_item(const batch_item& item, choice& chosen) {
   for (std::size_t i = 0; i < bind->values.size(); ++i) {
     literals_.push_back(routing::parameter{bind->values[i], bind->format_of(i), i < types.size() ? types[i] : 0});
   }
+  if (!plan->effects.settings.empty()) state_.transaction.name(plan->effects, literals_);
   return add_to_choice(chosen, *plan, literals_);
 }
 
@@ -250,7 +247,7 @@ bool session::place_batch_now(char end) {
     return true;
   }
   if (!batch_needs_server()) return true;
-  return borrowed_ = attach_now(w_.map->default_shard());
+  return borrowed_ = attach_now(usual_shard());
 }
 
 // False: it will not run. Fills server_ when one is needed.
@@ -264,8 +261,11 @@ task<bool> session::place_batch(char end, bool& again) {
       touch(chosen);
     }
   } else if (batch_needs_server()) {
-    failed = co_await attach(w_.map->default_shard());
+    failed = co_await attach(usual_shard());
+    if (!failed) failed = co_await adjust_first();
+    if (closing_) co_return true;
     borrowed_ = !failed;
+    if (!failed) catch_up();
   }
   if (failed) cut_batch(0, std::move(*failed));
   if (failed) again = false;

@@ -271,9 +271,11 @@ task<bool> session::welcome() {
       co_return false;
     }
     tell_parameters(server_->parameters);
+    state_.told = server_->reported;
     release_server();
   } else {
     tell_parameters(from->parameters());
+    state_.told = from->reported();
   }
   co_return true;
 }

@@ -82,6 +82,7 @@ session::choice session::choose_for_query(const routing::text_plan& plan) {
       chosen.refused = make_error(sqlstate::feature_not_supported, "DISCARD ALL and DEALLOCATE ALL must be sent alone");
       return chosen;
     }
+    state_.transaction.name(statement.effects, literals_);
     if (!add_to_choice(chosen, statement, literals_)) return chosen;
   }
   return chosen;
@@ -91,8 +92,8 @@ session::choice session::choose_for_query(const routing::text_plan& plan) {
 bool session::answer_query_alone(const routing::text_plan& plan, std::string_view sql) {
   if (only_blanks(plan)) {
     protocol::append_empty_query_response(out_);
-  } else if (plan.statements.size() == 1 && is_reset(plan.statements.front())) {
-    if (!answer_reset(plan.statements.front().kind)) return false;
+  } else if (plan.statements.size() == 1 && answered_by_proxy(plan.statements.front())) {
+    if (!answer_reset(plan.statements.front())) return false;
   } else if (!server_ && held_.can_answer(plan.statements) && !(lost_ && plan.statements.front().kind != statement_kind::rollback)) {
     lost_.reset();
     for (const auto& statement : plan.statements) answer_control(statement, sql, out_);
@@ -115,13 +116,23 @@ void session::answer_control(const routing::statement_plan& plan, std::string_vi
 }
 
 // False: the transaction has failed, and the general way says so.
-bool session::answer_reset(statement_kind kind) {
+bool session::answer_reset(const routing::statement_plan& plan) {
   if (status() == protocol::transaction_status::failed) return false;
-  const bool all = kind == statement_kind::discard_all;
-  if (all && status() != protocol::transaction_status::idle) return false;
-  names_.clear();
-  protocol::append(out_, protocol::command_complete{all ? "DISCARD ALL" : "DEALLOCATE ALL"});
+  if (plan.kind == statement_kind::discard_all && status() != protocol::transaction_status::idle) return false;
+  protocol::append(out_, protocol::command_complete{forget(plan)});
   return true;
+}
+
+// DISCARD ALL, DEALLOCATE ALL, or DEALLOCATE of a statement of the protocol; the tag of the answer.
+std::string_view session::forget(const routing::statement_plan& plan) {
+  if (closes_own(plan)) {
+    names_.erase(plan.deallocate);
+    return "DEALLOCATE";
+  }
+  names_.clear();
+  if (plan.kind == statement_kind::discard_all) forget_state();
+  else forget_sql();
+  return plan.kind == statement_kind::discard_all ? "DISCARD ALL" : "DEALLOCATE ALL";
 }
 
 // The transaction fails as it would in PostgreSQL; without one the session just goes on.
@@ -151,6 +162,7 @@ task<void> session::handle_function_call(std::string_view frame) {
     if (again) continue;
     put_held_in_front();
     unit_may_commit_ = !unit_in_block_;
+    state_.transaction.note_unknown();
     server_->out.append(frame);
     server_->answers.expect(request::query);
     co_return;

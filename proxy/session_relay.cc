@@ -82,6 +82,7 @@ bool session::step_server() {
   passed_ = step.run.size();
   server_whole_ = step.whole;
   moved = moved || step.used > 0 || out_.size() > before;
+  if (server_->answers.has_reports()) absorb_reports(*server_);
   on_step(step);
   if (server_ && server_closed_ && !moved) return server_lost("The shard closed the connection."), true;
   return moved;
@@ -94,6 +95,7 @@ void session::on_step(const exchange::step& step) {
       return;
     case exchange::event::error: return on_error_relayed();
     case exchange::event::ready: return finish_unit(step);
+    case exchange::event::captured: return on_captured();
     case exchange::event::copy_in:
       copy_in_ = true;
       copy_simple_ = server_->answers.has(request::query);
@@ -121,15 +123,17 @@ void session::on_error_relayed() {
   if (parsed && skipped.front().statement == 0) names_.erase("");
   // A statement that the server lost or can no longer run under its name: a fresh connection prepares it anew.
   if (answers.sqlstate() == sqlstate::feature_not_supported || answers.sqlstate() == sqlstate::invalid_statement_name)
-    server_->unusable = server_->unusable || server_->statements.size() > 0;
+    (server_->pinned == 0 ? server_->unusable : server_->reprepare) |= server_->statements.size() > 0;
   // The primary has become a standby, or was made read only: the next transaction looks for the one that writes.
   if (answers.sqlstate() == sqlstate::read_only_transaction && server_->must_write) server_->unusable = true;
+  if (!borrowed_) state_.transaction.note_failure();
   if (borrowed_ && held_.open()) held_.fail();
   if (pipeline_open_) skip_to_sync_ = true;
   if (copy_in_ && !copy_simple_) copy_in_ = false, pipeline_open_ = skip_to_sync_ = !answers.has(request::sync);
 }
 
 void session::append_ready(transaction_status status) {
+  if (server_ && server_->reported != state_.told) tell_changes(server_->reported);
   if (!generation_is_told()) {
     generation_told_ = w_.map->number();
     const auto number = std::to_string(generation_told_.value);
@@ -144,7 +148,7 @@ void session::finish_unit(const exchange::step& step) {
   copy_in_ = false;
   if (!borrowed_) server_status_ = status;
   const bool over = borrowed_ || status == transaction_status::idle;
-  if (!step.ready_in_run || borrowed_ || !generation_is_told()) {
+  if (!step.ready_in_run || borrowed_ || !generation_is_told() || server_->reported != state_.told) {
     const auto replaced = step.ready_in_run ? exchange::ready_size : 0;
     passed_ -= replaced;
     keep_passed();
@@ -152,7 +156,7 @@ void session::finish_unit(const exchange::step& step) {
     append_ready(borrowed_ ? held_.status() : status);
   }
   names_.settle();
-  unit_open_ = pipeline_open_ = skip_to_sync_ = false;
+  unit_open_ = pipeline_open_ = skip_to_sync_ = state_.unsynced = false;
   const auto now = clock::now();
   const auto took = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(now - unit_started_).count());
   w_.counted.statement_done(took);
@@ -161,7 +165,8 @@ void session::finish_unit(const exchange::step& step) {
   if (over) {
     keep_passed();
     ++w_.counted.transactions;
-    release_server();
+    if (borrowed_) release_server();
+    else finish_transaction();
   }
   clock_rest(now);
 }
@@ -207,7 +212,11 @@ void session::release_server() {
   skip_bytes_ += std::exchange(copy_bytes_, 0);
   // Answers that nobody asked for would reach the next session.
   server->unusable = server->unusable || !server->answers.idle() || !server->in.empty() || server->output_pending();
-  w_.give_back(std::move(server));
+  if (server->pinned == 0) return w_.give_back(std::move(server));
+  if (!server->unusable) return park(std::move(server));
+  state_lost(*server, "It was left in an unknown state.");
+  --w_.counted.pinned_now;
+  server->home->discard(std::move(server));
 }
 
 // Nothing that may have committed is ever run again, and nobody is told that it failed (I5).
@@ -223,6 +232,11 @@ void session::server_lost(std::string_view why) {
   server_status_ = transaction_status::idle;
   map_at_attach_.reset();
   const auto shard = server->shard_name;
+  const bool state_was_there = server->pinned != 0 || state_.probing;
+  if (server->pinned != 0) --w_.counted.pinned_now;
+  state_.probing = state_.adjusting = false;
+  state_.transaction.clear();
+  state_.wrote = state_.unsynced = false;
   log_warning("shard {}: connection of client {} lost: {}", shard, pid_, why);
   server->home->discard(std::move(server));
   if (!borrowed) end_transaction();
@@ -233,7 +247,8 @@ void session::server_lost(std::string_view why) {
   }
   auto error = make_error(sqlstate::connection_failure, fmt::format("the connection to shard {} broke", shard), std::string(why),
                           "The transaction did not take effect; retry it.");
-  if (!whole) return fatal(std::move(error));
+  if (state_.alone && !state_was_there) return;
+  if (!whole || state_was_there) return fatal(std::move(error));
   if (in_block && !borrowed) {
     held_.clear();
     held_.fail();

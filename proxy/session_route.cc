@@ -26,12 +26,19 @@ session::choice session::empty_choice() const {
 }
 
 bool session::add_to_choice(choice& c, const routing::statement_plan& plan, std::span<const routing::parameter> values) {
-  const auto decided = routing::route(plan, *w_.map, values);
+  const auto prepared = plan.execute ? find_sql(plan.execute->name) : nullptr;
+  const bool elsewhere = prepared && plan.destination == destination_kind::default_shard;  // CREATE TABLE AS EXECUTE
+  const auto decided = prepared && !elsewhere ? routing::route(*prepared, *plan.execute, *w_.map, values) : routing::route(plan, *w_.map, values);
+  if (prepared) c.executes.push_back(prepared);
   if (decided.destination == destination_kind::refused) {
     ++w_.counted.refused_not_one_shard;
     c.refused = as_notice(*decided.refused);
     return false;
   }
+  c.sequence_values = c.sequence_values || (plan.effects.makes & routing::state::sequence_values) != 0;
+  if (!plan.deallocate.empty() && !c.shard)
+    for (const auto& server : state_.parked)
+      if (server->sql.find(plan.deallocate)) c.shard = server->shard;
   if (decided.destination == destination_kind::any) return true;
   if (c.shard && *c.shard != decided.shard) {
     ++w_.counted.refused_not_one_shard;
@@ -74,10 +81,19 @@ task<std::optional<protocol::notice>> session::settle(const choice& c, bool& aga
       case gate_book::verdict::wait: again = true; co_return co_await hold_at_gate(bits);
     }
   }
-  if (attached) co_return std::nullopt;
-  auto failed = co_await attach(c.shard.value_or(w_.map->default_shard()));
+  if (attached) co_return prepare_for(c);
+  auto failed = co_await attach(c.shard.value_or(usual_shard()), c.sequence_values);
   if (failed) *failed = with_severity(std::move(*failed), "ERROR");  // a shard's FATAL ends no session here
-  if (failed || version == w_.routing_version) co_return failed;
+  if (!failed) failed = co_await adjust_first();
+  if (failed) co_return failed;
+  if (closing_) {
+    again = true;
+    co_return std::nullopt;
+  }
+  if (version == w_.routing_version) {
+    catch_up();
+    co_return prepare_for(c);
+  }
   // A gate closed or a map came while this waited in the pool's queue. Nothing has been sent yet.
   release_server();
   again = true;
@@ -86,7 +102,8 @@ task<std::optional<protocol::notice>> session::settle(const choice& c, bool& aga
 
 bool session::settle_now(const choice& c) {
   if (!w_.gate.nothing_known() && !c.touches.empty()) return false;
-  return (server_ && !borrowed_) || attach_now(c.shard.value_or(w_.map->default_shard()));
+  if (c.sequence_values || !c.executes.empty()) return false;
+  return (server_ && !borrowed_) || attach_now(c.shard.value_or(usual_shard()));
 }
 
 task<std::optional<protocol::notice>> session::hold_at_gate(touch_bits bits) {
@@ -130,28 +147,43 @@ pool* session::pool_for(routing::shard_id shard) {
   return found;
 }
 
+// False: it has to be waited for, a server or that it takes the session's settings.
 bool session::attach_now(routing::shard_id shard) {
-  auto* from = pool_for(shard);
-  auto idle = from ? from->acquire_idle() : nullptr;
-  if (!idle) return false;
-  take_server(std::move(idle));
+  auto found = take_parked(shard);
+  if (!found) {
+    auto* from = pool_for(shard);
+    found = from ? from->acquire_idle(state_.wanted) : nullptr;
+  }
+  if (!found) return false;
+  if (!same(found->applied, state_.wanted) && adjust(found->applied, state_.wanted).wait) {
+    if (found->pinned == 0) w_.give_back(std::move(found));
+    else park(std::move(found));
+    return false;
+  }
+  take_server(std::move(found));
+  catch_up();
   return true;
 }
 
 void session::take_server(server_ptr server) {
   server_ = std::move(server);
   server_->socket.listen(&wake_);
+  begin_with_server();
   server_->start_unit();
   server_status_ = protocol::transaction_status::idle;
   map_at_attach_ = w_.map;
   borrowed_ = false;
 }
 
-task<std::optional<protocol::notice>> session::attach(routing::shard_id shard) {
+task<std::optional<protocol::notice>> session::attach(routing::shard_id shard, bool sequence_values) {
+  if (auto parked = take_parked(shard)) {
+    take_server(std::move(parked));
+    co_return std::nullopt;
+  }
   auto* from = pool_for(shard);
   if (!from) co_return make_error(sqlstate::too_many_connections, "too many combinations of user, database and startup parameters");
   waiting_ = true;
-  auto got = co_await from->acquire(wake_, cancelled_);
+  auto got = co_await from->acquire(wake_, cancelled_, state_.wanted, sequence_values ? pid_ : 0);
   waiting_ = false;
   if (!got.server) co_return std::move(got.failed);
   take_server(std::move(got.server));

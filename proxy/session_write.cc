@@ -9,10 +9,6 @@ using routing::statement_kind;
 
 namespace {
 
-bool answered_by_proxy(const routing::statement_plan& plan) noexcept {
-  return plan.kind == statement_kind::discard_all || plan.kind == statement_kind::deallocate_all;
-}
-
 // ParameterDescription without parameters and NoData: what Describe says of control statements.
 constexpr std::string_view no_parameters{"t\0\0\0\6\0\0", 7};
 
@@ -21,6 +17,7 @@ std::string_view server_name(const statement_ptr& statement, bool named) { retur
 }  // namespace
 
 void session::write_batch(char end) {
+  state_.unsynced = end != 'S' && !borrowed_;
   for (const auto& item : batch_) write_item(item);
   if (batch_refused_) {
     ++w_.counted.errors_by_proxy;
@@ -159,9 +156,7 @@ bool session::answer_item(const batch_item& item, std::string& out) {
   }
   if (!plan) return false;
   if (answered_by_proxy(*plan)) {
-    const bool all = plan->kind == statement_kind::discard_all;
-    names_.clear();
-    protocol::append(out, protocol::command_complete{all ? "DISCARD ALL" : "DEALLOCATE ALL"});
+    protocol::append(out, protocol::command_complete{forget(*plan)});
     return true;
   }
   answer_control(*plan, item.statement->sql, out);
@@ -169,11 +164,25 @@ bool session::answer_item(const batch_item& item, std::string& out) {
   return true;
 }
 
-// What a lost connection would leave unknown.
+// What a lost connection would leave unknown, and what the transaction may leave on the server.
 void session::note_effects(const routing::statement_plan* plan, bool known) {
   if (known && plan->kind == statement_kind::commit) unit_may_commit_ = true;
   const bool harmless = known && (plan->plain_read || is_transaction_control(plan->kind) || plan->kind == statement_kind::empty);
   unit_writes_ = unit_writes_ || !harmless;
+  if (!harmless) {
+    state_.wrote = true;
+    if (server_->sequences_of != pid_) server_->sequences_of = server_->sequences_of == 0 ? pid_ : -1;
+  }
+  if (!known) return state_.transaction.note_unknown();
+  if (plan->kind == statement_kind::rollback || plan->kind == statement_kind::rollback_to) state_.transaction.note_undone();
+  state_.transaction.note(plan->effects);
+  if (plan->prepare) state_.sql_changed.made(plan->prepare);
+  if (!plan->deallocate.empty()) state_.sql_changed.dropped(plan->deallocate);
+  if (!plan->execute) return;
+  const auto prepared = find_sql(plan->execute->name);
+  if (!prepared) return state_.transaction.note_unknown();
+  state_.transaction.note(prepared->inner->effects);
+  state_.transaction.name(prepared->inner->effects, {});
 }
 
 }  // namespace proxy

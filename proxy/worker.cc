@@ -173,7 +173,7 @@ task<void> worker::impl::cancel_and_return(server_connection& server) {
     co_return give_back(std::move(mine));
   }
   for (const auto& [pid, client] : sessions)
-    if (auto* attached = client->attached(); attached && is_it(*attached)) --attached->cancels_under_way;
+    if (auto* held = client->holding(home, serial)) --held->cancels_under_way;
 }
 
 void worker::impl::cancel(protocol::cancel_request request) {

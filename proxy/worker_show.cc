@@ -15,7 +15,7 @@ using row = std::vector<std::optional<std::string>>;
 
 migration::answer clients(const worker::impl& w) {
   migration::answer table;
-  table.columns = {"id", "user", "database", "application_name", "state", "connected_s", "wait_us", "shard", "server_pid", "prepared", "tls"};
+  table.columns = {"id", "user", "database", "application_name", "state", "connected_s", "wait_us", "shard", "server_pid", "prepared", "tls", "pinned"};
   for (const auto& [pid, client] : w.sessions) table.rows.push_back(client->describe());
   return table;
 }
@@ -23,15 +23,16 @@ migration::answer clients(const worker::impl& w) {
 row server_row(const pool& from, const server_connection& server, const char* state, clock::time_point now) {
   const auto age = std::chrono::duration_cast<std::chrono::seconds>(now - server.opened).count();
   return {from.key().user, from.key().database, server.shard_name, state, std::to_string(server.key.pid), std::to_string(age),
-          std::to_string(server.statements.size()), server.socket.tls_version()};
+          std::to_string(server.statements.size()), server.socket.tls_version(), server.pinned != 0 ? std::optional(std::to_string(server.client_pid)) : std::nullopt,
+          server.pinned != 0 ? std::optional(pins_text(server.pinned)) : std::nullopt};
 }
 
 migration::answer servers(const worker::impl& w) {
   migration::answer table;
-  table.columns = {"user", "database", "shard", "state", "server_pid", "connected_s", "prepared", "tls"};
+  table.columns = {"user", "database", "shard", "state", "server_pid", "connected_s", "prepared", "tls", "client", "pinned"};
   const auto now = clock::now();
   for (const auto& [key, one] : w.pools) {
-    for (const auto* server : one->attached_servers()) table.rows.push_back(server_row(*one, *server, "active", now));
+    for (const auto* server : one->attached_servers()) table.rows.push_back(server_row(*one, *server, server->pinned != 0 ? "pinned" : "active", now));
     for (const auto& server : one->idle_servers()) table.rows.push_back(server_row(*one, *server, "idle", now));
   }
   return table;

@@ -78,6 +78,7 @@ struct worker::impl {
   // Of the message at hand; no session keeps anything in them while it waits.
   protocol::bind bind;
   routing::parameters literals;
+  std::vector<std::string> custom_settings;  // names that clients have used: what unknown code may have set
   counters counted;
   deadline_list deadlines;
   latency_window latency;

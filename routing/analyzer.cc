@@ -1,5 +1,6 @@
 #include "routing/analyzer.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -32,6 +33,7 @@ statement_plan plan_of(query_analysis& query) {
   } else if (!query.local_table().empty()) {
     plan.destination = destination_kind::default_shard;
   }
+  plan.effects = query.effects();
   plan.plain_read = !query.writes() && !query.locks_rows() && !query.may_have_effects();
   return plan;
 }
@@ -57,8 +59,43 @@ statement_plan analyze_node(const ast::node& n, const shard_map& map) {
   if (!utility.query) return utility.plan;
   statement_plan plan = analyze_node(*utility.query, map);
   plan.plain_read = false;
+  plan.effects.makes |= utility.plan.effects.makes;
   if (utility.plan.kind != statement_kind::query) plan.kind = utility.plan.kind;
   return plan;
+}
+
+std::uint32_t declared_oid(const ast::node* n) noexcept {
+  constexpr std::pair<std::string_view, std::uint32_t> known[] = {{"int2", 21}, {"int4", 23}, {"int8", 20}, {"text", 25}, {"varchar", 1043},
+                                                                  {"bpchar", 1042}, {"uuid", 2950}, {"unknown", 0}};
+  if (!n || n->node_case != PG_QUERY__NODE__NODE_TYPE_NAME || n->type_name->n_array_bounds > 0) return sql_prepare::unknown_type;
+  const auto type = ast::name_of(ast::list(n->type_name->names, n->type_name->n_names));
+  for (const auto& [name, oid] : known)
+    if (type.is_builtin() && type.name == name) return oid;
+  return sql_prepare::unknown_type;
+}
+
+// Refused if what it prepares is; else it may be prepared anywhere.
+statement_plan analyze_prepare(const PgQuery__PrepareStmt& s, std::string_view text, const shard_map& map) {
+  auto made = std::make_shared<sql_prepare>();
+  made->name = ast::text(s.name);
+  made->text = text;
+  for (const auto* type : ast::list(s.argtypes, s.n_argtypes)) made->types.push_back(declared_oid(type));
+  made->inner = std::make_shared<const statement_plan>(analyze_node(*s.query, map));
+  if (made->inner->refused) return refused_plan(*made->inner->refused);
+  statement_plan plan;
+  plan.effects.makes = state::sql_statements;
+  plan.prepare = std::move(made);
+  return plan;
+}
+
+std::string_view text_of(const PgQuery__RawStmt& raw, std::string_view sql) noexcept {
+  const auto from = std::min(static_cast<std::size_t>(std::max(0, raw.stmt_location)), sql.size());
+  return raw.stmt_len > 0 ? sql.substr(from, static_cast<std::size_t>(raw.stmt_len)) : sql.substr(from);
+}
+
+statement_plan analyze_statement(const PgQuery__RawStmt& raw, std::string_view sql, const shard_map& map) {
+  if (raw.stmt->node_case == PG_QUERY__NODE__NODE_PREPARE_STMT) return analyze_prepare(*raw.stmt->prepare_stmt, text_of(raw, sql), map);
+  return analyze_node(*raw.stmt, map);
 }
 
 text_plan single(statement_plan plan) {
@@ -74,7 +111,7 @@ std::optional<text_plan> analyze_if_parsable(std::string_view sql, const shard_m
   const auto tree = ast::tree::parse(std::string(sql));
   if (!tree) return std::nullopt;
   text_plan text;
-  for (const auto* raw : tree->statements()) text.statements.push_back(analyze_node(*raw->stmt, map));
+  for (const auto* raw : tree->statements()) text.statements.push_back(analyze_statement(*raw, sql, map));
   if (text.statements.empty()) {
     statement_plan nothing;
     nothing.kind = statement_kind::empty;

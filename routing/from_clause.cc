@@ -68,9 +68,6 @@ query_analysis::item_ptr query_analysis::item(const ast::node& n, scope& here) {
 query_analysis::item_ptr query_analysis::table(const PgQuery__RangeVar& r, const scope& here, usage how, std::optional<vertex>* use) {
   const auto schema = ast::text(r.schemaname), name = ast::text(r.relname);
   const std::string shown_as = r.alias ? alias_of(r.alias) : std::string(name);
-  if (schema.starts_with("pg_temp") || ast::text(r.relpersistence) == "t") {
-    refuse(session_state("a temporary table", "Use a CTE or an ordinary table."));
-  }
   if (schema.empty() && how == usage::read && here.ctes) {
     if (const auto* shape = here.ctes->find(name)) return relation(shown_as, renamed(*shape, r.alias));
   }

@@ -2,9 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <string>
 #include <string_view>
-
-#include "routing/refusals.h"
 
 namespace routing {
 namespace {
@@ -45,9 +44,14 @@ bool is_one_of(std::string_view name, std::initializer_list<std::string_view> na
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-bool is_true(const ast::node* n) noexcept {
+const ast::node* uncast(const ast::node* n) noexcept {
+  while (n && n->node_case == PG_QUERY__NODE__NODE_TYPE_CAST) n = n->type_cast->arg;
+  return n;
+}
+
+bool is_true(const ast::node* cast) noexcept {
+  const auto* n = uncast(cast);
   if (!n) return false;
-  if (n->node_case == PG_QUERY__NODE__NODE_TYPE_CAST) return is_true(n->type_cast->arg);
   if (n->node_case != PG_QUERY__NODE__NODE_A_CONST) return false;
   const auto& c = *n->a_const;
   if (c.val_case == PG_QUERY__A__CONST__VAL_BOOLVAL) return c.boolval->boolval != 0;
@@ -55,14 +59,61 @@ bool is_true(const ast::node* n) noexcept {
   return is_one_of(ast::text(c.sval->sval), {"t", "true", "on", "yes", "1"});
 }
 
-bool is_session_lock(std::string_view name) noexcept {
-  return is_one_of(name, {"pg_advisory_lock", "pg_advisory_lock_shared", "pg_try_advisory_lock", "pg_try_advisory_lock_shared",
-                          "pg_advisory_unlock", "pg_advisory_unlock_shared", "pg_advisory_unlock_all"});
+// Sorted. Built-in functions that write, wait or look at the server, and leave nothing behind when their transaction has ended.
+constexpr auto quiet = std::to_array<std::string_view>({
+    "array_fill", "array_to_tsvector", "broadcast", "col_description", "current_database", "current_query", "current_schemas",
+    "current_user", "enum_first", "enum_last", "enum_range", "family", "format_type", "gen_random_uuid", "host", "hostmask",
+    "inet_client_addr", "inet_client_port", "inet_merge", "inet_same_family", "inet_server_addr", "inet_server_port", "lo_close",
+    "lo_creat", "lo_create", "lo_export", "lo_from_bytea", "lo_get", "lo_import", "lo_lseek", "lo_lseek64", "lo_open", "lo_put",
+    "lo_tell", "lo_tell64", "lo_truncate", "lo_truncate64", "lo_unlink", "loread", "lowrite", "masklen", "multirange", "netmask",
+    "network", "nextval", "obj_description", "pg_advisory_xact_lock", "pg_advisory_xact_lock_shared", "pg_backend_pid",
+    "pg_blocking_pids", "pg_cancel_backend", "pg_char_to_encoding", "pg_client_encoding", "pg_collation_for", "pg_column_size",
+    "pg_conf_load_time", "pg_current_snapshot", "pg_current_wal_insert_lsn", "pg_current_wal_lsn", "pg_current_xact_id",
+    "pg_current_xact_id_if_assigned", "pg_database_size", "pg_describe_object", "pg_encoding_to_char", "pg_export_snapshot",
+    "pg_filenode_relation", "pg_identify_object", "pg_index_column_has_property", "pg_indexes_size", "pg_is_in_recovery",
+    "pg_is_other_temp_schema", "pg_jit_available", "pg_last_wal_receive_lsn", "pg_last_wal_replay_lsn", "pg_lock_status",
+    "pg_my_temp_schema", "pg_notification_queue_usage", "pg_notify", "pg_options_to_table", "pg_partition_ancestors",
+    "pg_partition_root", "pg_partition_tree", "pg_postmaster_start_time", "pg_relation_filenode", "pg_relation_filepath",
+    "pg_relation_is_publishable", "pg_relation_is_updatable", "pg_relation_size", "pg_safe_snapshot_blocking_pids",
+    "pg_sequence_last_value", "pg_sequence_parameters", "pg_show_all_settings", "pg_size_bytes", "pg_size_pretty", "pg_sleep",
+    "pg_sleep_for", "pg_sleep_until", "pg_snapshot_xmax", "pg_snapshot_xmin", "pg_table_size", "pg_tablespace_databases",
+    "pg_tablespace_location", "pg_tablespace_size", "pg_terminate_backend", "pg_timezone_abbrevs", "pg_timezone_names",
+    "pg_total_relation_size", "pg_try_advisory_xact_lock", "pg_try_advisory_xact_lock_shared", "pg_visible_in_snapshot",
+    "pg_wal_lsn_diff", "pg_xact_commit_timestamp", "pg_xact_status", "querytree", "random", "row_security_active", "session_user",
+    "set_masklen", "setval", "setweight", "shobj_description", "strip", "timeofday", "to_ascii", "to_regclass", "to_regcollation",
+    "to_regnamespace", "to_regoper", "to_regoperator", "to_regproc", "to_regprocedure", "to_regrole", "to_regtype", "ts_delete",
+    "ts_filter", "ts_lexize", "ts_rewrite", "tsquery_phrase", "tsvector_to_array", "txid_current", "txid_current_if_assigned",
+    "txid_current_snapshot", "txid_snapshot_xmax", "txid_snapshot_xmin", "txid_status", "txid_visible_in_snapshot", "user",
+});
+static_assert(std::is_sorted(quiet.begin(), quiet.end()));
+
+bool is_quiet(std::string_view name) noexcept {
+  if (name.starts_with("pg_get_") || name.starts_with("pg_stat_get_") || name.ends_with("_is_visible")) return true;
+  if (name.starts_with("has_") && name.ends_with("_privilege")) return true;
+  return std::binary_search(quiet.begin(), quiet.end(), name);
 }
 
-bool is_large_object_descriptor(std::string_view name) noexcept {
-  return is_one_of(name, {"lo_open", "lo_close", "loread", "lowrite", "lo_lseek", "lo_lseek64", "lo_tell", "lo_tell64", "lo_truncate",
-                          "lo_truncate64"});
+bool takes_session_lock(std::string_view name) noexcept {
+  return is_one_of(name, {"pg_advisory_lock", "pg_advisory_lock_shared", "pg_try_advisory_lock", "pg_try_advisory_lock_shared"});
+}
+
+bool gives_session_lock_back(std::string_view name) noexcept {
+  return is_one_of(name, {"pg_advisory_unlock", "pg_advisory_unlock_shared", "pg_advisory_unlock_all"});
+}
+
+// A constant or a parameter says which setting it is.
+void note_set_config(const PgQuery__FuncCall& call, session_effects& out) {
+  if (call.n_args == 3 && is_true(call.args[2])) return;
+  const bool first = (out.makes & state::settings) == 0;
+  const bool any = !first && out.settings.empty();
+  out.makes |= state::settings;
+  const auto* name = call.n_args == 3 ? uncast(call.args[0]) : nullptr;
+  const bool constant = name && name->node_case == PG_QUERY__NODE__NODE_A_CONST && name->a_const->val_case == PG_QUERY__A__CONST__VAL_SVAL;
+  const bool parameter = name && name->node_case == PG_QUERY__NODE__NODE_PARAM_REF && name->param_ref->number > 0;
+  if (any) return;
+  if (constant) out.settings.emplace_back(std::string(ast::text(name->a_const->sval->sval)));
+  else if (parameter) out.settings.emplace_back(static_cast<std::size_t>(name->param_ref->number - 1));
+  else out.settings.clear();
 }
 
 }  // namespace
@@ -71,25 +122,17 @@ bool is_harmless_function(const ast::qualified_name& f) noexcept {
   return f.is_builtin() && std::binary_search(harmless.begin(), harmless.end(), f.name);
 }
 
-std::optional<refusal> refuse_session_function(const PgQuery__FuncCall& call) {
+void note_call(const PgQuery__FuncCall& call, session_effects& out) {
   const auto f = ast::name_of(ast::list(call.funcname, call.n_funcname));
-  if (!f.is_builtin()) return std::nullopt;
-  if (is_session_lock(f.name)) {
-    return session_state(f.name, "Use pg_advisory_xact_lock and its kin, which end with the transaction.");
-  }
-  if (f.name == "set_config" && !(call.n_args == 3 && is_true(call.args[2]))) {
-    return session_state("set_config for the session", "Give true as its third argument, so that the setting ends with the transaction.");
-  }
-  if (is_one_of(f.name, {"currval", "lastval"})) return session_state(f.name, "Use INSERT ... RETURNING, or keep the result of nextval.");
-  if (f.name == "setseed") return session_state(f.name, "Seed the generator in the client.");
-  if (is_large_object_descriptor(f.name)) {
-    return session_state(f.name, "Use lo_get, lo_put and lo_from_bytea, which need no descriptor.");
-  }
-  if (f.name == "pg_export_snapshot") return session_state(f.name, "Connect to the shard directly to share a snapshot.");
-  if (is_one_of(f.name, {"dblink_connect", "dblink_connect_u", "dblink_disconnect"})) {
-    return session_state(f.name, "Give the connection string to each dblink call.");
-  }
-  return std::nullopt;
+  if (is_harmless_function(f)) return;
+  if (!f.is_builtin()) out.makes |= state::anything;
+  else if (f.name == "set_config") note_set_config(call, out);
+  else if (takes_session_lock(f.name)) out.makes |= state::advisory_locks;
+  else if (gives_session_lock_back(f.name)) out.ends |= state::advisory_locks;
+  else if (is_one_of(f.name, {"currval", "lastval"})) out.makes |= state::sequence_values;
+  else if (f.name == "setseed") out.makes |= state::random_seed;
+  else if (is_one_of(f.name, {"dblink_connect", "dblink_connect_u"})) out.makes |= state::connections;
+  else if (!is_quiet(f.name)) out.makes |= state::anything;
 }
 
 }  // namespace routing

@@ -30,6 +30,13 @@ bool runs_into_word(std::string_view sql, std::string_view number) noexcept {
   return c == '_' || c >= 0x80 || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
+// What PREPARE makes keeps its literals.
+bool prepares(std::string_view word) noexcept {
+  constexpr std::string_view prepare = "prepare";
+  return word.size() == prepare.size() &&
+         std::equal(word.begin(), word.end(), prepare.begin(), [](char c, char p) { return (c | 32) == p; });
+}
+
 }  // namespace
 
 std::string_view literal_form::unquoted(std::string_view quoted) {
@@ -59,7 +66,7 @@ bool literal_form::read(std::string_view sql, parameters& literals) {
   text_scanner scanner(sql);
   bool string_is_bound = false, glued = false;
   for (token t = scanner.next(); t.kind != token_kind::end; t = scanner.next()) {
-    if (t.kind == token_kind::parameter) return false;
+    if (t.kind == token_kind::parameter || (t.kind == token_kind::word && prepares(t.text))) return false;
     if (!form_.empty() && !glued) form_.push_back(' ');
     glued = (t.kind == token_kind::integer || t.kind == token_kind::number) && runs_into_word(sql, t.text);
     const bool closed = t.text.size() >= 2 && t.text.back() == '\'';

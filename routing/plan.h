@@ -26,7 +26,7 @@ enum class statement_kind {
   rollback,               // ROLLBACK, ABORT
   savepoint, release, rollback_to,
   set_local,              // SET LOCAL, SET TRANSACTION, SET CONSTRAINTS: ends with the transaction
-  discard_all,            // DISCARD ALL: the proxy drops its prepared statements; nothing else is ever kept
+  discard_all,            // DISCARD ALL
   deallocate_all,
   copy_in, copy_out,      // COPY ... FROM STDIN / TO STDOUT
   empty,                  // nothing but blanks and comments
@@ -39,6 +39,32 @@ enum class destination_kind {
   refused,
 };
 
+// What a statement may leave on its server connection beyond the end of its transaction, as a set of bits.
+using state_bits = std::uint16_t;
+namespace state {
+inline constexpr state_bits settings = 1u << 0;         // SET, RESET, set_config: which ones is in statement_plan::settings
+inline constexpr state_bits temp_objects = 1u << 1;
+inline constexpr state_bits advisory_locks = 1u << 2;   // of the session
+inline constexpr state_bits held_cursors = 1u << 3;     // WITH HOLD
+inline constexpr state_bits listening = 1u << 4;
+inline constexpr state_bits sql_statements = 1u << 5;   // PREPARE as SQL
+inline constexpr state_bits sequence_values = 1u << 6;  // read by currval and lastval
+inline constexpr state_bits random_seed = 1u << 7;
+inline constexpr state_bits libraries = 1u << 8;        // LOAD
+inline constexpr state_bits connections = 1u << 9;      // dblink
+inline constexpr state_bits anything = 1u << 10;        // runs code that is not known: DO, CALL, DDL, functions of the user
+}  // namespace state
+
+// The name of a setting, or the parameter (0-based) that carries it.
+using setting_name = std::variant<std::string, std::size_t>;
+
+struct session_effects {
+  state_bits makes = 0;                // may be there afterwards
+  state_bits ends = 0;                 // may be gone afterwards
+  bool resets = false;                 // a setting may be back at its default
+  std::vector<setting_name> settings;  // none with state::settings: any
+};
+
 // One key value that the statement is restricted to.
 struct key_source {
   distribution_id distribution;
@@ -47,6 +73,28 @@ struct key_source {
   bool array = false;                            // the value is an array, and the key is among its elements
   bool inferred_elsewhere = false;               // the parameter has other uses, from which PostgreSQL may infer an undeclared type
   bool stored_varchar = false;                   // the value is put into a varchar column, which may cut blanks at its end
+};
+
+struct statement_plan;
+
+// PREPARE and EXECUTE as SQL. Where EXECUTE runs is decided by the statement that was prepared and the values given here.
+struct sql_prepare {
+  std::string name;
+  std::string text;                             // the whole command
+  std::vector<std::uint32_t> types;             // as declared: OIDs, 0 for unknown, unknown_type for one that keys do not have
+  std::shared_ptr<const statement_plan> inner;  // what it prepares
+  static constexpr std::uint32_t unknown_type = 0xffffffff;
+};
+struct sql_execute {
+  // A literal in text form (nullopt: NULL), or a parameter of the statement that EXECUTE stands in; neither: an expression.
+  struct argument {
+    bool constant = false;
+    std::optional<std::string> literal;
+    std::optional<std::size_t> parameter;
+    bool negated = false;
+  };
+  std::string name;
+  std::vector<argument> arguments;
 };
 
 struct statement_plan {
@@ -58,6 +106,10 @@ struct statement_plan {
   bool row_locks = false;             // FOR UPDATE / SHARE on a sharded table
   bool chain = false;                 // COMMIT / ROLLBACK AND CHAIN
   std::string savepoint;              // of SAVEPOINT, RELEASE, ROLLBACK TO: its name
+  session_effects effects;
+  std::shared_ptr<const sql_prepare> prepare;  // PREPARE
+  std::shared_ptr<const sql_execute> execute;  // EXECUTE, also inside EXPLAIN and CREATE TABLE AS
+  std::string deallocate;                      // DEALLOCATE of this statement
 };
 
 // All statements of one text (a simple query may hold several).

@@ -166,6 +166,7 @@ row_shape query_analysis::plain_select(const PgQuery__SelectStmt& s, const scope
   walk(ast::list(s.sort_clause, s.n_sort_clause), here);
   if (s.into_clause) {
     fills_table_ = writes_ = true;
+    effects_.makes |= state::temp_objects;
     table(*s.into_clause->rel, here, usage::modify);
   }
   return targets(ast::list(s.target_list, s.n_target_list), here, is_row_by_row(s));
@@ -262,7 +263,7 @@ void query_analysis::walk(const ast::message& m, const scope& s) {
 }
 
 void query_analysis::call(const PgQuery__FuncCall& f) {
-  if (auto why = refuse_session_function(f)) refuse(*std::move(why));
+  note_call(f, effects_);
   if (!is_harmless_function(ast::name_of(ast::list(f.funcname, f.n_funcname)))) may_have_effects_ = true;
 }
 

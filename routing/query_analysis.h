@@ -32,6 +32,7 @@ class query_analysis {
   bool writes() const noexcept { return writes_; }
   bool locks_rows() const noexcept { return locks_rows_; }
   bool may_have_effects() const noexcept { return may_have_effects_; }  // calls a function that is not known to be harmless
+  const session_effects& effects() const noexcept { return effects_; }
 
  private:
   using nodes = std::span<ast::node* const>;
@@ -104,6 +105,7 @@ class query_analysis {
   key_graph graph_;
   std::optional<refusal> refused_;
   std::string local_table_;
+  session_effects effects_;
   bool writes_ = false, locks_rows_ = false, may_have_effects_ = false, fills_table_ = false;
   // Uses of parameters, and the types of the keys that they are compared with or stored in.
   std::unordered_set<const PgQuery__ParamRef*> key_uses_;

@@ -77,6 +77,12 @@ refusal session_state(std::string_view what, std::string_view hint) {
           std::string(hint)};
 }
 
+refusal fixed_setting(std::string_view name) {
+  return {std::string(protocol::sqlstate::feature_not_supported), fmt::format("{} cannot be changed to this value", name),
+          "Shard keys are read from literals and placed by their bytes in the server's encoding.",
+          "Keep standard_conforming_strings on and client_encoding that of the server."};
+}
+
 refusal too_complex(std::string_view what) {
   return {std::string(protocol::sqlstate::statement_too_complex), "statement too complex", std::string(what),
           "Split the statement, or put long lists into IN (...) or VALUES."};

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <limits>
+#include <string>
+#include <vector>
 
 #include "protocol/sqlstate.h"
 #include "routing/array_value.h"
@@ -148,6 +150,23 @@ decision route_by_key(const statement_plan& plan, const shard_map& map, std::spa
                               "Send one statement for each shard key."));
 }
 
+decision refuse_argument(std::string_view name) {
+  return refuse(not_one_shard(fmt::format("cannot tell which shard EXECUTE of \"{}\" runs on", name),
+                              "An argument that is a shard key is an expression.", "Give it as a literal."));
+}
+
+// The value of an argument; `digits` keeps what is not in the statement as it is.
+parameter value_of(const sql_execute::argument& from, std::uint32_t type, std::span<const parameter> given, std::string& digits) {
+  if (!from.parameter) return {from.literal ? std::optional<std::string_view>(*from.literal) : std::nullopt, 0, type};
+  if (*from.parameter >= given.size()) return {std::nullopt, 0, type};
+  parameter p = given[*from.parameter];
+  if (type != unspecified_oid && p.format == 0) p.type = type;
+  if (!from.negated || !p.value) return p;
+  digits = p.value->starts_with('-') ? std::string(p.value->substr(1)) : "-" + std::string(*p.value);
+  p.value = digits;
+  return p;
+}
+
 }  // namespace
 
 decision route(const statement_plan& plan, const shard_map& map, std::span<const parameter> given) {
@@ -166,6 +185,18 @@ decision route(const statement_plan& plan, const shard_map& map, std::span<const
   d.destination = plan.destination;
   d.shard = map.default_shard();
   return d;
+}
+
+decision route(const sql_prepare& prepared, const sql_execute& execute, const shard_map& map, std::span<const parameter> given) {
+  parameters values;
+  std::vector<std::string> digits(execute.arguments.size());
+  for (std::size_t i = 0; i < execute.arguments.size(); ++i)
+    values.push_back(value_of(execute.arguments[i], i < prepared.types.size() ? prepared.types[i] : unspecified_oid, given, digits[i]));
+  for (const auto& key : prepared.inner->keys) {
+    const auto* index = std::get_if<std::size_t>(&key.value);
+    if (index && *index < execute.arguments.size() && !execute.arguments[*index].constant) return refuse_argument(prepared.name);
+  }
+  return route(*prepared.inner, map, values);
 }
 
 }  // namespace routing

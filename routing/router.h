@@ -37,4 +37,7 @@ struct decision {
 
 decision route(const statement_plan&, const shard_map&, std::span<const parameter>);
 
+// Of EXECUTE: by what was prepared and the values of its arguments; `given` are those of the statement that it stands in.
+decision route(const sql_prepare&, const sql_execute&, const shard_map&, std::span<const parameter> given);
+
 }  // namespace routing

@@ -1,9 +1,12 @@
 #include "routing/utility.h"
 
+#include <algorithm>
+#include <cctype>
+#include <initializer_list>
 #include <string>
 #include <utility>
 
-#include "routing/functions.h"
+#include "routing/key_constant.h"
 #include "routing/refusals.h"
 
 namespace routing {
@@ -20,6 +23,12 @@ statement_plan refused_plan(refusal why) {
   statement_plan plan = plan_to(destination_kind::refused);
   plan.refused = std::move(why);
   return plan;
+}
+
+bool is_one_of_words(std::string_view word, std::initializer_list<std::string_view> words) noexcept {
+  return std::any_of(words.begin(), words.end(), [word](std::string_view one) {
+    return std::equal(one.begin(), one.end(), word.begin(), word.end(), [](char a, char b) { return a == std::tolower(static_cast<unsigned char>(b)); });
+  });
 }
 
 statement_plan transaction(const PgQuery__TransactionStmt& s) {
@@ -39,25 +48,84 @@ statement_plan transaction(const PgQuery__TransactionStmt& s) {
   return plan;
 }
 
+statement_plan leaves(state_bits makes, state_bits ends = 0) {
+  statement_plan plan = plan_to(destination_kind::any);
+  plan.effects.makes = makes;
+  plan.effects.ends = ends;
+  return plan;
+}
+
+std::string_view first_text(const PgQuery__VariableSetStmt& s) noexcept {
+  const auto* n = s.n_args == 1 ? s.args[0] : nullptr;
+  const bool text = n && n->node_case == PG_QUERY__NODE__NODE_A_CONST && n->a_const->val_case == PG_QUERY__A__CONST__VAL_SVAL;
+  return text ? ast::text(n->a_const->sval->sval) : std::string_view();
+}
+
+// The analysis reads literals, and places text keys, as the client sends them: what would change their meaning cannot be allowed.
+bool misleads_analysis(std::string_view name, const PgQuery__VariableSetStmt& s) noexcept {
+  if (s.kind != PG_QUERY__VARIABLE_SET_KIND__VAR_SET_VALUE) return false;
+  if (name == "standard_conforming_strings") return !is_one_of_words(first_text(s), {"on", "true", "yes", "1"});
+  return name == "client_encoding" && !is_one_of_words(first_text(s), {"utf8", "utf-8", "unicode", "sql_ascii"});
+}
+
+void name_settings(const PgQuery__VariableSetStmt& s, session_effects& out) {
+  const auto name = ast::text(s.name);
+  if (s.kind == PG_QUERY__VARIABLE_SET_KIND__VAR_RESET_ALL) return;  // none named: any
+  if (s.kind != PG_QUERY__VARIABLE_SET_KIND__VAR_SET_MULTI) return out.settings.emplace_back(std::string(name)), void();
+  for (const auto* one : {"default_transaction_isolation", "default_transaction_read_only", "default_transaction_deferrable"})
+    out.settings.emplace_back(std::string(one));
+}
+
 statement_plan set_variable(const PgQuery__VariableSetStmt& s) {
   const auto name = ast::text(s.name);
+  if (misleads_analysis(name, s)) return refused_plan(fixed_setting(name));
   const bool multi = s.kind == PG_QUERY__VARIABLE_SET_KIND__VAR_SET_MULTI;
   if (s.is_local || (multi && name.starts_with("TRANSACTION"))) return plan_to(destination_kind::any, statement_kind::set_local);
-  return refused_plan(session_state(
-      s.kind == PG_QUERY__VARIABLE_SET_KIND__VAR_RESET || s.kind == PG_QUERY__VARIABLE_SET_KIND__VAR_RESET_ALL ? "RESET" : "SET for the session",
-      "Use SET LOCAL inside a transaction, a startup parameter of the connection, or ALTER ROLE ... SET on each shard."));
+  if (name == "seed") return leaves(state::random_seed);
+  statement_plan plan = leaves(state::settings);
+  plan.effects.resets = s.kind != PG_QUERY__VARIABLE_SET_KIND__VAR_SET_VALUE && !multi;
+  name_settings(s, plan.effects);
+  return plan;
 }
 
 statement_plan discard(const PgQuery__DiscardStmt& s) {
-  const bool all = s.target == PG_QUERY__DISCARD_MODE__DISCARD_ALL;
-  return plan_to(destination_kind::any, all ? statement_kind::discard_all : statement_kind::query);
+  switch (s.target) {
+    case PG_QUERY__DISCARD_MODE__DISCARD_ALL: return plan_to(destination_kind::any, statement_kind::discard_all);
+    case PG_QUERY__DISCARD_MODE__DISCARD_TEMP: return leaves(0, state::temp_objects);
+    case PG_QUERY__DISCARD_MODE__DISCARD_SEQUENCES: return leaves(0, state::sequence_values);
+    default: return plan_to(destination_kind::any);
+  }
 }
 
 statement_plan deallocate(const PgQuery__DeallocateStmt& s) {
-  if (!ast::text(s.name).empty()) {
-    return refused_plan(session_state("DEALLOCATE of one statement", "Close prepared statements with the driver's own call, or use DEALLOCATE ALL."));
-  }
-  return plan_to(destination_kind::any, statement_kind::deallocate_all);
+  if (ast::text(s.name).empty()) return plan_to(destination_kind::any, statement_kind::deallocate_all);
+  statement_plan plan = leaves(0, state::sql_statements);
+  plan.deallocate = ast::text(s.name);
+  return plan;
+}
+
+sql_execute::argument argument_of(const ast::node* n) {
+  sql_execute::argument made;
+  const auto constant = constant_of(n);
+  if (!constant) return made;
+  made.constant = true;
+  made.negated = constant->negated;
+  if (constant->from == key_constant::source::parameter) made.parameter = std::get<std::size_t>(constant->value);
+  else if (constant->from != key_constant::source::null) made.literal = std::get<std::string>(constant->value);
+  return made;
+}
+
+std::shared_ptr<const sql_execute> execute_of(const PgQuery__ExecuteStmt& s) {
+  auto made = std::make_shared<sql_execute>();
+  made->name = ast::text(s.name);
+  for (const auto* n : ast::list(s.params, s.n_params)) made->arguments.push_back(argument_of(n));
+  return made;
+}
+
+statement_plan execute(const PgQuery__ExecuteStmt& s) {
+  statement_plan plan = plan_to(destination_kind::any);
+  plan.execute = execute_of(s);
+  return plan;
 }
 
 // Statements that say all there is to say by their type.
@@ -70,14 +138,12 @@ std::optional<statement_plan> simple_plan(const ast::node& n) {
     case PG_QUERY__NODE__NODE_DEALLOCATE_STMT: return deallocate(*n.deallocate_stmt);
     case PG_QUERY__NODE__NODE_VARIABLE_SHOW_STMT:
     case PG_QUERY__NODE__NODE_FETCH_STMT:
-    case PG_QUERY__NODE__NODE_CLOSE_PORTAL_STMT:
-    case PG_QUERY__NODE__NODE_NOTIFY_STMT:
-    case PG_QUERY__NODE__NODE_UNLISTEN_STMT: return plan_to(destination_kind::any);
-    case PG_QUERY__NODE__NODE_LISTEN_STMT: return refused_plan(session_state("LISTEN", "Listen on a direct connection to a shard."));
-    case PG_QUERY__NODE__NODE_LOAD_STMT: return refused_plan(session_state("LOAD", "Use session_preload_libraries on the shards."));
-    case PG_QUERY__NODE__NODE_PREPARE_STMT:
-    case PG_QUERY__NODE__NODE_EXECUTE_STMT:
-      return refused_plan(session_state("PREPARE and EXECUTE as SQL", "Use the driver's prepared statements, which pgrotor carries."));
+    case PG_QUERY__NODE__NODE_NOTIFY_STMT: return plan_to(destination_kind::any);
+    case PG_QUERY__NODE__NODE_CLOSE_PORTAL_STMT: return leaves(0, state::held_cursors);
+    case PG_QUERY__NODE__NODE_LISTEN_STMT: return leaves(state::listening);
+    case PG_QUERY__NODE__NODE_UNLISTEN_STMT: return leaves(0, state::listening);
+    case PG_QUERY__NODE__NODE_LOAD_STMT: return leaves(state::libraries);
+    case PG_QUERY__NODE__NODE_EXECUTE_STMT: return execute(*n.execute_stmt);
     default: return std::nullopt;
   }
 }
@@ -90,26 +156,19 @@ class mention_finder {
   void visit(const ast::message& m) {
     if (const auto* r = ast::as<PgQuery__RangeVar>(m, pg_query__range_var__descriptor)) relation(*r);
     if (const auto* l = ast::as<PgQuery__List>(m, pg_query__list__descriptor)) name(*l);
-    if (const auto* f = ast::as<PgQuery__FuncCall>(m, pg_query__func_call__descriptor)) {
-      if (auto why = refuse_session_function(*f); why && !session_) session_ = std::move(why);
-    }
-    if (m.descriptor == &pg_query__execute_stmt__descriptor) {
-      session_ = session_state("PREPARE and EXECUTE as SQL", "Use the driver's prepared statements, which pgrotor carries.");
-    }
+    if (const auto* e = ast::as<PgQuery__ExecuteStmt>(m, pg_query__execute_stmt__descriptor)) execute = execute_of(*e);
     ast::for_each_child(m, [&](const ast::message& child) { visit(child); });
   }
 
+  std::shared_ptr<const sql_execute> execute;  // the one found
+
   std::optional<refusal> refused(std::string_view what) const {
-    if (session_) return session_;
     if (!table_.empty()) return run_on_each_shard(what, table_);
     return std::nullopt;
   }
 
  private:
   void relation(const PgQuery__RangeVar& r) {
-    if (ast::text(r.relpersistence) == "t" || ast::text(r.schemaname).starts_with("pg_temp")) {
-      session_ = session_state("a temporary table", "Use a CTE or an ordinary table.");
-    }
     mention(ast::text(r.schemaname), ast::text(r.relname));
   }
 
@@ -133,7 +192,6 @@ class mention_finder {
   const shard_map& map_;
   bool reads_;  // reference tables are only read
   std::string table_;
-  std::optional<refusal> session_;
 };
 
 std::string_view verb(const ast::node& n) noexcept {
@@ -158,11 +216,28 @@ std::string_view verb(const ast::node& n) noexcept {
   }
 }
 
+// Other commands may make temporary objects or run code: event triggers, the body of DO, functions in a CREATE TABLE AS.
+bool leaves_nothing(const ast::node& n) noexcept {
+  switch (n.node_case) {
+    case PG_QUERY__NODE__NODE_TRUNCATE_STMT:
+    case PG_QUERY__NODE__NODE_LOCK_STMT:
+    case PG_QUERY__NODE__NODE_COPY_STMT:
+    case PG_QUERY__NODE__NODE_VACUUM_STMT:
+    case PG_QUERY__NODE__NODE_REINDEX_STMT:
+    case PG_QUERY__NODE__NODE_CLUSTER_STMT:
+    case PG_QUERY__NODE__NODE_CHECK_POINT_STMT: return true;
+    default: return false;
+  }
+}
+
 statement_plan elsewhere(const ast::node& n, const shard_map& map, bool reads, statement_kind kind = statement_kind::query) {
   mention_finder finder(map, reads);
   finder.visit(n.base);
   if (auto why = finder.refused(verb(n))) return refused_plan(*std::move(why));
-  return plan_to(destination_kind::default_shard, kind);
+  statement_plan plan = plan_to(destination_kind::default_shard, kind);
+  if (!leaves_nothing(n)) plan.effects.makes = state::anything;
+  plan.execute = std::move(finder.execute);
+  return plan;
 }
 
 statement_kind copy_kind(const PgQuery__CopyStmt& s) noexcept {
@@ -172,10 +247,7 @@ statement_kind copy_kind(const PgQuery__CopyStmt& s) noexcept {
 
 utility_plan declare(const PgQuery__DeclareCursorStmt& s) {
   constexpr int with_hold = 0x0020;  // CURSOR_OPT_HOLD, parsenodes.h
-  if ((s.options & with_hold) != 0) {
-    return {refused_plan(session_state("a cursor WITH HOLD", "Use a cursor that ends with its transaction.")), nullptr};
-  }
-  return {{}, s.query};
+  return {leaves((s.options & with_hold) != 0 ? state::held_cursors : state_bits{}), s.query};
 }
 
 }  // namespace

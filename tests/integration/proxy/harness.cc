@@ -151,14 +151,17 @@ std::string harness::flip(std::uint64_t id) {
 std::string harness::counters() {
   proxy::counters sum;
   for (const auto& one : workers_) sum += run(one->read_counters());
+  std::vector<std::string> pins;
+  proxy::for_each_pin(static_cast<routing::state_bits>(~0u), [&](std::size_t i) { pins.push_back(fmt::format(R"("{}": {})", proxy::pin_reasons[i], sum.pins[i])); });
   return fmt::format(
       R"({{"statements": {}, "errors_by_proxy": {}, "gate_held": {}, "gate_waiting_now": {}, "gate_expired": {}, "servers_now": {}, )"
       R"("servers_opened": {}, "clients_now": {}, "pool_waits": {}, "parses_injected": {}, "commits_unknown": {}, "cancels": {}, )"
       R"("bytes_to_clients": {}, "transactions": {}, "logins_failed": {}, "shard_outages": {}, "shards_down_now": {}, )"
-      R"("shard_probes": {}}})",
+      R"("shard_probes": {}, "probes": {}, "replays": {}, "unpins": {}, "pinned_now": {}, "pins": {{{}}}}})",
       sum.statements, sum.errors_by_proxy, sum.gate_held, sum.gate_waiting_now, sum.gate_expired, sum.servers_now, sum.servers_opened,
       sum.clients_now, sum.pool_waits, sum.parses_injected, sum.commits_unknown, sum.cancels, sum.bytes_to_clients, sum.transactions,
-      sum.logins_failed, sum.shard_outages, sum.shards_down_now, sum.shard_probes);
+      sum.logins_failed, sum.shard_outages, sum.shards_down_now, sum.shard_probes, sum.probes, sum.replays, sum.unpins, sum.pinned_now,
+      fmt::join(pins, ", "));
 }
 
 std::string harness::show(const std::string& what) {

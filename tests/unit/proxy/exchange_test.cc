@@ -26,6 +26,8 @@ std::string error(std::string_view code, std::string_view message, std::string s
   return out;
 }
 
+std::string captured;  // as the last event::captured showed it
+
 std::string ready(char status = 'I') { return frame('Z', std::string_view(&status, 1)); }
 
 // Feeds in pieces of `piece` bytes as a session does, writing events into `events` and what the client gets into the result.
@@ -42,6 +44,7 @@ std::string relay(exchange& answers, std::string_view input, std::size_t piece, 
         case event::need_more: break;
         case event::error: events += 'e'; break;
         case event::ready: events += static_cast<char>(step.status); break;
+        case event::captured: events += 'c'; captured = answers.rows() + answers.failure(); break;
         case event::copy_in: events += 'g'; break;
         case event::fatal: return events += 'f', client;
         case event::unexpected: return events += 'u', client;
@@ -154,13 +157,14 @@ TEST_CASE("exchange: the error of a statement put in front is told for the clien
   }
 }
 
-TEST_CASE("exchange: notices of swallowed requests are dropped, ParameterStatus is always passed on") {
+TEST_CASE("exchange: notices of swallowed requests are dropped, ParameterStatus is set aside") {
   exchange answers;
   std::string events;
   answers.expect(request::query, fate::swallow);
   answers.expect(request::query);
   const auto input = frame('N', "notice") + frame('S', "TimeZone") + frame('C', "SET") + ready('T') + frame('N', "mine") + frame('C', "X") + ready('T');
-  CHECK(relay(answers, input, 5, events) == frame('S', "TimeZone") + frame('N', "mine") + frame('C', "X"));
+  CHECK(relay(answers, input, 5, events) == frame('N', "mine") + frame('C', "X"));
+  CHECK(answers.take_reports() == "TimeZone");
 }
 
 TEST_CASE("exchange: a fatal error is kept from the client and remembered") {
@@ -242,5 +246,50 @@ TEST_CASE("exchange: data of a COPY that came in the pipeline is not asked for a
     const auto other = frame('2') + frame('C', "SELECT 1") + frame('C', "SELECT 1");
     CHECK(relay(answers, other + ready(), piece, events) == other);
     CHECK(events == "I");
+  }
+}
+
+TEST_CASE("exchange: an answer that the proxy wants itself is kept, its error too, and nothing of it is relayed") {
+  for (const auto piece : pieces) {
+    CAPTURE(piece);
+    exchange answers;
+    std::string events;
+    answers.expect(request::query, fate::capture);
+    answers.expect(request::query);
+    const auto rows = frame('D', "one") + frame('D', std::string(200, 'x'));
+    const auto seen = frame('T', "t") + frame('C', "SELECT 1");
+    CHECK(relay(answers, frame('T', "columns") + rows + frame('C', "SELECT 2") + ready(), piece, events) == "");
+    CHECK(events == "c");
+    CHECK(captured == rows);
+    CHECK(relay(answers, seen + ready('T'), piece, events) == seen);
+    CHECK(events == "T");
+    answers.expect(request::query, fate::capture);
+    const auto failure = error("42501", "no");
+    CHECK(relay(answers, frame('D', "half") + failure + ready(), piece, events) == "");
+    CHECK(events == "c");
+    CHECK(captured == frame('D', "half") + failure);
+    CHECK(answers.idle());
+  }
+}
+
+TEST_CASE("exchange: parameters are set aside whatever is under way, and a client's own notifications carry its own pid") {
+  const auto notification = [](std::int32_t pid) {
+    std::string body;
+    protocol::append_int(body, pid);
+    return frame('A', body + std::string("chan\0load\0", 10));
+  };
+  const auto report = frame('S', std::string("TimeZone\0UTC\0", 13));
+  for (const auto piece : pieces) {
+    CAPTURE(piece);
+    exchange answers;
+    std::string events;
+    answers.name_notifier(77, 5);
+    CHECK(relay(answers, notification(77) + report + notification(78), piece, events) == notification(5) + notification(78));
+    CHECK(answers.take_reports() == std::string("TimeZone\0UTC\0", 13));
+    answers.expect(request::query);
+    const auto rows = frame('T', "t") + frame('D', "d");
+    CHECK(relay(answers, rows + report + report + frame('C', "X") + ready(), piece, events) == rows + frame('C', "X"));
+    CHECK(answers.take_reports().size() == 26);
+    CHECK_FALSE(answers.has_reports());
   }
 }

@@ -78,6 +78,7 @@ TEST_CASE("metrics: what is counted comes out in base units") {
   figures.of_workers.latency[3] = 2;
   figures.of_workers.latency.back() = 1;
   figures.of_workers.latency_sum_us = 2'500'000;
+  figures.of_workers.pins[4] = 3;
   figures.workers = 2;
   figures.generation = 9;
   figures.migrations = {1, 2, 3, 4, 5};
@@ -95,6 +96,8 @@ TEST_CASE("metrics: what is counted comes out in base units") {
   CHECK(at("pgrotor_migrations{state=\"active\"}") == 1);
   CHECK(at("pgrotor_migrations{state=\"done\"}") == 2);
   CHECK(at("pgrotor_migrations{state=\"failed\"}") == 3);
+  CHECK(at("pgrotor_pins_total{reason=\"listen\"}") == 3);
+  CHECK(at("pgrotor_pins_total{reason=\"unknown\"}") == 0);
   CHECK(at("pgrotor_cutovers_total") == 4);
   CHECK(at("pgrotor_cutover_retries_total") == 5);
   CHECK(at("pgrotor_statement_seconds_count") == 8);
@@ -106,8 +109,8 @@ TEST_CASE("metrics: what is counted comes out in base units") {
 }
 
 TEST_CASE("metrics: every counter of counters.h is registered once") {
-  // A counter that nobody registered would be counted and never seen: all fields but the latency are plain integers.
-  constexpr std::size_t integers = (sizeof(proxy::counters) - sizeof(proxy::counters::latency)) / sizeof(std::uint64_t) - 1;
+  // A counter that nobody registered would be counted and never seen: all fields but latency and pins are plain integers.
+  constexpr std::size_t integers = (sizeof(proxy::counters) - sizeof(proxy::counters::latency) - sizeof(proxy::counters::pins)) / sizeof(std::uint64_t) - 1;
   CHECK(proxy::counter_fields().size() == integers);
   std::set<std::string_view> names;
   proxy::counters probe;

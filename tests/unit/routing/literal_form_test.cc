@@ -55,4 +55,5 @@ TEST_CASE("literal_form: a text with parameters of its own has no form") {
   literal_form form;
   parameters literals;
   CHECK_FALSE(form.read("SELECT 5, $1", literals));
+  CHECK_FALSE(form.read("BEGIN; Prepare p AS SELECT 5", literals));
 }

@@ -104,7 +104,7 @@ TEST_CASE("modifications: writes that might reach several shards, or move a row 
       {"SELECT * FROM orders FOR UPDATE", "RT003"},
       {"SELECT * INTO fresh FROM orders WHERE customer_id = 5", "RT003"},
       {"SELECT * INTO orders FROM settings", "RT003"},
-      {"SELECT * INTO TEMP fresh FROM settings", "0A000", "temporary"},
+      {"SELECT * INTO TEMP fresh FROM settings", "default +temp"},
   };
   sample::check(rows);
 }

@@ -38,6 +38,31 @@ std::string describe(const key_source& k) {
                      k.stored_varchar ? " stored" : "");
 }
 
+std::string bits(state_bits set) {
+  constexpr std::string_view names[] = {"settings", "temp", "locks", "cursors", "listen", "statements", "sequences", "seed", "load", "dblink", "anything"};
+  std::string text;
+  for (std::size_t i = 0; i < std::size(names); ++i)
+    if ((set >> i & 1) != 0) text += (text.empty() ? "" : ",") + std::string(names[i]);
+  return text;
+}
+
+// What may be left on the server, then what may be gone: " +temp", " +settings(work_mem) reset", " -listen".
+std::string describe(const session_effects& e) {
+  std::string text;
+  if (e.makes != 0) text += " +" + bits(e.makes);
+  if (!e.settings.empty()) {
+    text += "(";
+    for (const auto& s : e.settings) {
+      const auto* name = std::get_if<std::string>(&s);
+      text += (text.back() == '(' ? "" : ",") + (name ? *name : fmt::format("${}", std::get<std::size_t>(s) + 1));
+    }
+    text += ")";
+  }
+  if (e.resets) text += " reset";
+  if (e.ends != 0) text += " -" + bits(e.ends);
+  return text;
+}
+
 std::string describe(const statement_plan& p) {
   if (p.destination == destination_kind::refused) return p.refused->sqlstate;
   std::string text(name(p.kind));
@@ -46,6 +71,10 @@ std::string describe(const statement_plan& p) {
   if (p.plain_read) text += " plain";
   if (p.row_locks) text += " locks";
   if (p.chain) text += " chain";
+  text += describe(p.effects);
+  if (p.prepare) text += fmt::format(" prepare({}: {})", p.prepare->name, describe(*p.prepare->inner));
+  if (p.execute) text += fmt::format(" execute({})", p.execute->name);
+  if (!p.deallocate.empty()) text += fmt::format(" deallocate({})", p.deallocate);
   return text;
 }
 

@@ -165,3 +165,35 @@ TEST_CASE("router: a plan made before its distribution was dropped is refused, n
   const auto map = shard_map::make(parts);
   CHECK(route(plan.statements[0], *map, {}).destination == destination_kind::refused);
 }
+
+TEST_CASE("router: EXECUTE runs where its arguments say") {
+  const auto map = sample::map();
+  const auto routed = [&](std::string_view prepare, std::string_view execute, std::vector<parameter> given = {}) {
+    const auto p = analyze(prepare, *map), e = analyze(execute, *map);
+    REQUIRE(p.statements.at(0).prepare);
+    REQUIRE(e.statements.at(0).execute);
+    return route(*p.statements[0].prepare, *e.statements[0].execute, *map, given);
+  };
+  constexpr auto by_key = "PREPARE p AS SELECT * FROM orders WHERE customer_id = $1"sv;
+  constexpr auto by_typed = "PREPARE p(numeric) AS SELECT * FROM orders WHERE customer_id = $1"sv;
+  check_touches(routed(by_key, "EXECUTE p(5)"), sample::shop, placement_of_int(5));
+  check_touches(routed(by_key, "EXECUTE p('5')"), sample::shop, placement_of_int(5));
+  check_touches(routed(by_key, "EXECUTE p(-5)"), sample::shop, placement_of_int(-5));
+  check_touches(routed(by_key, "EXECUTE p($1)", {{"5"sv, 0, 20}}), sample::shop, placement_of_int(5));
+  check_touches(routed(by_key, "EXECUTE p(- $1)", {{"5"sv, 0, 20}}), sample::shop, placement_of_int(-5));
+  check_touches(routed("PREPARE p(int, text) AS SELECT * FROM orders WHERE customer_id = $1 AND $2 = 'x'", "EXECUTE p(5, lower('X'))"), sample::shop,
+                placement_of_int(5));
+  CHECK(routed(by_key, "EXECUTE p(NULL)").destination == destination_kind::any);
+  CHECK(routed(by_key, "EXECUTE p(2 + 3)").refused.value().sqlstate == "RT003");
+  CHECK(routed(by_key, "EXECUTE p(5.4)").refused.value().sqlstate == "RT003");
+  CHECK(routed(by_typed, "EXECUTE p(5)").refused.value().sqlstate == "RT003");
+  CHECK(routed("PREPARE p AS SELECT 1", "EXECUTE p").destination == destination_kind::any);
+}
+
+TEST_CASE("router: the text that PREPARE is replayed with is its own") {
+  const auto plan = analyze("SELECT 1; PREPARE p AS SELECT 'x'; SELECT 2", *sample::map());
+  REQUIRE(plan.statements.size() == 3);
+  REQUIRE(plan.statements[1].prepare);
+  const auto& text = plan.statements[1].prepare->text;
+  CHECK(text.substr(text.find_first_not_of(' ')) == "PREPARE p AS SELECT 'x'");
+}

@@ -1,0 +1,46 @@
+#include "proxy/settings.h"
+
+#include <doctest/doctest.h>
+
+using proxy::adjust;
+using proxy::setting_set;
+
+TEST_CASE("settings: equal sets are the same, whatever order they came in") {
+  const auto a = setting_set::make({{"work_mem", "1"}, {"a.b", "c"}}), b = setting_set::make({{"a.b", "c"}, {"work_mem", "1"}});
+  CHECK(proxy::same(a, b));
+  CHECK_FALSE(proxy::same(a, nullptr));
+  CHECK_FALSE(proxy::same(a, setting_set::make({{"a.b", "c"}, {"work_mem", "2"}})));
+  CHECK(setting_set::make({}) == nullptr);
+  CHECK(*a->find("a.b") == "c");
+  CHECK(a->find("a.c") == nullptr);
+}
+
+TEST_CASE("settings: only what differs is changed, and values are quoted once") {
+  const struct {
+    const char* name;
+    setting_set::pairs from, to;
+    const char* sql;
+    bool wait;
+  } rows[] = {
+      {"nothing", {{"work_mem", "1"}}, {{"work_mem", "1"}}, "", false},
+      {"new", {}, {{"search_path", "\"a b\", c"}}, "SELECT pg_catalog.set_config('search_path','\"a b\", c',false);", false},
+      {"other value", {{"a.b", "1"}}, {{"a.b", "it's"}}, "SELECT pg_catalog.set_config('a.b','it''s',false);", false},
+      {"gone", {{"a.b", "1"}, {"work_mem", "1"}}, {}, "RESET \"a\".\"b\";RESET \"work_mem\";", false},
+      {"may fail", {}, {{"temp_tablespaces", "x"}}, "SELECT pg_catalog.set_config('temp_tablespaces','x',false);", true},
+      {"may fail to go", {{"log_statement", "all"}}, {}, "RESET \"log_statement\";", true},
+      {"role comes last", {}, {{"role", "r"}, {"work_mem", "1"}},
+       "SELECT pg_catalog.set_config('work_mem','1',false);SELECT pg_catalog.set_config('role','r',false);", true},
+      {"role goes first", {{"a.b", "1"}, {"role", "r"}}, {}, "RESET ROLE;RESET \"a\".\"b\";", true},
+      {"user before role", {{"role", "r"}}, {{"role", "r"}, {"session_authorization", "u"}},
+       "RESET ROLE;SELECT pg_catalog.set_config('session_authorization','u',false);SELECT pg_catalog.set_config('role','r',false);", true},
+      {"user goes", {{"session_authorization", "u"}}, {{"a.b", "1"}},
+       "RESET SESSION AUTHORIZATION;SELECT pg_catalog.set_config('a.b','1',false);", true},
+      {"role stays", {{"a.b", "1"}, {"role", "r"}}, {{"role", "r"}}, "RESET \"a\".\"b\";", false},
+  };
+  for (const auto& row : rows) {
+    CAPTURE(row.name);
+    const auto made = adjust(setting_set::make(row.from), setting_set::make(row.to));
+    CHECK(made.sql == row.sql);
+    CHECK(made.wait == row.wait);
+  }
+}
