@@ -270,12 +270,12 @@ task<bool> session::welcome() {
       fatal(*failed);
       co_return false;
     }
-    tell_parameters(server_->parameters);
     state_.told = server_->reported;
+    tell_parameters(server_->parameters);
     release_server();
   } else {
-    tell_parameters(from->parameters());
     state_.told = from->reported();
+    tell_parameters(from->parameters());
   }
   co_return true;
 }

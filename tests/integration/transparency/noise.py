@@ -12,7 +12,7 @@ POISON = (
     "SET IntervalStyle = 'iso_8601'", "SET enable_seqscan = off", "SET statement_timeout = '1h'", "SET ROLE reader",
     "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", "SELECT set_config('search_path', 'other', false)",
     "CREATE TEMP TABLE plain (poison int)", "CREATE TEMP TABLE poison AS SELECT 1 AS id", "CREATE TEMP SEQUENCE counter",
-    "SELECT pg_advisory_lock(4711)", "SELECT pg_try_advisory_lock(4712, 1)", "LISTEN poison", "LISTEN canal",
+    "SELECT pg_advisory_lock_shared(4711)", "SELECT pg_try_advisory_lock(4712, 1)", "LISTEN poison", "LISTEN canal",
     "PREPARE p AS SELECT 'poison'", "PREPARE plan AS SELECT 'poison'", "DECLARE c CURSOR WITH HOLD FOR SELECT 'poison'",
     "SELECT nextval('counter')", "SELECT setseed(0.5)", "LOAD 'plpgsql'", "RESET ALL", "DISCARD ALL", "DEALLOCATE ALL",
     "BEGIN; SET LOCAL search_path = other; SELECT 1", "BEGIN; SELECT 1 / 0", "BEGIN; LOCK TABLE secret", "SELECT 1 / 0",
@@ -31,6 +31,13 @@ class Noise:
         return made
 
     def stir(self):
+        """As below; one whose server was ended with it is gone."""
+        try:
+            self.stir_once()
+        except (EOFError, ConnectionError):
+            self.close()
+
+    def stir_once(self):
         """Two clients each occupy a server at the same time and let go in random order, one of them poisons, sometimes one leaves."""
         while len(self.clients) < 2:
             self.client()

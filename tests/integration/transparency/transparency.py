@@ -1,6 +1,6 @@
 #!/usr/bin/env -S /usr/bin/python3 -B
 """Compares pgrotor with PostgreSQL message by message: plays every row of cases_*.py against a server directly and against pgrotor in front
-of one alike (transaction pooling, four server connections, noise.py in between), and prints what differs.
+of one alike (transaction pooling, eight server connections, noise.py in between), and prints what differs.
 
     transparency.py                     all rows, then a sample of them with the stream cut into single bytes
     transparency.py --split             all rows with the stream cut, between client and pgrotor and between pgrotor and the shard

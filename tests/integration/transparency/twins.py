@@ -1,4 +1,4 @@
-"""Two servers with the same contents, one of them behind pgrotor with a pool of four; both are initialised and set up alike, so that
+"""Two servers with the same contents, one of them behind pgrotor with a pool of eight (noise keeps two of them, and rows have up to three clients); both are initialised and set up alike, so that
 object ids agree. Tables accounts and entries are sharded (on one shard), everything else lives on the default shard."""
 import os
 import sys
@@ -32,7 +32,7 @@ class Twins:
         self.shard.psql(f'CREATE DATABASE "{name}" OWNER pgrotor')
         at = f"host=127.0.0.1 port={port or self.shard.port}"
         catalog = f"host=127.0.0.1 port={self.shard.port} dbname={name} user=pgrotor password={ENGINE}"
-        options = {"shards_role.user": "pgrotor", "shards_role.password": ENGINE, "catalog.dsn": catalog, "pool.size": 4}
+        options = {"shards_role.user": "pgrotor", "shards_role.password": ENGINE, "catalog.dsn": catalog, "pool.size": 8}
         made = Pgrotor(self.scene, name, dict(options, **settings), {"s1": f"{at} dbname=shop"}, "s1", {"app": self.verifier}, "admin secret")
         made.command("init")
         made.serve()
