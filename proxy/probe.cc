@@ -68,6 +68,9 @@ bool take_row(const row& r, findings& out) {
   return false;
 }
 
+// pg_show_all_settings() leaves them out: that they are not among the session's says nothing.
+bool is_identity(std::string_view name) noexcept { return name == "role" || name == "session_authorization"; }
+
 bool is_default(const std::string& name, const std::string& value, std::string_view user) noexcept {
   return (name == "role" && value == "none") || (name == "session_authorization" && value == user) || of_transaction(name);
 }
@@ -105,7 +108,7 @@ void known_defaults::learn(const probe& asked, const findings& found) {
   if (!asked.all_settings) return;
   for (const auto& [name, value] : found.named) {
     const bool made = std::any_of(found.session.begin(), found.session.end(), [&n = name](const auto& one) { return one.first == n; });
-    if (made || !value || is_custom(name)) continue;
+    if (made || !value || is_custom(name) || is_identity(name)) continue;
     const auto known = std::find_if(values_.begin(), values_.end(), [&n = name](const auto& one) { return one.first == n; });
     if (known != values_.end()) known->second = *value;
     else if (values_.size() < limit) values_.emplace_back(name, *value);
@@ -122,10 +125,10 @@ settings_ptr settings_after(const settings_ptr& before, const probe& asked, cons
   std::map<std::string, std::string> now;
   if (before)
     for (const auto& [name, value] : before->values())
-      if (!asked.all_settings || is_custom(name) || name == "role" || name == "session_authorization") now[name] = value;
+      if (!asked.all_settings || is_custom(name) || is_identity(name)) now[name] = value;
   for (const auto& [name, value] : found.session) now[name] = value;
   for (const auto& [name, value] : found.named) {
-    const bool custom = is_custom(name), who = name == "role" || name == "session_authorization";
+    const bool custom = is_custom(name), who = is_identity(name);
     if (asked.all_settings && !custom && !who) continue;  // found.session knows better
     const auto* plain = defaults.find(name);
     const bool mine = std::find(own.begin(), own.end(), name) != own.end() || (before && before->find(name));

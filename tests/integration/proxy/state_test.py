@@ -177,6 +177,8 @@ class Settings(unittest.TestCase):
             self.assertEqual(self.a.rows("SELECT current_user, session_user"), [["reader", "app"]])
             self.assertEqual(self.b.rows("SELECT current_user, session_user"), [["app", "app"]])
         on_every_server(check)
+        self.assertEqual(self.a.kinds(query("RESET ALL")), "C:RESET ZI")  # leaves the role, as in PostgreSQL; all settings are asked for
+        on_every_server(check)
         self.assertEqual(self.a.kinds(query("RESET ROLE")), "C:RESET ZI")
         on_every_server(lambda: self.assertEqual(self.a.rows("SELECT current_user"), [["app"]]))
 

@@ -97,8 +97,11 @@ TEST_CASE("probe: a default is learnt only where the session has not made the va
   proxy::known_defaults defaults;
   findings found;
   found.session = {{"work_mem", "9216"}};
-  found.named = {{"work_mem", "9MB"}, {"timezone", "UTC"}, {"a.b", "x"}};
+  found.named = {{"work_mem", "9MB"}, {"timezone", "UTC"}, {"a.b", "x"}, {"role", "bob"}, {"session_authorization", "bob"}};
   defaults.learn({0, true, {}, false}, found);
+  // The list never has these: a role that somebody runs as is not what others have by themselves.
+  CHECK(defaults.find("role") == nullptr);
+  CHECK(defaults.find("session_authorization") == nullptr);
   CHECK(defaults.find("work_mem") == nullptr);
   CHECK(*defaults.find("timezone") == "UTC");
   CHECK(defaults.find("a.b") == nullptr);
