@@ -82,14 +82,16 @@ permit_user* permit_desk::first_in_need(const account& of) {
 
 void permit_desk::obey(const permit_order& order) {
   if (order.what == permit_order::kind::lend) return lend(order.owner);
-  const bool recalled = order.what == permit_order::kind::recall;
+  bool recalled = order.what == permit_order::kind::recall;
   if (order.whole_shard) {
-    recalled_ = recalled;
-    if (recalled) give_idle(nullptr);
+    // A pool that wants more for itself has nothing idle; what it wanted may be of a moment ago.
+    recalled_ = recalled && !(order.own && accounts_.size() == 1 && accounts_.begin()->second.users.size() == 1);
+    if (recalled_) give_idle(nullptr);
     return;
   }
   const auto mine = accounts_.find(order.owner);
   if (mine == accounts_.end()) return;
+  recalled = recalled && !(order.own && mine->second.users.size() == 1);
   mine->second.recalled = recalled;
   mine->second.urgent = recalled && order.urgent;
   if (recalled) give_idle(&order.owner);

@@ -43,12 +43,12 @@ std::vector<permit_order> permit_ledger::settle(time_point now) {
   lend_free(now, orders);
   auto needed = needed_recalls(now);
   add_urgent(needed, now);
-  for (const auto& [key, urgent] : needed) {
+  for (const auto& [key, why] : needed) {
     const auto told = recalled_.find(key);
-    if (told == recalled_.end() || told->second != urgent)
-      orders.push_back({key.worker, permit_order::kind::recall, key.owner, key.whole_shard, urgent});
+    if (told == recalled_.end() || told->second != why)
+      orders.push_back({key.worker, permit_order::kind::recall, key.owner, key.whole_shard, why.urgent, why.own});
   }
-  for (const auto& [key, urgent] : recalled_)
+  for (const auto& [key, why] : recalled_)
     if (!needed.contains(key)) orders.push_back({key.worker, permit_order::kind::keep, key.owner, key.whole_shard, false});
   recalled_ = std::move(needed);
   return orders;
@@ -78,32 +78,34 @@ permit_ledger::recalls permit_ledger::needed_recalls(time_point now) const {
   recalls needed;
   for (const auto& [where, wanted] : wants_) {
     if (wanted.since == permit_want::nobody_waits) continue;
-    recall_from_holders(needed, owner_is_full(where.first, wanted, now) ? &where.first : nullptr);
+    recall_from_holders(needed, owner_is_full(where.first, wanted, now) ? &where.first : nullptr, &where);
   }
   for (const auto& [owner, count] : by_owner_)
-    if (count > rules_.size) recall_from_holders(needed, &owner);
+    if (count > rules_.size) recall_from_holders(needed, &owner, nullptr);
   return needed;
 }
 
-void permit_ledger::recall_from_holders(recalls& needed, const permit_owner* owner) const {
+void permit_ledger::recall_from_holders(recalls& needed, const permit_owner* owner, const place* wanting) const {
   for (const auto& [where, count] : held_) {
     if (owner && where.first != *owner) continue;
     const recall_key key{where.second, owner == nullptr, owner ? *owner : permit_owner{}};
-    needed.emplace(key, false);
+    const bool own = wanting && where.second == wanting->second;
+    auto& why = needed.try_emplace(key, recall_why{false, own}).first->second;
+    why.own = why.own && own;
   }
 }
 
 // For each who waits, one other that serves a queue of its own.
 void permit_ledger::add_urgent(recalls& needed, time_point now) {
-  for (const auto& [key, urgent] : recalled_)
-    if (urgent && (needed.contains(key) || needed.contains({key.worker, true, {}}))) needed[key] = true;
+  for (const auto& [key, why] : recalled_)
+    if (why.urgent && (needed.contains(key) || needed.contains({key.worker, true, {}}))) needed[key] = {true, false};
   std::erase_if(moved_, [now](const auto& entry) { return now - entry.second >= patience; });
   for (const auto& [to, wanted] : wants_) {
     if (wanted.since == permit_want::nobody_waits || moved_.contains(to.first)) continue;
     const bool any = !owner_is_full(to.first, wanted, now);  // then it is the shard that is full
     for (const auto& [from, count] : held_) {
       if (from == to || (!any && from.first != to.first) || !deserves(from, to, now)) continue;
-      needed[{from.second, false, from.first}] = true;
+      needed[{from.second, false, from.first}] = {true, false};
       moved_[to.first] = now;
       break;
     }

@@ -54,6 +54,7 @@ struct permit_order {
   permit_owner owner;
   bool whole_shard = false;  // recall, keep: any owner's permit will do
   bool urgent = false;       // recall: also when others wait there
+  bool own = false;          // recall: only that worker itself wants it, for another of its pools
   bool operator==(const permit_order&) const = default;
 };
 
@@ -81,14 +82,18 @@ class permit_ledger {
     permit_owner owner;
     auto operator<=>(const recall_key&) const = default;
   };
-  using recalls = std::map<recall_key, bool>;  // urgent?
+  struct recall_why {
+    bool urgent = false, own = false;
+    bool operator==(const recall_why&) const = default;
+  };
+  using recalls = std::map<recall_key, recall_why>;
 
   bool may_lend(const permit_owner&, const permit_want&, permit_clock::time_point now) const noexcept;
   bool owner_is_full(const permit_owner&, const permit_want&, permit_clock::time_point now) const noexcept;
   bool shard_is_full() const noexcept { return rules_.per_shard != 0 && lent_ >= rules_.per_shard; }
   void lend_free(permit_clock::time_point now, std::vector<permit_order>&);
   recalls needed_recalls(permit_clock::time_point now) const;
-  void recall_from_holders(recalls&, const permit_owner*) const;
+  void recall_from_holders(recalls&, const permit_owner*, const place* wanting) const;
   void add_urgent(recalls&, permit_clock::time_point now);
   bool deserves(const place& from, const place& to, permit_clock::time_point now) const;
   std::size_t held_at(const place&) const noexcept;

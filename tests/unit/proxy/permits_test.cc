@@ -51,7 +51,7 @@ TEST_CASE("permit_ledger: what is missing is recalled from all holders, and kept
   ledger.want(1, app, wants(1, 5ms));
   const auto recalled = ledger.settle(start + 5ms);
   REQUIRE(recalled.size() == 1);
-  CHECK(recalled.front() == permit_order{0, kind::recall, app, false, false});
+  CHECK(recalled.front() == permit_order{0, kind::recall, app, false, false, false});
   CHECK(ledger.settle(start + 6ms).empty());  // told once
   SUBCASE("given back, it is lent to who waited") {
     ledger.give_back(0, app);
@@ -232,6 +232,21 @@ struct fleet {
 };
 
 }  // namespace
+
+TEST_CASE("permits: a pool alone with a queue of its own opens no connection twice") {
+  fleet all(1, permit_rules{2, 0, 0, 0, 0ms});
+  auto& only = *all.workers.front();
+  for (int round = 0; round < 20; ++round) {
+    for (int client = 0; client < 3; ++client) only.arrive();
+    while (all.deliver()) {
+    }
+    while (only.pool.busy > 0) only.release();
+    while (all.deliver()) {
+    }
+  }
+  CHECK(only.pool.opened == 2);
+  CHECK(all.open() == 2);
+}
 
 TEST_CASE("permits: an idle connection of one worker makes room for another's") {
   fleet f(2, permit_rules{1, 0, 0, 0, 0ms});
