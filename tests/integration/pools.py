@@ -1,7 +1,5 @@
 """Pools of the real binary on a real shard: one bound for all workers, permits that move between them, reserve, a bound for a shard,
-and what becomes of connections that are old, idle or do not answer."""
-import os
-import signal
+and what becomes of connections that are old or idle."""
 import threading
 import time
 from contextlib import closing
