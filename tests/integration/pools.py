@@ -1,5 +1,7 @@
 """Pools of the real binary on a real shard: one bound for all workers, permits that move between them, reserve, a bound for a shard,
-and what becomes of connections that are old or idle."""
+and what becomes of connections that are old, idle or do not answer."""
+import os
+import signal
 import threading
 import time
 from contextlib import closing
@@ -199,6 +201,30 @@ def the_order_of_use(fleet):
             assert len({ask(client) for _ in range(9)}) == different, order
 
 
+def a_connection_that_hangs_is_not_given_out(fleet):
+    configure(fleet, size=4, check_ms=200, connect_timeout_ms=1000)
+    with closing(on_worker(fleet, 0)) as client:
+        stuck = ask(client)
+        wait_until(lambda: [server["state"] for server in fleet.console("SHOW SERVERS")] == ["idle"], "the connection to be given back")
+        os.kill(stuck, signal.SIGSTOP)
+        try:
+            time.sleep(0.3)  # idle for longer than check_ms
+            code, took = refused(client)
+            assert code == "08006" and 0.8 < took < 2.5, (code, took)
+            wait_until(lambda: answers(client), "the shard to be found alive", timeout=5)
+            assert ask(client) != stuck
+        finally:
+            os.kill(stuck, signal.SIGCONT)
+
+
+def answers(client):
+    try:
+        return ask(client)
+    except psycopg2.Error as error:
+        assert error.pgcode == "08006", error
+        return None
+
+
 def main():
     with Scene("pools") as scene:
         fleet = Fleet(scene, names=("s1",), catalog="s1", settings={"proxy.workers": WORKERS})
@@ -207,7 +233,8 @@ def main():
         fleet.usual = {"wait_ms": 2000, "size": 4, "reserve": 0, "reserve_wait_ms": 5000, "min": 0, "max_per_shard": 0, "check_ms": 0,
                        "order": "last_used", "lifetime_ms": 0, "idle_timeout_ms": 0, "connect_timeout_ms": 5000}
         for step in (one_bound_for_all_workers, a_worker_with_one_client_is_not_starved, an_idle_connection_makes_room,
-                     startup_parameters_share_the_bound, the_reserve, a_bound_for_the_shard, open_and_idle_times, the_order_of_use):
+                     startup_parameters_share_the_bound, the_reserve, a_bound_for_the_shard, open_and_idle_times, the_order_of_use,
+                     a_connection_that_hangs_is_not_given_out):
             print(step.__name__, flush=True)
             step(fleet)
         assert fleet.pgrotor.terminate() == 0
