@@ -42,7 +42,6 @@ class session : public std::enable_shared_from_this<session> {
   touch_bits touched() const noexcept { return touched_; }
   std::int32_t pid() const noexcept { return pid_; }
   std::vector<std::optional<std::string>> describe() const;  // a row of SHOW CLIENTS
-  server_connection* attached() const noexcept { return server_.get(); }
   // The server with that serial number of that pool, if this client has it, in a transaction or parked.
   server_connection* holding(const pool*, std::uint64_t serial) const noexcept;
 

@@ -93,6 +93,7 @@ class tls_channel {
  private:
   void open(int socket);
   progress judge(int result);
+  progress stopped(int result, std::size_t bytes);
   std::string reason_of_failure() const;
 
   std::shared_ptr<const tls_context> context_;

@@ -123,6 +123,13 @@ tls_channel::progress tls_channel::judge(int result) {
   }
 }
 
+// What a read or write comes to that stops after so many bytes.
+tls_channel::progress tls_channel::stopped(int result, std::size_t bytes) {
+  auto judged = judge(result);
+  judged.bytes = bytes;
+  return judged;
+}
+
 tls_channel::step tls_channel::handshake(tls_wants& wants) {
   ERR_clear_error();
   errno = 0;
@@ -158,12 +165,7 @@ tls_channel::progress tls_channel::read(std::span<char> into) {
     const auto rest = into.subspan(done.bytes);
     ERR_clear_error();
     const int got = SSL_read(ssl_, rest.data(), static_cast<int>(std::min(rest.size(), std::size_t{1} << 30)));
-    if (got <= 0) {
-      const auto judged = judge(got);
-      done.wants = judged.wants;
-      done.closed = judged.closed;
-      return done;
-    }
+    if (got <= 0) return stopped(got, done.bytes);
     done.bytes += static_cast<std::size_t>(got);
     if (!io_.drained || SSL_has_pending(ssl_) == 1) continue;
     done.wants = tls_wants::to_read;
@@ -180,12 +182,7 @@ tls_channel::progress tls_channel::write(std::span<const iovec> pieces) {
     if (part.empty()) return done;
     ERR_clear_error();
     const int sent = SSL_write(ssl_, part.data(), static_cast<int>(part.size()));
-    if (sent <= 0) {
-      const auto judged = judge(sent);
-      done.wants = judged.wants;
-      done.closed = judged.closed;
-      return done;
-    }
+    if (sent <= 0) return stopped(sent, done.bytes);
     done.bytes += static_cast<std::size_t>(sent);
   }
   done.closed = true;
