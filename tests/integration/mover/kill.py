@@ -10,7 +10,7 @@ from world import MIGRATION, Mover, Scene, World, Writers, random, time
 
 def run(world, seed, kills):
     rng = random.Random(seed)
-    world.fill(400)
+    world.fill(2400)
     writers = Writers(world, seed=seed)
     loaded = []
     try:
