@@ -40,24 +40,25 @@ class initializer {
   explicit initializer(const config& c) : config_(c) {}
 
   task<void> run() {
-    co_await prepare_catalog();
+    auto connection = co_await prepare_catalog();  // not a member: it must not outlive the io_context that runs this
     for (const auto& shard : config_.shards) co_await prepare_shard(shard);
-    if (problems_.empty()) co_await write_map();
+    if (problems_.empty()) co_await write_map(std::move(connection));
     for (const auto& problem : problems_) fmt::print(stderr, "{}\n", problem);
   }
   bool failed() const { return !problems_.empty(); }
 
  private:
-  task<void> prepare_catalog() {
+  task<connection_ptr> prepare_catalog() {
     const auto what = catalog_of(config_);
-    connection_ = co_await try_open(config_, what, problems_);
-    if (!connection_) co_return;
+    auto connection = co_await try_open(config_, what, problems_);
+    if (!connection) co_return nullptr;
     try {
-      co_await migration::init_catalog(*connection_);
+      co_await migration::init_catalog(*connection);
       fmt::print("catalog: schema pgrotor is in place\n");
     } catch (const std::exception& error) {
       problems_.push_back(problem_line(config_, what, refusal_text(what, error)));
     }
+    co_return connection;
   }
 
   task<void> prepare_shard(const shard_config& shard) {
@@ -72,16 +73,16 @@ class initializer {
     }
   }
 
-  task<void> write_map() {
+  task<void> write_map(connection_ptr connection) {
     const auto what = catalog_of(config_);
     try {
-      const auto newest = co_await migration::read_map(*connection_);
+      const auto newest = co_await migration::read_map(*connection);
       if (newest.number.value > 0) {
         fmt::print("catalog: the map of generation {} stays as it is\n", newest.number.value);
         tell_about_others(config_, newest);
         co_return;
       }
-      connection_.reset();
+      connection.reset();
       co_await write_first_map(what);
     } catch (const std::exception& error) {
       problems_.push_back(problem_line(config_, what, refusal_text(what, error)));
@@ -103,7 +104,6 @@ class initializer {
   }
 
   const config& config_;
-  connection_ptr connection_;
   std::vector<std::string> problems_;
 };
 
