@@ -3,8 +3,11 @@
 // Pure functions over views; nothing is kept, any thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string_view>
+
+#include "protocol/wire.h"
 
 namespace protocol {
 
@@ -25,7 +28,28 @@ enum class peer { frontend, backend };
 
 inline constexpr std::uint32_t frame_header_size = 5;
 
-// Reads the five header bytes at the front of `in`. `max_size` bounds the whole frame. Never reads past `in`.
-frame_error read_header(std::string_view in, peer from, std::uint32_t max_size, frame_header& out) noexcept;
+namespace detail {
+
+// Type bytes by role (manual 55.7). Replication's CopyBoth ('W') is a backend's; its content travels in CopyData.
+constexpr std::array<bool, 256> types_of(std::string_view letters) noexcept {
+  std::array<bool, 256> known{};
+  for (const char letter : letters) known[static_cast<unsigned char>(letter)] = true;
+  return known;
+}
+inline constexpr auto frontend_types = types_of("BCDEFHPQSXcdfp");
+inline constexpr auto backend_types = types_of("123ACDEGHIKNRSTVWZcdnstv");
+
+}  // namespace detail
+
+// Reads the five header bytes at the front of `in`. `max_size` bounds the whole frame. Never reads past `in`. Inline: once a message.
+inline frame_error read_header(std::string_view in, peer from, std::uint32_t max_size, frame_header& out) noexcept {
+  if (in.size() < frame_header_size) return frame_error::need_more;
+  const auto& known = from == peer::frontend ? detail::frontend_types : detail::backend_types;
+  if (!known[static_cast<unsigned char>(in.front())]) return frame_error::unknown_type;
+  const auto length = load_int<std::uint32_t>(in.data() + 1);
+  if (length < 4 || length >= max_size) return frame_error::bad_length;
+  out = {in.front(), length + 1};
+  return frame_error::none;
+}
 
 }  // namespace protocol

@@ -80,6 +80,13 @@ bool decode_bind(std::string_view body, bind& out) {
   return reader.done();  // whether the number of formats fits is the server's to say
 }
 
+bool decode_bind_names(std::string_view body, bind& out) noexcept {
+  wire_reader reader(body);
+  out.portal = reader.read_cstring();
+  out.statement = reader.read_cstring();
+  return reader.ok();
+}
+
 std::optional<bind> decode_bind(std::string_view body) {
   bind message;
   if (!decode_bind(body, message)) return std::nullopt;

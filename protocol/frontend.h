@@ -66,6 +66,8 @@ std::optional<parse> decode_parse(std::string_view body);
 std::optional<bind> decode_bind(std::string_view body);
 // The same into a message that the caller keeps, so that its vectors are allocated once. False: malformed, `out` is half filled.
 bool decode_bind(std::string_view body, bind& out);
+// Only the two names at its front; what follows may be malformed.
+bool decode_bind_names(std::string_view body, bind& out) noexcept;
 std::optional<describe> decode_describe(std::string_view body);
 std::optional<close> decode_close(std::string_view body);
 std::optional<execute> decode_execute(std::string_view body);

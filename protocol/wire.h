@@ -2,13 +2,27 @@
 // std::string buffer. Used by every codec in this folder and by migration's COPY and replication code.
 #pragma once
 
+#include <bit>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
 
 namespace protocol {
+
+// The big-endian integer at `from`, which has that many bytes.
+template <typename Int>
+Int load_int(const char* from) noexcept {
+  static_assert(std::is_integral_v<Int>);
+  std::make_unsigned_t<Int> value;
+  std::memcpy(&value, from, sizeof value);
+  if constexpr (std::endian::native == std::endian::little && sizeof value == 2) value = __builtin_bswap16(value);
+  if constexpr (std::endian::native == std::endian::little && sizeof value == 4) value = __builtin_bswap32(value);
+  if constexpr (std::endian::native == std::endian::little && sizeof value == 8) value = __builtin_bswap64(value);
+  return static_cast<Int>(value);
+}
 
 // Reads forward through a view. After the first short read every further read fails too: check ok() once at the end.
 class wire_reader {
@@ -17,13 +31,10 @@ class wire_reader {
 
   template <typename Int>
   Int read() noexcept {
-    static_assert(std::is_integral_v<Int>);
-    using U = std::make_unsigned_t<Int>;
     if (in_.size() < sizeof(Int)) return fail(), Int{};
-    std::uint64_t value = 0;
-    for (std::size_t i = 0; i < sizeof(Int); ++i) value = (value << 8) | static_cast<unsigned char>(in_[i]);
+    const auto value = load_int<Int>(in_.data());
     in_.remove_prefix(sizeof(Int));
-    return static_cast<Int>(static_cast<U>(value));
+    return value;
   }
   // A string up to its terminating zero, which is consumed and not returned.
   std::string_view read_cstring() noexcept {
@@ -52,9 +63,8 @@ class wire_reader {
 
 template <typename Int>
 void append_int(std::string& out, Int value) {
-  using U = std::make_unsigned_t<Int>;
-  const auto bits = static_cast<std::uint64_t>(static_cast<U>(value));
-  for (int shift = static_cast<int>(sizeof(Int)) * 8 - 8; shift >= 0; shift -= 8) out.push_back(static_cast<char>((bits >> shift) & 0xff));
+  const auto bits = load_int<Int>(static_cast<const char*>(static_cast<const void*>(&value)));  // its own inverse
+  out.append(static_cast<const char*>(static_cast<const void*>(&bits)), sizeof bits);
 }
 
 inline void append_cstring(std::string& out, std::string_view value) { out.append(value).push_back('\0'); }

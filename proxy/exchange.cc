@@ -20,26 +20,31 @@ constexpr std::size_t max_kept_error = 64u << 10;
 // So are answers to its own questions, notifications and parameters.
 constexpr std::size_t max_kept = 1u << 20;
 
-bool completes(request what, char type) noexcept {
-  switch (what) {
-    case request::parse: return type == '1';
-    case request::bind: return type == '2';
-    case request::close: return type == '3';
-    case request::describe_statement:
-    case request::describe_portal: return type == 'T' || type == 'n';
-    case request::execute: return type == 'C' || type == 'I' || type == 's';
-    default: return false;
+// Which messages answer a request, and which of them end its answer.
+struct answer_types {
+  constexpr answer_types(std::string_view within, std::string_view last) {
+    for (const char type : within) belongs[static_cast<unsigned char>(type)] = true;
+    for (const char type : last) belongs[static_cast<unsigned char>(type)] = completes[static_cast<unsigned char>(type)] = true;
+    plain = belongs;
+    plain['G'] = false;
   }
-}
+  std::array<bool, 256> belongs{}, completes{};
+  std::array<bool, 256> plain{};  // of those that belong: nothing but relaying them has to be done
+};
+constexpr std::array answers_to = {
+    answer_types("TDCIGHWdcV", ""),  // query: ReadyForQuery ends it
+    answer_types("", "1"),           // parse
+    answer_types("", "2"),           // bind
+    answer_types("t", "Tn"),         // describe_statement
+    answer_types("", "Tn"),          // describe_portal
+    answer_types("DGHWdc", "CIs"),   // execute
+    answer_types("", "3"),           // close
+    answer_types("", ""), answer_types("", ""), answer_types("", ""),
+};
+static_assert(answers_to.size() == static_cast<std::size_t>(request::emit) + 1);
 
-bool belongs(request what, char type) noexcept {
-  switch (what) {
-    case request::query: return std::string_view("TDCIGHWdcV").find(type) != std::string_view::npos;
-    case request::describe_statement: return type == 't' || completes(what, type);
-    case request::execute: return std::string_view("DGHWdc").find(type) != std::string_view::npos || completes(what, type);
-    default: return completes(what, type);
-  }
-}
+bool completes(request what, char type) noexcept { return answers_to[static_cast<std::size_t>(what)].completes[static_cast<unsigned char>(type)]; }
+bool belongs(request what, char type) noexcept { return answers_to[static_cast<std::size_t>(what)].belongs[static_cast<unsigned char>(type)]; }
 
 std::string_view field(std::string_view body, char code) noexcept {
   while (!body.empty() && body.front() != '\0') {
@@ -134,6 +139,7 @@ exchange::step exchange::feed(std::string_view in, std::string& out) {
       else c.drop(part);
       continue;
     }
+    relay_plain(c);
     drain_emits(c);
     if (!take_frame(c, result)) break;
   }
@@ -141,6 +147,18 @@ exchange::step exchange::feed(std::string_view in, std::string& out) {
   result.used = c.at;
   result.run = in.substr(c.run, c.at - c.run);
   return result;
+}
+
+// Most messages: whole ones that belong to what the client asked.
+void exchange::relay_plain(cursor& c) {
+  while (!idle() && front().how == fate::relay && c.in.size() - c.at >= frame_header_size) {
+    const auto type = static_cast<unsigned char>(c.in[c.at]);
+    const auto& types = answers_to[static_cast<std::size_t>(front().what)];
+    const auto length = protocol::load_int<std::uint32_t>(c.in.data() + c.at + 1);
+    if (!types.plain[type] || length < 4 || length >= c.in.size() - c.at) return;
+    c.at += length + 1;
+    if (types.completes[type]) pop();
+  }
 }
 
 void exchange::drain_emits(cursor& c) {

@@ -80,6 +80,7 @@ class exchange {
 
  private:
   struct cursor;
+  void relay_plain(cursor&);
   bool take_frame(cursor&, step&);
   bool take_error(cursor&, const protocol::frame_header&, step&);
   void tell_error(cursor&, std::string_view frame, std::size_t size);

@@ -13,33 +13,29 @@ std::size_t weight(const prepared_statement& s) noexcept { return sizeof s + s.s
 
 }  // namespace
 
-bool statement_registry::key::operator==(const key& other) const noexcept {
+prepared_statement::prepared_statement(std::uint64_t number, std::string_view text, std::span<const std::uint32_t> parameters,
+                                       std::shared_ptr<statement_shelf> on)
+    : id(number), server_name(server_statement_name(number)), sql(text), types(parameters.begin(), parameters.end()), shelf(std::move(on)) {
+  shelf->known.emplace(statement_shelf::key{sql, types}, this);
+  shelf->bytes += weight(*this);
+}
+
+prepared_statement::~prepared_statement() {
+  shelf->known.erase(statement_shelf::key{sql, types});
+  shelf->bytes -= weight(*this);
+}
+
+bool statement_shelf::key::operator==(const key& other) const noexcept {
   return sql == other.sql && std::equal(types.begin(), types.end(), other.types.begin(), other.types.end());
 }
 
-statement_registry::statement_registry(std::size_t max_bytes) : shelf_(std::make_shared<shelf>()), max_bytes_(max_bytes) {}
-
-statement_ptr statement_registry::make(std::string_view sql, const std::vector<std::uint32_t>& types) {
-  if (shelf_->bytes + sql.size() > max_bytes_) return nullptr;
-  auto made = std::make_unique<prepared_statement>();
-  made->id = next_id_++;
-  made->server_name = server_statement_name(made->id);
-  made->sql = sql;
-  made->types = types;
-  shelf_->bytes += weight(*made);
-  return statement_ptr(made.release(), [on = shelf_](prepared_statement* s) {
-    on->known.erase(key{s->sql, s->types});
-    on->bytes -= weight(*s);
-    delete s;
-  });
-}
+statement_registry::statement_registry(std::size_t max_bytes) : shelf_(std::make_shared<statement_shelf>()), max_bytes_(max_bytes) {}
 
 statement_ptr statement_registry::find_or_make(std::string_view sql, const std::vector<std::uint32_t>& types, bool named) {
-  if (const auto found = shelf_->known.find(key{sql, types}); found != shelf_->known.end()) return found->second.lock();
+  if (const auto found = shelf_->known.find({sql, types}); found != shelf_->known.end()) return found->second;
   if (shelf_->bytes + sql.size() > max_bytes_) recent_.clear();
-  auto made = make(sql, types);
-  if (!made) return nullptr;
-  shelf_->known.emplace(key{made->sql, made->types}, made);
+  if (shelf_->bytes + sql.size() > max_bytes_) return nullptr;
+  statement_ptr made(new prepared_statement(next_id_++, sql, types, shelf_));
   if (named || sql.size() > max_recent_text) return made;
   if (recent_.size() < max_recent) recent_.push_back(made);
   else recent_[next_recent_++ % max_recent] = made;

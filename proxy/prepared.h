@@ -13,21 +13,44 @@
 #include <unordered_map>
 #include <vector>
 
+#include <boost/smart_ptr/intrusive_ptr.hpp>
+#include <boost/smart_ptr/intrusive_ref_counter.hpp>
+
 #include "routing/plan.h"
 #include "routing/types.h"
 
 namespace proxy {
 
-struct prepared_statement {
-  std::uint64_t id = 0;
-  std::string server_name;  // "pgrotor_<id>"
-  std::string sql;
-  std::vector<std::uint32_t> types;
+struct statement_shelf;
+
+// Counted without atomic operations: it never leaves its thread.
+struct prepared_statement : boost::intrusive_ref_counter<prepared_statement, boost::thread_unsafe_counter> {
+  prepared_statement(std::uint64_t number, std::string_view text, std::span<const std::uint32_t> parameters, std::shared_ptr<statement_shelf>);
+  ~prepared_statement();
+  const std::uint64_t id;
+  const std::string server_name;  // "pgrotor_<id>"
+  const std::string sql;
+  const std::vector<std::uint32_t> types;
   // The analysis, valid under maps of that schema_version.
   std::shared_ptr<const routing::text_plan> plan;
   routing::generation plan_version;
+  const std::shared_ptr<statement_shelf> shelf;
 };
-using statement_ptr = std::shared_ptr<prepared_statement>;
+using statement_ptr = boost::intrusive_ptr<prepared_statement>;
+
+// The statements that somebody holds. Each keeps the shelf, and leaves it at its end.
+struct statement_shelf {
+  struct key {
+    std::string_view sql;  // the statement's own
+    std::span<const std::uint32_t> types;
+    bool operator==(const key&) const noexcept;
+  };
+  struct hash {
+    std::size_t operator()(const key& k) const noexcept { return std::hash<std::string_view>{}(k.sql) + k.types.size(); }
+  };
+  std::unordered_map<key, prepared_statement*, hash> known;
+  std::size_t bytes = 0;
+};
 
 // All statements that clients of a worker hold. Bounded in bytes of text.
 class statement_registry {
@@ -40,21 +63,8 @@ class statement_registry {
 
  private:
   static constexpr std::size_t max_recent = 256, max_recent_text = 4096;
-  struct key {
-    std::string_view sql;  // the statement's own
-    std::span<const std::uint32_t> types;
-    bool operator==(const key&) const noexcept;
-  };
-  struct hash {
-    std::size_t operator()(const key& k) const noexcept { return std::hash<std::string_view>{}(k.sql) + k.types.size(); }
-  };
-  struct shelf {  // shared with the statements, which leave it when nobody holds them any more
-    std::unordered_map<key, std::weak_ptr<prepared_statement>, hash> known;
-    std::size_t bytes = 0;
-  };
-  statement_ptr make(std::string_view sql, const std::vector<std::uint32_t>& types);
 
-  std::shared_ptr<shelf> shelf_;
+  std::shared_ptr<statement_shelf> shelf_;
   std::vector<statement_ptr> recent_;  // a ring of unnamed ones
   std::size_t next_recent_ = 0, max_bytes_;
   std::uint64_t next_id_ = 1;

@@ -20,6 +20,15 @@ io_result server_connection::flush() {
   return result;
 }
 
+void server_connection::send(std::string_view bytes) {
+  if (!output_pending() && !bytes.empty()) {
+    const auto result = socket.write(bytes);
+    sent_any_ = sent_any_ || result.bytes > 0;
+    bytes.remove_prefix(result.bytes);
+  }
+  out.append(bytes);
+}
+
 void server_connection::on_ready() {
   if (!home) return;
   if (!socket.quiet()) return home->idle_server_spoke(*this);

@@ -76,6 +76,8 @@ class server_connection final : public readiness_listener {
 
   // Sends what is queued. `sent_any` stays true once a byte has left since the last call of start_unit().
   io_result flush();
+  // The same for bytes that need no queue unless the shard is slow; they come behind what is queued.
+  void send(std::string_view bytes);
   bool output_pending() const noexcept { return out_at < out.size(); }
   void start_unit() noexcept { sent_any_ = false; }
   bool sent_any() const noexcept { return sent_any_; }

@@ -20,7 +20,7 @@ session::session(worker::impl& w, int client_socket, std::int32_t pid)
     : w_(w), client_(w.io, client_socket), wake_(w.io), pid_(pid), connected_(clock::now()), literals_(w.literals) {
   const auto random = random_bytes(key_.size());
   std::copy(random.begin(), random.end(), key_.begin());
-  client_.listen(&wake_);
+  client_.listen(this);
   set_tcp_options(client_socket, w.settings.tcp);
 }
 
@@ -45,24 +45,61 @@ task<void> session::run() {
 task<void> session::serve() {
   clock_rest(clock::now());
   wake_.forget_alarm();
-  for (int rounds = 1; !closing_; ++rounds) {
-    bool moved = flush_client();
-    if (flush_server()) moved = true;
-    if (server_ && !client_output_pending() && step_server()) moved = true;
-    if (expired_) obey_time();
-    if (killed_) obey_kill();
-    if (!client_output_pending() && step_parked()) moved = true;
-    if (leaving_ && !unit_open_ && status() == protocol::transaction_status::idle)
-      fatal(make_error(sqlstate::admin_shutdown, "terminating connection: pgrotor is shutting down"));
-    if (!closing_ && may_take() && has_input() && take_message()) moved = true;
+  while (!closing_) {
+    const auto next = serve_rounds();
     if (held_up_) co_await run_held_up();
-    if (closing_) break;
-    if (!moved) watch_everything();
-    if (!moved) co_await wake_.wait();
-    if (!moved) rounds = 0;
-    if (rounds == rounds_in_a_row) co_await boost::asio::post(w_.io, boost::asio::use_awaitable);
-    if (rounds == rounds_in_a_row) rounds = 0;
+    if (next == turn::again) co_await boost::asio::post(w_.io, boost::asio::use_awaitable);
+    if (next != turn::wait) continue;
+    resting_ = true;
+    co_await wake_.wait();
+    resting_ = false;
+    if (rest_failed_) std::rethrow_exception(rest_failed_);
   }
+}
+
+// Most of what happens needs no coroutine, and is done before it would have been resumed.
+void session::on_ready() {
+  if (!resting_ || rest_failed_) return wake_.on_ready();
+  auto next = turn::leave;
+  try {
+    next = serve_rounds();
+  } catch (...) {
+    rest_failed_ = std::current_exception();
+  }
+  if (next == turn::again) wake_.notify();
+  if (next == turn::leave) wake_.on_ready();
+}
+
+session::turn session::serve_rounds() {
+  for (int rounds = 0; rounds < rounds_in_a_row; ++rounds) {
+    const bool moved = serve_once();
+    if (closing_ || held_up_) return turn::leave;
+    if (moved && !may_rest()) continue;
+    watch_everything();
+    return turn::wait;
+  }
+  return turn::again;
+}
+
+// True when something was done.
+bool session::serve_once() {
+  bool moved = flush_client();
+  if (flush_server()) moved = true;
+  if (server_ && !client_output_pending() && step_server()) moved = true;
+  if (expired_) obey_time();
+  if (killed_) obey_kill();
+  if (!client_output_pending() && step_parked()) moved = true;
+  if (leaving_ && !unit_open_ && status() == protocol::transaction_status::idle)
+    fatal(make_error(sqlstate::admin_shutdown, "terminating connection: pgrotor is shutting down"));
+  if (closing_ || !may_take() || !has_input() || !take_message()) return moved;
+  flush_server();
+  return true;
+}
+
+// After something was done: there is nothing more, and one look less is needed to know it.
+bool session::may_rest() const noexcept {
+  const bool server_waits = !server_ || (!server_->socket.readable() && server_->in.empty());
+  return server_waits && !has_input() && !client_output_pending() && state_.parked.empty() && !leaving_ && !expired_ && !killed_;
 }
 
 // One message or pipeline at a time; while a pipeline is open, or the server waits for CopyData, the client goes on speaking.
@@ -84,7 +121,10 @@ void session::watch_everything() {
 // True when something was read, or the client is gone.
 bool session::read_client() {
   if (!client_.readable()) return false;
-  const auto result = client_.read(in_, want_whole_);
+  // As much of a COPY as is there: fewer system calls for as many bytes.
+  const auto waiting = copy_bytes_ > 0 ? std::min(in_.size() + client_rest_, byte_queue::large_block_size) : std::size_t{0};
+  const auto result = client_.read(in_, std::max(want_whole_, waiting));
+  client_rest_ = result.rest;
   w_.counted.bytes_from_clients += result.bytes;
   if (result.closed) closing_ = true;
   return result.closed || result.bytes > 0;
@@ -93,7 +133,7 @@ bool session::read_client() {
 // True when something was done.
 bool session::take_message() {
   if (skip_bytes_ > 0) return skip_input();
-  if (copy_in_ || copy_bytes_ > 0) return forward_copy() || read_client();
+  if (copy_in_ || copy_bytes_ > 0) return forward_copy() || (in_.size() < byte_queue::block_size && read_client());
   query_waits_ = false;
   protocol::frame_header header;
   if (!next_frame(0, header)) return closing_ || read_client();
@@ -140,17 +180,20 @@ task<void> session::run_held_up() {
 // Messages of the extended protocol are taken together, up to Sync or Flush: a pipeline that is held at the gate has sent nothing.
 bool session::take_pipeline() {
   protocol::frame_header header;
+  const auto all = in_.view();
   while (true) {
-    if (!next_frame(scanned_, header)) return closing_ || read_client();
+    const auto seen = protocol::read_header(all.substr(scanned_), protocol::peer::frontend, max_frame, header);
+    if (seen != protocol::frame_error::none) return next_frame(scanned_, header), closing_ || read_client();
     if (header.type == 'X') return closing_ = true;
     if (header.type == 'Q' || header.type == 'F' || header.type == 'p') {
       header.type = 'H';  // what came before it is run as if a Flush had ended it
       break;
     }
-    if (!have_whole(scanned_ + header.size)) return closing_ || read_client();
+    if (scanned_ + header.size > all.size()) return have_whole(scanned_ + header.size), closing_ || read_client();
     scanned_ += header.size;
     if (header.type == 'S' || header.type == 'H') break;
   }
+  if (!have_whole(scanned_)) return true;
   const auto size = std::exchange(scanned_, 0);
   bool done = true;
   if (skip_to_sync_) end_skipping();
@@ -160,7 +203,7 @@ bool session::take_pipeline() {
 }
 
 bool session::next_frame(std::size_t at, protocol::frame_header& header) {
-  const auto seen = protocol::read_header(in_.view().substr(at), protocol::peer::frontend, 0x7fffffff, header);
+  const auto seen = protocol::read_header(in_.view().substr(at), protocol::peer::frontend, max_frame, header);
   if (seen == protocol::frame_error::none) return true;
   if (seen == protocol::frame_error::bad_length) fatal(make_error(sqlstate::protocol_violation, "invalid message length"));
   if (seen == protocol::frame_error::unknown_type) fatal(make_error(sqlstate::protocol_violation, "invalid frontend message type"));

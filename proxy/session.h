@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <string>
@@ -24,7 +25,7 @@
 
 namespace proxy {
 
-class session : public std::enable_shared_from_this<session> {
+class session final : public std::enable_shared_from_this<session>, private readiness_listener {
  public:
   session(worker::impl&, int client_socket, std::int32_t pid);
   task<void> run();
@@ -46,6 +47,7 @@ class session : public std::enable_shared_from_this<session> {
   server_connection* holding(const pool*, std::uint64_t serial) const noexcept;
 
  private:
+  static constexpr std::uint32_t max_frame = 0x7fffffff;
   static constexpr int rounds_in_a_row = 32;  // then the worker's other sessions have their turn
 
   // Where a message is to run.
@@ -63,6 +65,7 @@ class session : public std::enable_shared_from_this<session> {
     char type = 0;
     std::string_view frame;
     statement_ptr statement;  // of P, B, D 'S', and E when its portal is known
+    const routing::statement_plan* plan = nullptr;  // of the statement; find_plans() renews it after every wait
     bool named = false;
     std::uint32_t undo = 0;
     std::string_view body() const noexcept { return frame.substr(protocol::frame_header_size); }
@@ -98,7 +101,12 @@ class session : public std::enable_shared_from_this<session> {
   bool relay_replication();
 
   // session.cc
+  enum class turn { wait, again, leave };  // what is to be done next: wait, let others run and go on, go on in the coroutine
   task<void> serve();
+  turn serve_rounds();
+  bool serve_once();
+  bool may_rest() const noexcept;
+  void on_ready() override;
   bool take_message();
   bool take_pipeline();
   void taken(char type, std::size_t size, bool done);
@@ -151,6 +159,9 @@ class session : public std::enable_shared_from_this<session> {
   bool read_describe(batch_item&);
   bool read_close(batch_item&);
   void refuse_item(protocol::notice);
+  void find_plans();
+  const routing::statement_plan* plan_of(const statement_ptr&);
+  bool read_values(const batch_item&);
   choice choose_for_batch();
   bool choose_for_item(const batch_item&, choice&);
   void cut_batch(std::size_t from, protocol::notice why);
@@ -178,7 +189,6 @@ class session : public std::enable_shared_from_this<session> {
   void ensure_prepared(const batch_item&);
   void make_room_for_statement();
   void note_effects(const routing::statement_plan*, bool known);
-  const routing::statement_plan* plan_of(const statement_ptr&);
 
   // session_route.cc
   choice empty_choice() const;
@@ -252,12 +262,14 @@ class session : public std::enable_shared_from_this<session> {
   worker::impl& w_;
   stream client_;
   wakeup wake_;
+  bool resting_ = false;             // the coroutine waits in serve(): what happens is handled without it
+  std::exception_ptr rest_failed_;   // ... and this came of it
   byte_queue in_;
   std::string out_;           // to the client; [out_at_, end) is not sent yet
   std::size_t out_at_ = 0;
   std::size_t passed_ = 0;    // bytes at the front of the server's input that follow out_
   std::size_t server_whole_ = 0;  // a message of this size of the server must be seen whole
-  std::size_t server_rest_ = 0;   // so many bytes are known to be waiting at its socket
+  std::size_t server_rest_ = 0, client_rest_ = 0;  // so many bytes are known to be waiting at their sockets
   bool server_closed_ = false;    // its end of file was read; input may be left
   std::size_t want_whole_ = 0;  // a message of this size is being gathered
   std::size_t claimed_ = 0;     // of the worker's budget for large ones

@@ -19,10 +19,9 @@ bool session::batch_now(std::string_view frames, char end) {
   if (!unit_open_) begin_unit();
   pipeline_open_ = end == 'H';
   read_batch(frames);
-  for (const auto& item : batch_) {
-    const auto* plan = item.type == 'E' ? plan_of(item.statement) : nullptr;
-    if (plan && refuse_block(*plan)) return true;
-  }
+  find_plans();
+  for (const auto& item : batch_)
+    if (item.type == 'E' && item.plan && refuse_block(*item.plan)) return true;
   if (types_are_missing() || !place_batch_now(end)) return false;
   send_batch(end);
   return true;
@@ -36,6 +35,7 @@ task<void> session::handle_batch(char end) {
     const bool placed = co_await place_batch(end, again);
     if (!placed) break;
   }
+  find_plans();
   if (!closing_) send_batch(end);
 }
 
@@ -109,7 +109,7 @@ bool session::read_parse(batch_item& item) {
 
 bool session::read_bind(batch_item& item) {
   const auto* bind = &w_.bind;
-  if (!protocol::decode_bind(item.body(), w_.bind))
+  if (!protocol::decode_bind_names(item.body(), w_.bind))
     return refuse_item(make_error(sqlstate::protocol_violation, "invalid message format")), false;
   item.named = !bind->statement.empty();
   item.statement = names_.find(bind->statement);
@@ -154,6 +154,11 @@ bool session::read_close(batch_item& item) {
   return true;
 }
 
+// The map may have changed while the session waited.
+void session::find_plans() {
+  for (auto& item : batch_) item.plan = plan_of(item.statement);
+}
+
 // The analysis of a statement; nullptr for what PostgreSQL itself refuses in a Parse (several statements).
 const routing::statement_plan* session::plan_of(const statement_ptr& statement) {
   if (!statement) return nullptr;
@@ -177,7 +182,7 @@ session::choice session::choose_for_batch() {
 
 bool session::choose_for_item(const batch_item& item, choice& chosen) {
   if (item.type != 'P' && item.type != 'B') return true;
-  const auto* plan = plan_of(item.statement);
+  const auto* plan = item.plan;
   if (!plan) return true;
   const bool ends = plan->kind == statement_kind::commit || plan->kind == statement_kind::rollback;
   if (held_.failed() && !ends && plan->kind != statement_kind::rollback_to) {
@@ -189,15 +194,24 @@ bool session::choose_for_item(const batch_item& item, choice& chosen) {
     if (plan->destination != routing::destination_kind::refused) return true;
     return add_to_choice(chosen, *plan, {});
   }
-  const auto* bind = &w_.bind;
-  protocol::decode_bind(item.body(), w_.bind);
   literals_.clear();
-  const auto& types = types_of(*item.statement, *plan);
-  for (std::size_t i = 0; i < bind->values.size(); ++i) {
-    literals_.push_back(routing::parameter{bind->values[i], bind->format_of(i), i < types.size() ? types[i] : 0});
+  const bool wants_values = !plan->keys.empty() || !plan->effects.settings.empty() || plan->execute;
+  if (wants_values && !read_values(item)) {
+    chosen.refused = make_error(sqlstate::protocol_violation, "invalid message format");
+    return false;
   }
   if (!plan->effects.settings.empty()) state_.transaction.name(plan->effects, literals_);
   return add_to_choice(chosen, *plan, literals_);
+}
+
+// The values of a Bind into literals_. False: it is malformed.
+bool session::read_values(const batch_item& item) {
+  auto& bind = w_.bind;
+  if (!protocol::decode_bind(item.body(), bind)) return false;
+  const auto& types = types_of(*item.statement, *item.plan);
+  for (std::size_t i = 0; i < bind.values.size(); ++i)
+    literals_.push_back(routing::parameter{bind.values[i], bind.format_of(i), i < types.size() ? types[i] : 0});
+  return true;
 }
 
 // The item and what follows it is not sent; what it changed in the client's names is taken back.
@@ -212,13 +226,11 @@ void session::cut_batch(std::size_t from, protocol::notice why) {
 bool session::batch_needs_transaction(char end) {
   auto simulated = held_;
   for (const auto& item : batch_) {
-    if (item.type == 'B' && (end == 'H' || simulated.open())) {
-      const auto* bound = plan_of(item.statement);
-      if (!bound || !(is_transaction_control(bound->kind) || answered_by_proxy(*bound))) return true;
-    }
+    const auto* plan = item.plan;
+    const bool of_proxy = plan && (is_transaction_control(plan->kind) || answered_by_proxy(*plan));
+    if (item.type == 'B' && (end == 'H' || simulated.open()) && !of_proxy) return true;
     if (item.type != 'E') continue;
-    const auto* plan = plan_of(item.statement);
-    if (!plan) return true;
+    if (!of_proxy) return true;
     if (answered_by_proxy(*plan)) continue;
     if (!simulated.can_answer(std::span(plan, 1))) return true;
     simulated.run(*plan, item.statement->sql);
@@ -230,8 +242,7 @@ bool session::batch_needs_transaction(char end) {
 // Parse and Describe alone: any server will do.
 bool session::batch_needs_server() {
   return std::any_of(batch_.begin(), batch_.end(), [this](const batch_item& item) {
-    const auto* plan = plan_of(item.statement);
-    if (plan && (is_transaction_control(plan->kind) || answered_by_proxy(*plan))) return false;
+    if (item.plan && (is_transaction_control(item.plan->kind) || answered_by_proxy(*item.plan))) return false;
     if (item.type == 'P') return !batch_refused_;
     return item.type != 'c' && item.type != 'y' && item.type != 'z';
   });
@@ -252,6 +263,7 @@ bool session::place_batch_now(char end) {
 
 // False: it will not run. Fills server_ when one is needed.
 task<bool> session::place_batch(char end, bool& again) {
+  find_plans();
   const auto chosen = choose_for_batch();
   std::optional<protocol::notice> failed;
   if (server_ || batch_needs_transaction(end)) {

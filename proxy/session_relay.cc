@@ -2,6 +2,8 @@
 // away. Declared in proxy/session.h.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "proxy/log.h"
 #include "proxy/session.h"
 
@@ -11,7 +13,6 @@ using protocol::transaction_status;
 
 namespace {
 constexpr std::size_t kept_output = 64u << 10;
-constexpr std::uint32_t max_frame = 0x7fffffff;
 constexpr std::size_t copy_backlog = 256u << 10;  // CopyData on its way to a server that reads slowly
 }  // namespace
 
@@ -262,30 +263,31 @@ void session::server_lost(std::string_view why) {
   else finish_alone();
 }
 
-// CopyData goes on in pieces, whatever its length; CopyDone and CopyFail end it, and so does Sync in the extended protocol.
+// CopyData goes on as it comes, whatever its length; CopyDone and CopyFail end it, and so does Sync in the extended protocol.
 bool session::forward_copy() {
-  auto& out = server_->out;
+  if (server_->out.size() - server_->out_at >= copy_backlog) return false;
+  const auto all = in_.view();
+  std::size_t at = 0;
   bool moved = false;
-  while (!closing_ && !in_.empty() && out.size() < copy_backlog) {
-    if (copy_bytes_ == 0) {
-      if (!copy_in_) break;
-      protocol::frame_header header;
-      const auto seen = protocol::read_header(in_.view(), protocol::peer::frontend, max_frame, header);
-      if (seen == protocol::frame_error::need_more) break;
-      if (seen != protocol::frame_error::none || !take_copy_frame(header)) {
-        fatal(make_error(sqlstate::protocol_violation, "unexpected message during COPY from the client"));
-        return true;
-      }
-      moved = true;
-      continue;
-    }
-    const auto part = std::min(copy_bytes_, in_.size());
-    out.append(in_.view().substr(0, part));
-    in_.consume(part);
+  while (!closing_ && at < all.size()) {
+    const auto part = std::min(copy_bytes_, all.size() - at);
+    at += part;
     copy_bytes_ -= part;
+    if (part > 0) continue;
+    if (!copy_in_) break;
+    protocol::frame_header header;
+    const auto seen = protocol::read_header(all.substr(at), protocol::peer::frontend, max_frame, header);
+    if (seen == protocol::frame_error::need_more) break;
+    if (at > 0 && header.type != 'd') break;  // first what came before it
+    if (seen != protocol::frame_error::none || !take_copy_frame(header))
+      fatal(make_error(sqlstate::protocol_violation, "unexpected message during COPY from the client"));
     moved = true;
+    if (copy_bytes_ == 0) break;
   }
-  return moved;
+  if (at == 0) return moved;
+  server_->send(all.substr(0, at));
+  in_.consume(at);
+  return true;
 }
 
 bool session::take_copy_frame(const protocol::frame_header& header) {

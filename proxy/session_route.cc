@@ -167,7 +167,7 @@ bool session::attach_now(routing::shard_id shard) {
 
 void session::take_server(server_ptr server) {
   server_ = std::move(server);
-  server_->socket.listen(&wake_);
+  server_->socket.listen(this);
   begin_with_server();
   server_->start_unit();
   server_status_ = protocol::transaction_status::idle;

@@ -28,7 +28,7 @@ bool session::wants_types(const prepared_statement& statement, const routing::st
 
 bool session::types_are_missing() {
   return std::any_of(batch_.begin(), batch_.end(), [this](const batch_item& item) {
-    const auto* plan = item.type == 'B' ? plan_of(item.statement) : nullptr;
+    const auto* plan = item.type == 'B' ? item.plan : nullptr;
     return plan && wants_types(*item.statement, *plan) && !w_.inferred.find(item.statement->sql, item.statement->types, clock::now());
   });
 }

@@ -40,7 +40,7 @@ void session::write_batch(char end) {
 void session::write_item(const batch_item& item) {
   auto& answers = server_->answers;
   auto& out = server_->out;
-  const auto* plan = plan_of(item.statement);
+  const auto* plan = item.plan;
   const bool alone = plan && (answered_by_proxy(*plan) || (borrowed_ && is_transaction_control(plan->kind)));
   if (item.type == 'c' || alone) {
     std::string answer;
@@ -144,7 +144,7 @@ void session::make_room_for_statement() {
 
 // The answer of the proxy itself to one message.
 bool session::answer_item(const batch_item& item, std::string& out) {
-  const auto* plan = plan_of(item.statement);
+  const auto* plan = item.plan;
   switch (item.type) {
     case 'P': protocol::append_parse_complete(out); return true;
     case 'B': protocol::append_bind_complete(out); return true;

@@ -139,7 +139,7 @@ struct worker::impl {
   void cancel(protocol::cancel_request);
 
   // Last, so that what handlers refer to outlives them.
-  boost::asio::io_context io{1};
+  boost::asio::io_context io{BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO};  // sockets and timers are this thread's own; posts may come from any
   std::optional<boost::asio::executor_work_guard<boost::asio::io_context::executor_type>> work;
   std::thread thread;
 
