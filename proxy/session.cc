@@ -46,8 +46,11 @@ task<void> session::serve() {
   clock_rest(clock::now());
   wake_.forget_alarm();
   while (!closing_) {
+    if (held_up_) {  // on_ready() may have left it
+      co_await run_held_up();
+      continue;
+    }
     const auto next = serve_rounds();
-    if (held_up_) co_await run_held_up();
     if (next == turn::again) co_await boost::asio::post(w_.io, boost::asio::use_awaitable);
     if (next != turn::wait) continue;
     resting_ = true;

@@ -1,4 +1,5 @@
 """Bounds: clients, waiting strangers, large messages, prepared statements; nobody starves or is forgotten."""
+import select
 import time
 import unittest
 
@@ -76,6 +77,29 @@ class Limits(unittest.TestCase):
         text = "SELECT length('" + "x" * (7 << 20) + "')"
         self.assertEqual(client.rows(text), [[str(7 << 20)]])
         self.assertEqual(client.rows(text), [[str(7 << 20)]])
+
+    def test_copy_to_a_shard_that_stops_reading_is_not_buffered(self):
+        W.shards["s2"].psql("""
+            CREATE TABLE slow_sink (line text);
+            GRANT ALL ON slow_sink TO PUBLIC;
+            CREATE FUNCTION wait_for_77() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_xact_lock_shared(77); RETURN NEW; END';
+            CREATE TRIGGER slow BEFORE INSERT ON slow_sink FOR EACH ROW EXECUTE FUNCTION wait_for_77();""", "shop")
+        piece = wire.message(b"d", b"x" * 1023 + b"\n") * 64
+        client = self.client()
+        with W.shards["s2"].connect("shop", autocommit=False) as holder:
+            holder.cursor().execute("SELECT pg_advisory_xact_lock(77)")
+            client.send(query("COPY slow_sink FROM STDIN"))
+            self.assertEqual(client.read_kinds(last=b"G"), "G")
+            before, sent = resident(), 0
+            while sent < 256 << 20 and select.select([], [client.socket], [], 1.0)[1]:
+                sent += client.socket.send(memoryview(piece)[sent % len(piece):])
+            self.assertLess(sent, 256 << 20, "bytes taken while the shard takes none")
+            if not sanitized():
+                self.assertLess(resident() - before, 4096, "KiB")
+        rest = -sent % len(piece)
+        client.send(piece[len(piece) - rest:] if rest else b"")
+        client.send(wire.message(b"c"))
+        self.assertEqual(client.read_kinds(), f"C:COPY {(sent + rest) // (len(piece) // 64)} ZI")
 
     def test_prepared_statements_of_a_client_are_bounded(self):
         client = self.client()
