@@ -77,7 +77,7 @@ session::turn session::serve_rounds() {
   for (int rounds = 0; rounds < rounds_in_a_row; ++rounds) {
     const bool moved = serve_once();
     if (closing_ || held_up_) return turn::leave;
-    if (moved && !may_rest()) continue;
+    if (moved) continue;
     watch_everything();
     return turn::wait;
   }
@@ -94,15 +94,7 @@ bool session::serve_once() {
   if (!client_output_pending() && step_parked()) moved = true;
   if (leaving_ && !unit_open_ && status() == protocol::transaction_status::idle)
     fatal(make_error(sqlstate::admin_shutdown, "terminating connection: pgrotor is shutting down"));
-  if (closing_ || !may_take() || !has_input() || !take_message()) return moved;
-  flush_server();
-  return true;
-}
-
-// After something was done: there is nothing more, and one look less is needed to know it.
-bool session::may_rest() const noexcept {
-  const bool server_waits = !server_ || (!server_->socket.readable() && server_->in.empty());
-  return server_waits && !has_input() && !client_output_pending() && state_.parked.empty() && !leaving_ && !expired_ && !killed_;
+  return (!closing_ && may_take() && has_input() && take_message()) || moved;
 }
 
 // One message or pipeline at a time; while a pipeline is open, or the server waits for CopyData, the client goes on speaking.

@@ -105,7 +105,6 @@ class session final : public std::enable_shared_from_this<session>, private read
   task<void> serve();
   turn serve_rounds();
   bool serve_once();
-  bool may_rest() const noexcept;
   void on_ready() override;
   bool take_message();
   bool take_pipeline();
