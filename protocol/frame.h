@@ -27,6 +27,7 @@ enum class frame_error {
 enum class peer { frontend, backend };
 
 inline constexpr std::uint32_t frame_header_size = 5;
+inline constexpr std::uint32_t max_frame_size = 0x7fffffff;  // for who has no limit of its own
 
 namespace detail {
 

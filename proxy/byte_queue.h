@@ -3,6 +3,7 @@
 // only a message that must be seen whole grows beyond a large block. Owned by one session or server; never crosses threads.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -21,6 +22,8 @@ class byte_queue {
 
   std::string_view view() const noexcept { return {data_.get() + begin_, end_ - begin_}; }
   std::size_t size() const noexcept { return end_ - begin_; }
+  // What a read is to make room for when that many bytes more are known to be waiting.
+  std::size_t size_with(std::size_t rest) const noexcept { return std::min(size() + rest, large_block_size); }
   bool empty() const noexcept { return begin_ == end_; }
   std::size_t capacity() const noexcept { return capacity_; }
 

@@ -1,7 +1,6 @@
 #include "proxy/exchange.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "protocol/wire.h"
 
@@ -25,11 +24,8 @@ struct answer_types {
   constexpr answer_types(std::string_view within, std::string_view last) {
     for (const char type : within) belongs[static_cast<unsigned char>(type)] = true;
     for (const char type : last) belongs[static_cast<unsigned char>(type)] = completes[static_cast<unsigned char>(type)] = true;
-    plain = belongs;
-    plain['G'] = false;
   }
   std::array<bool, 256> belongs{}, completes{};
-  std::array<bool, 256> plain{};  // of those that belong: nothing but relaying them has to be done
 };
 constexpr std::array answers_to = {
     answer_types("TDCIGHWdcV", ""),  // query: ReadyForQuery ends it
@@ -149,15 +145,15 @@ exchange::step exchange::feed(std::string_view in, std::string& out) {
   return result;
 }
 
-// Most messages: whole ones that belong to what the client asked.
+// Most messages: whole ones that belong to what the client asked, and ask nothing of the proxy as CopyInResponse does.
 void exchange::relay_plain(cursor& c) {
-  while (!idle() && front().how == fate::relay && c.in.size() - c.at >= frame_header_size) {
-    const auto type = static_cast<unsigned char>(c.in[c.at]);
-    const auto& types = answers_to[static_cast<std::size_t>(front().what)];
-    const auto length = protocol::load_int<std::uint32_t>(c.in.data() + c.at + 1);
-    if (!types.plain[type] || length < 4 || length >= c.in.size() - c.at) return;
-    c.at += length + 1;
-    if (types.completes[type]) pop();
+  frame_header header;
+  while (!idle() && front().how == fate::relay) {
+    const auto seen = protocol::read_header(c.rest(), protocol::peer::backend, protocol::max_frame_size, header);
+    const auto what = front().what;
+    if (seen != frame_error::none || header.size > c.rest().size() || !belongs(what, header.type) || header.type == 'G') return;
+    c.at += header.size;
+    if (completes(what, header.type)) pop();
   }
 }
 
@@ -180,7 +176,7 @@ void exchange::pass(cursor& c, std::size_t size, bool relayed) {
 // False: the next message is not there far enough.
 bool exchange::take_frame(cursor& c, step& result) {
   frame_header header;
-  const auto seen = protocol::read_header(c.rest(), protocol::peer::backend, std::numeric_limits<std::int32_t>::max(), header);
+  const auto seen = protocol::read_header(c.rest(), protocol::peer::backend, protocol::max_frame_size, header);
   if (seen == frame_error::need_more) return false;
   if (seen != frame_error::none) return result.what = event::unexpected, false;
   switch (header.type) {

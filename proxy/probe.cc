@@ -95,7 +95,7 @@ std::optional<findings> read_findings(std::string_view rows) {
   findings out;
   while (!rows.empty()) {
     protocol::frame_header header;
-    if (protocol::read_header(rows, protocol::peer::backend, 0x7fffffff, header) != protocol::frame_error::none) return std::nullopt;
+    if (protocol::read_header(rows, protocol::peer::backend, protocol::max_frame_size, header) != protocol::frame_error::none) return std::nullopt;
     if (header.size > rows.size()) return std::nullopt;
     const auto read = read_row(rows.substr(protocol::frame_header_size, header.size - protocol::frame_header_size));
     if (!read || !take_row(*read, out)) return std::nullopt;

@@ -7,8 +7,6 @@ namespace proxy {
 
 namespace {
 
-constexpr std::uint32_t max_frame = 0x7fffffff;
-
 struct verdict {
   bool over = false, error = false, idle = false;
 };
@@ -16,7 +14,7 @@ struct verdict {
 // Uses up the whole messages that are there.
 void take_answer(byte_queue& in, verdict& so_far) {
   protocol::frame_header header;
-  while (!so_far.over && protocol::read_header(in.view(), protocol::peer::backend, max_frame, header) == protocol::frame_error::none) {
+  while (!so_far.over && protocol::read_header(in.view(), protocol::peer::backend, protocol::max_frame_size, header) == protocol::frame_error::none) {
     if (in.size() < header.size) return;
     so_far.error = so_far.error || header.type == 'E';
     so_far.over = header.type == 'Z';

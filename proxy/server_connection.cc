@@ -11,7 +11,6 @@ constexpr std::size_t kept_output = 64u << 10;
 io_result server_connection::flush() {
   if (!output_pending()) return {};
   const auto result = socket.write(std::string_view(out).substr(out_at));
-  sent_any_ = sent_any_ || result.bytes > 0;
   out_at += result.bytes;
   if (output_pending()) return result;
   out.clear();
@@ -21,11 +20,7 @@ io_result server_connection::flush() {
 }
 
 void server_connection::send(std::string_view bytes) {
-  if (!output_pending() && !bytes.empty()) {
-    const auto result = socket.write(bytes);
-    sent_any_ = sent_any_ || result.bytes > 0;
-    bytes.remove_prefix(result.bytes);
-  }
+  if (!output_pending() && !bytes.empty()) bytes.remove_prefix(socket.write(bytes).bytes);
   out.append(bytes);
 }
 

@@ -74,18 +74,13 @@ class server_connection final : public readiness_listener {
   bool reprepare = false;  // its prepared statements are to be made anew before the next one
   int cancels_under_way = 0;
 
-  // Sends what is queued. `sent_any` stays true once a byte has left since the last call of start_unit().
+  // Sends what is queued.
   io_result flush();
   // The same for bytes that need no queue unless the shard is slow; they come behind what is queued.
   void send(std::string_view bytes);
   bool output_pending() const noexcept { return out_at < out.size(); }
-  void start_unit() noexcept { sent_any_ = false; }
-  bool sent_any() const noexcept { return sent_any_; }
 
   void on_ready() override;  // while idle: the shard said something or closed
-
- private:
-  bool sent_any_ = false;
 };
 using server_ptr = std::unique_ptr<server_connection>;
 

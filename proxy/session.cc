@@ -117,8 +117,7 @@ void session::watch_everything() {
 bool session::read_client() {
   if (!client_.readable()) return false;
   // As much of a COPY as is there: fewer system calls for as many bytes.
-  const auto waiting = copy_bytes_ > 0 ? std::min(in_.size() + client_rest_, byte_queue::large_block_size) : std::size_t{0};
-  const auto result = client_.read(in_, std::max(want_whole_, waiting));
+  const auto result = client_.read(in_, std::max(want_whole_, copy_bytes_ > 0 ? in_.size_with(client_rest_) : 0));
   client_rest_ = result.rest;
   w_.counted.bytes_from_clients += result.bytes;
   if (result.closed) closing_ = true;
@@ -177,7 +176,7 @@ bool session::take_pipeline() {
   protocol::frame_header header;
   const auto all = in_.view();
   while (true) {
-    const auto seen = protocol::read_header(all.substr(scanned_), protocol::peer::frontend, max_frame, header);
+    const auto seen = protocol::read_header(all.substr(scanned_), protocol::peer::frontend, protocol::max_frame_size, header);
     if (seen != protocol::frame_error::none) return next_frame(scanned_, header), closing_ || read_client();
     if (header.type == 'X') return closing_ = true;
     if (header.type == 'Q' || header.type == 'F' || header.type == 'p') {
@@ -198,7 +197,7 @@ bool session::take_pipeline() {
 }
 
 bool session::next_frame(std::size_t at, protocol::frame_header& header) {
-  const auto seen = protocol::read_header(in_.view().substr(at), protocol::peer::frontend, max_frame, header);
+  const auto seen = protocol::read_header(in_.view().substr(at), protocol::peer::frontend, protocol::max_frame_size, header);
   if (seen == protocol::frame_error::none) return true;
   if (seen == protocol::frame_error::bad_length) fatal(make_error(sqlstate::protocol_violation, "invalid message length"));
   if (seen == protocol::frame_error::unknown_type) fatal(make_error(sqlstate::protocol_violation, "invalid frontend message type"));

@@ -47,7 +47,6 @@ class session final : public std::enable_shared_from_this<session>, private read
   server_connection* holding(const pool*, std::uint64_t serial) const noexcept;
 
  private:
-  static constexpr std::uint32_t max_frame = 0x7fffffff;
   static constexpr int rounds_in_a_row = 32;  // then the worker's other sessions have their turn
 
   // Where a message is to run.
@@ -164,6 +163,7 @@ class session final : public std::enable_shared_from_this<session>, private read
   choice choose_for_batch();
   bool choose_for_item(const batch_item&, choice&);
   void cut_batch(std::size_t from, protocol::notice why);
+  bool is_ours(const routing::statement_plan*) const;
   bool batch_needs_transaction(char end);
   bool batch_needs_server();
   bool place_batch_now(char end);

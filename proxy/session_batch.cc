@@ -52,7 +52,7 @@ void session::read_batch(std::string_view frames) {
   if (lost_) batch_refused_ = std::exchange(lost_, std::nullopt);
   while (!batch_refused_ && !frames.empty()) {
     protocol::frame_header header;
-    protocol::read_header(frames, protocol::peer::frontend, 0x7fffffff, header);
+    protocol::read_header(frames, protocol::peer::frontend, protocol::max_frame_size, header);
     if (header.type == 'S' || header.type == 'H') return;
     batch_item item;
     item.type = header.type;
@@ -221,16 +221,20 @@ void session::cut_batch(std::size_t from, protocol::notice why) {
   batch_refused_ = std::move(why);
 }
 
+// What the proxy may answer without a server.
+bool session::is_ours(const routing::statement_plan* plan) const {
+  return plan && (is_transaction_control(plan->kind) || answered_by_proxy(*plan));
+}
+
 // Does anything in it have to run in the client's transaction on a shard? Transaction control that the proxy can answer does not. A
 // portal has to be where it will be executed later: after a Flush, or in an open transaction.
 bool session::batch_needs_transaction(char end) {
   auto simulated = held_;
   for (const auto& item : batch_) {
     const auto* plan = item.plan;
-    const bool of_proxy = plan && (is_transaction_control(plan->kind) || answered_by_proxy(*plan));
-    if (item.type == 'B' && (end == 'H' || simulated.open()) && !of_proxy) return true;
+    if (item.type == 'B' && (end == 'H' || simulated.open()) && !is_ours(plan)) return true;
     if (item.type != 'E') continue;
-    if (!of_proxy) return true;
+    if (!is_ours(plan)) return true;
     if (answered_by_proxy(*plan)) continue;
     if (!simulated.can_answer(std::span(plan, 1))) return true;
     simulated.run(*plan, item.statement->sql);
@@ -242,7 +246,7 @@ bool session::batch_needs_transaction(char end) {
 // Parse and Describe alone: any server will do.
 bool session::batch_needs_server() {
   return std::any_of(batch_.begin(), batch_.end(), [this](const batch_item& item) {
-    if (item.plan && (is_transaction_control(item.plan->kind) || answered_by_proxy(*item.plan))) return false;
+    if (is_ours(item.plan)) return false;
     if (item.type == 'P') return !batch_refused_;
     return item.type != 'c' && item.type != 'y' && item.type != 'z';
   });

@@ -23,7 +23,6 @@ void session::begin_unit() {
   unit_started_ = clock::now();
   unit_in_block_ = status() != transaction_status::idle;
   unit_writes_ = unit_may_commit_ = cancelled_ = false;
-  if (server_) server_->start_unit();
   clock_work();
 }
 
@@ -70,8 +69,7 @@ bool session::step_server() {
   bool moved = false;
   if (server_->socket.readable() && server_->in.size() < server_whole_ + byte_queue::block_size) {
     // As much of a large result as is there: fewer system calls for as many bytes.
-    const auto waiting = std::min(server_->in.size() + server_rest_, byte_queue::large_block_size);
-    const auto result = server_->socket.read(server_->in, std::max(server_whole_, waiting));
+    const auto result = server_->socket.read(server_->in, std::max(server_whole_, server_->in.size_with(server_rest_)));
     server_rest_ = result.rest;
     if (result.closed && server_->in.empty()) return server_lost("The shard closed the connection."), true;
     server_closed_ = result.closed;
@@ -276,7 +274,7 @@ bool session::forward_copy() {
     if (part > 0) continue;
     if (!copy_in_) break;
     protocol::frame_header header;
-    const auto seen = protocol::read_header(all.substr(at), protocol::peer::frontend, max_frame, header);
+    const auto seen = protocol::read_header(all.substr(at), protocol::peer::frontend, protocol::max_frame_size, header);
     if (seen == protocol::frame_error::need_more) break;
     if (at > 0 && header.type != 'd') break;  // first what came before it
     if (seen != protocol::frame_error::none || !take_copy_frame(header))

@@ -169,7 +169,6 @@ void session::take_server(server_ptr server) {
   server_ = std::move(server);
   server_->socket.listen(this);
   begin_with_server();
-  server_->start_unit();
   server_status_ = protocol::transaction_status::idle;
   map_at_attach_ = w_.map;
   borrowed_ = false;

@@ -263,7 +263,6 @@ void session::pin(state_bits reasons) {
 void session::park(server_ptr server) {
   server->answers.clear();
   server->in.release_if_empty();
-  server->start_unit();
   state_.parked.push_back(std::move(server));
 }
 

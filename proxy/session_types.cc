@@ -67,7 +67,7 @@ task<std::vector<std::uint32_t>> session::ask_types(const prepared_statement& st
   while (server_ && !closing_) {
     flush_server();
     protocol::frame_header header;
-    const auto seen = protocol::read_header(server_->in.view(), protocol::peer::backend, 0x7fffffff, header);
+    const auto seen = protocol::read_header(server_->in.view(), protocol::peer::backend, protocol::max_frame_size, header);
     if (seen == protocol::frame_error::none && server_->in.size() >= header.size) {
       const bool over = take_type_answer(header, types);
       if (over) break;
