@@ -2,7 +2,6 @@
 // by CMake against Debian's libpqxx 6; finds pgrotor by the environment as every client here.
 #include <pqxx/pqxx>
 
-#include <chrono>
 #include <iostream>
 #include <stdexcept>
 #include <string>
@@ -90,7 +89,10 @@ void pipelines(pqxx::connection& db) {
 
 void cancels(pqxx::connection& db) {
   std::thread other([&] {
-    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    pqxx::connection watcher("");
+    const std::string sleeping = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'SELECT pg_sleep%'";
+    while (pqxx::nontransaction(watcher).exec1(sleeping)[0].as<int>() == 0) {
+    }
     db.cancel_query();
   });
   std::string state;
