@@ -73,7 +73,7 @@ struct config {
   std::string pool_check_query = ";";                // [pool] check_query
   bool pool_statement_mode = false;                  // [pool] mode: transaction, statement (no transaction blocks)
   std::string pool_order = "last_used";              // [pool] order: last_used, round_robin
-  std::chrono::milliseconds connect_timeout{5'000};  // [pool] connect_timeout_ms
+  std::chrono::milliseconds connect_timeout{5'000};  // [pool] connect_timeout_ms; also for answers to questions of the proxy's own
 
   std::size_t max_clients = 2'000;               // [limits] max_clients
   std::size_t max_message_bytes = 64u << 20;     // [limits] max_message_bytes: one client message, or one pipeline up to its Sync

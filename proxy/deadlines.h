@@ -18,8 +18,9 @@ enum class timed {
   idle_in_transaction,  // the client's turn, in a transaction
   transaction,          // from its first message to its end
   client_idle,          // the client's turn, outside
+  question,             // from a query of the proxy's own to its answer
 };
-inline constexpr std::size_t timed_kinds = 5;
+inline constexpr std::size_t timed_kinds = 6;
 
 class deadline_list {
  public:

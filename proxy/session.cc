@@ -90,6 +90,7 @@ bool session::serve_once() {
   if (flush_server()) moved = true;
   if (server_ && !client_output_pending() && step_server()) moved = true;
   if (expired_) obey_time();
+  if (!client_output_pending()) end_overdue_question();
   if (killed_) obey_kill();
   if (!client_output_pending() && step_parked()) moved = true;
   if (leaving_ && !unit_open_ && status() == protocol::transaction_status::idle)

@@ -127,6 +127,8 @@ class session final : public std::enable_shared_from_this<session>, private read
   // session_timeouts.cc
   void clock_work();
   void clock_rest(clock::time_point now);
+  void clock_question();
+  bool end_overdue_question();
   void cancel_overdue();
   void obey_time();
   void end_overdue_transaction();
@@ -172,7 +174,7 @@ class session final : public std::enable_shared_from_this<session>, private read
 
   // session_types.cc
   bool types_are_missing();
-  task<void> learn_types();
+  task<std::optional<protocol::notice>> learn_types();
   task<std::vector<std::uint32_t>> ask_types(const prepared_statement&);
   bool take_type_answer(const protocol::frame_header&, std::vector<std::uint32_t>& types);
   const std::vector<std::uint32_t>& types_of(const prepared_statement&, const routing::statement_plan&) const;
@@ -312,10 +314,10 @@ class session final : public std::enable_shared_from_this<session>, private read
   bool query_waits_ = false;    // for the answers of the pipeline that it ends
   bool copy_in_ = false, copy_simple_ = false;
   bool unit_in_block_ = false, unit_writes_ = false, unit_may_commit_ = false;
-  deadline_list::place unit_place_{*this}, transaction_place_{*this};
+  deadline_list::place unit_place_{*this}, transaction_place_{*this}, question_place_{*this};
   std::optional<timed> expired_;
   bool killed_ = false;
-  std::optional<protocol::notice> lost_;  // the transaction's server went away while the client was idle; told at its next message
+  std::optional<protocol::notice> lost_;  // the server went away, and what waits for it or the client's next message is to tell
   routing::parameters& literals_;
   bool cancelled_ = false, waiting_ = false;
   bool leaving_ = false, closing_ = false, logged_in_ = false;

@@ -28,8 +28,9 @@ bool session::batch_now(std::string_view frames, char end) {
 }
 
 task<void> session::handle_batch(char end) {
-  co_await learn_types();
-  bool again = true;
+  auto failed = co_await learn_types();
+  bool again = !failed;
+  if (failed) cut_batch(0, std::move(*failed));
   while (again && !closing_) {
     again = false;
     const bool placed = co_await place_batch(end, again);

@@ -14,6 +14,18 @@ using protocol::transaction_status;
 namespace {
 constexpr std::size_t kept_output = 64u << 10;
 constexpr std::size_t copy_backlog = 256u << 10;  // CopyData on its way to a server that reads slowly
+
+protocol::notice commit_unknown(std::string_view shard, std::string_view why) {
+  return make_error(sqlstate::transaction_unknown, fmt::format("the connection to shard {} broke while a commit was under way", shard),
+                    std::string(why), "Find out whether the transaction took effect before you repeat it.");
+}
+
+protocol::notice server_broke(std::string_view shard, std::string_view why, bool was_probing) {
+  return make_error(sqlstate::connection_failure, fmt::format("the connection to shard {} broke", shard), std::string(why),
+                    was_probing ? "The last transaction ended as it was answered; what it left in the session is not known. Connect again."
+                                : "The transaction did not take effect; retry it.");
+}
+
 }  // namespace
 
 transaction_status session::status() const noexcept { return server_ && !borrowed_ ? server_status_ : held_.status(); }
@@ -223,7 +235,7 @@ void session::server_lost(std::string_view why) {
   keep_passed();
   auto server = std::move(server_);
   const bool borrowed = std::exchange(borrowed_, false);
-  const bool whole = server->answers.at_boundary();
+  const bool whole = state_.alone || server->answers.at_boundary();
   const bool in_block = borrowed ? held_.open() : unit_open_ ? unit_in_block_ : server_status_ != transaction_status::idle;
   server_whole_ = server_rest_ = 0;
   server_closed_ = copy_in_ = false;
@@ -231,9 +243,10 @@ void session::server_lost(std::string_view why) {
   server_status_ = transaction_status::idle;
   map_at_attach_.reset();
   const auto shard = server->shard_name;
-  const bool state_was_there = server->pinned != 0 || state_.probing;
+  const bool was_probing = state_.probing, state_was_there = server->pinned != 0 || was_probing;
   if (server->pinned != 0) --w_.counted.pinned_now;
-  state_.probing = state_.adjusting = false;
+  state_.probing = state_.adjusting = state_.typing = false;
+  question_place_.unlink();
   state_.transaction.clear();
   state_.wrote = state_.unsynced = false;
   log_warning("shard {}: connection of client {} lost: {}", shard, pid_, why);
@@ -241,18 +254,15 @@ void session::server_lost(std::string_view why) {
   if (!borrowed) end_transaction();
   if (unit_open_ && unit_may_commit_) {
     ++w_.counted.commits_unknown;
-    return fatal(make_error(sqlstate::transaction_unknown, fmt::format("the connection to shard {} broke while a commit was under way", shard),
-                            std::string(why), "Find out whether the transaction took effect before you repeat it."));
+    return fatal(commit_unknown(shard, why));
   }
-  auto error = make_error(sqlstate::connection_failure, fmt::format("the connection to shard {} broke", shard), std::string(why),
-                          "The transaction did not take effect; retry it.");
-  if (state_.alone && !state_was_there) return;
+  auto error = server_broke(shard, why, was_probing);
   if (!whole || state_was_there) return fatal(std::move(error));
   if (in_block && !borrowed) {
     held_.clear();
     held_.fail();
   }
-  if (!unit_open_) {
+  if (!unit_open_ || state_.alone) {
     lost_ = std::move(error);
     return;
   }

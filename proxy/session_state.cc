@@ -54,14 +54,14 @@ task<std::optional<protocol::notice>> session::adjust_first() {
     bool moved = flush_server();
     if (step_server()) moved = true;
     if (moved || !server_ || !state_.adjusting) continue;
+    if (end_overdue_question()) break;
     if (server_->output_pending()) server_->socket.watch_write();
     server_->socket.watch_read();
     co_await wake_.wait();
   }
   state_.alone = false;
   if (server_ || closing_) co_return std::nullopt;
-  co_return make_error(sqlstate::connection_failure, "the connection to the shard broke", "It was taking the settings of the session.",
-                       "Retry.");
+  co_return std::exchange(lost_, std::nullopt);
 }
 
 // In the same write as the client's statement.
@@ -70,6 +70,7 @@ void session::adjust_along() {
   const auto made = adjust(server_->applied, state_.wanted);
   server_->applied = state_.wanted;
   state_.adjusting = true;
+  clock_question();
   ++w_.counted.replays;
   protocol::append(server_->out, protocol::query{made.sql});
   server_->answers.expect(request::query, fate::capture);
@@ -205,6 +206,7 @@ void session::finish_transaction() {
 
 void session::ask_server() {
   state_.probing = true;
+  clock_question();
   ++state_.probe_tries;
   ++w_.counted.probes;
   const auto sql = probe_sql(state_.asked);
@@ -217,6 +219,7 @@ void session::ask_server() {
 // The answer to a query of the proxy's own is there.
 void session::on_captured() {
   const auto& answers = server_->answers;
+  question_place_.unlink();
   if (std::exchange(state_.adjusting, false)) {
     state_.reported_before = server_->reported;
     if (answers.failure().empty()) return;

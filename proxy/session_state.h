@@ -49,12 +49,16 @@ struct session_state {
   std::shared_ptr<const text_pairs> reported_before;  // by the attached server, before the transaction
   probe asked;                             // under way on the attached server
   bool probing = false;
-  bool adjusting = false, alone = false;   // a query that makes settings is under way; nothing of the client's goes with it
+  bool adjusting = false;                  // a query that makes settings is under way
+  bool typing = false;                     // the types of a statement's parameters are being asked for
+  bool alone = false;                      // nothing of the client's is under way with it
   int probe_tries = 0;
   sql_statements sql;                      // made by PREPARE
   sql_changes sql_changed;                 // by the transaction under way
   bool wrote = false;                      // the transaction may have drawn from a sequence
   bool unsynced = false;                   // the server was sent messages that no Sync has followed yet
+
+  bool asking() const noexcept { return probing || adjusting || typing; }
 };
 
 // Adds what is not there yet, up to a number that no application reaches.

@@ -21,8 +21,21 @@ void session::clock_rest(clock::time_point now) {
   w_.deadlines.start(idle ? timed::client_idle : timed::idle_in_transaction, unit_place_, now);
 }
 
+// The server is asked something on the proxy's own account.
+void session::clock_question() { w_.deadlines.start(timed::question, question_place_, clock::now()); }
+
+// Whose time is up stands in no list any more. True: the server has not answered, and is given up. What is in its socket is looked at
+// first: nobody reads it while the client does not take what came before, and a worker that stood still itself is late for all of them.
+bool session::end_overdue_question() {
+  if (!state_.asking() || question_place_.is_linked()) return false;
+  if (!server_->socket.quiet()) return clock_question(), false;
+  server_lost("The shard did not answer a question of pgrotor's within [pool] connect_timeout_ms.");
+  return true;
+}
+
 // From the worker's tick. Waits for a pool or a gate end as if cancelled; everything else is for the loop.
 void session::time_is_up(timed kind) {
+  if (kind == timed::question) return wake_.notify();
   if (waiting_) cancelled_ = true;
   if (kind != timed::statement) expired_ = kind;
   else cancel_overdue();
@@ -39,7 +52,8 @@ void session::cancel_overdue() {
 void session::obey_time() {
   const auto kind = *std::exchange(expired_, std::nullopt);
   switch (kind) {
-    case timed::statement: return;
+    case timed::statement:
+    case timed::question: return;
     case timed::obey:
       if (server_ && unit_open_) server_lost("The shard did not obey a cancel after [timeouts] query_ms.");
       return;

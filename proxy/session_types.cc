@@ -33,24 +33,26 @@ bool session::types_are_missing() {
   });
 }
 
-// Without an answer the statement stays refused. Not in the middle of a pipeline, whose answers would come first.
-task<void> session::learn_types() {
+// Without an answer the statement stays refused; the notice says that the shard went away meanwhile. Not in the middle of a pipeline,
+// whose answers would come first.
+task<std::optional<protocol::notice>> session::learn_types() {
   for (const auto& item : batch_) {
     const auto* plan = item.type == 'B' ? plan_of(item.statement) : nullptr;
     if (!plan || !wants_types(*item.statement, *plan)) continue;
     if (w_.inferred.find(item.statement->sql, item.statement->types, clock::now())) continue;
-    if (server_ && (!server_->answers.idle() || server_status_ == protocol::transaction_status::failed)) co_return;
+    if (server_ && (!server_->answers.idle() || server_status_ == protocol::transaction_status::failed)) co_return std::nullopt;
     const bool own = !server_;
     if (own) {
       const auto failed = co_await attach(w_.map->default_shard());
-      if (failed) co_return;
+      if (failed) co_return std::nullopt;
       borrowed_ = true;
     }
     auto types = co_await ask_types(*item.statement);
     if (own && server_) release_server();
-    if (closing_ || types.empty()) co_return;
+    if (closing_ || types.empty()) co_return std::exchange(lost_, std::nullopt);
     w_.inferred.remember(item.statement->sql, item.statement->types, std::move(types), clock::now());
   }
+  co_return std::nullopt;
 }
 
 // Empty: the server refused the statement, or is gone. A refusal in the client's transaction fails it, as the client's own Parse would.
@@ -64,6 +66,8 @@ task<std::vector<std::uint32_t>> session::ask_types(const prepared_statement& st
   protocol::append_sync(server_->out);
   server_->statements.unnamed = 0;
   std::vector<std::uint32_t> types;
+  state_.typing = state_.alone = true;
+  clock_question();
   while (server_ && !closing_) {
     flush_server();
     protocol::frame_header header;
@@ -79,10 +83,13 @@ task<std::vector<std::uint32_t>> session::ask_types(const prepared_statement& st
       if (result.closed) server_lost("The shard closed the connection.");
       continue;
     }
+    if (end_overdue_question()) break;
     if (server_->output_pending()) server_->socket.watch_write();
     server_->socket.watch_read();
     co_await wake_.wait();
   }
+  state_.typing = state_.alone = false;
+  question_place_.unlink();
   co_return types;
 }
 

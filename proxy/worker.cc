@@ -42,6 +42,7 @@ void set_deadlines(deadline_list& deadlines, const config& settings) {
   deadlines.set(timed::idle_in_transaction, settings.idle_in_transaction_timeout);
   deadlines.set(timed::transaction, settings.transaction_timeout);
   deadlines.set(timed::client_idle, settings.client_idle_timeout);
+  deadlines.set(timed::question, settings.connect_timeout);
 }
 
 }  // namespace

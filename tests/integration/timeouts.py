@@ -1,5 +1,7 @@
 """Time-outs of clients with PostgreSQL's SQLSTATEs: login, statement, idle in transaction, transaction, idle client; and what is left
-on the shard after each. The wire is spoken by hand, for what drivers hide."""
+on the shard after each. Then servers that stand still while pgrotor itself asks them something. The wire is spoken by hand, for what
+drivers hide."""
+import contextlib
 import os
 import signal
 import socket
@@ -136,6 +138,119 @@ def client_idle(fleet):
         assert client.rows("SELECT 1") == [["1"]]
 
 
+ANSWER_MS = 2000  # connect_timeout_ms, which is also the time for an answer to a question of pgrotor's
+
+
+@contextlib.contextmanager
+def standing_still(fleet, table, ask):
+    """The pid of a server that stands still in its answer to what `ask` leads to. That reads the table, so a lock holds the server there
+    until it is stopped; then the table is free again, and nothing but the stop keeps it from answering."""
+    with closing(fleet.shards["s1"].connect(DATABASE)) as holder, holder.cursor() as cursor:
+        def waiting():
+            cursor.execute("SELECT pid FROM pg_locks WHERE NOT granted AND relation = %s::regclass", (table,))
+            return cursor.fetchone()
+        cursor.execute(f"BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+        ask()
+        pid, = wait_until(waiting, "a server to wait for the table")
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            cursor.execute("ROLLBACK")
+            yield pid
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+
+def servers(fleet):
+    return {row["server_pid"] for row in fleet.console("SHOW SERVERS")}
+
+
+def error_in_time(client):
+    """The fields of the error that comes next, once the deadline has passed and not long after."""
+    began = time.monotonic()
+    words = next(wire.fields(body) for kind, body in client.until(b"E") if kind == b"E")
+    assert ANSWER_MS / 1000 - 1 < time.monotonic() - began < ANSWER_MS / 1000 + 4, words
+    return words
+
+
+def question_behind_a_transaction(fleet):
+    """The statement has been answered; the next one is not taken, and its client is told why."""
+    with closing(client_of(fleet)) as client:
+        def ask():
+            assert client.kinds(wire.query("DO 'BEGIN END'")) == "C:DO ZI"
+        with standing_still(fleet, "pg_catalog.pg_depend", ask) as stopped:
+            assert str(stopped) in servers(fleet)
+            client.send(wire.query("SELECT 1"))
+            words = error_in_time(client)
+            assert (words["S"], words["C"]) == ("FATAL", "08006") and "did not take effect" not in words["H"], words
+            assert client.closed() == {}
+            assert str(stopped) not in servers(fleet)
+    with closing(client_of(fleet)) as another:
+        assert another.rows("SELECT 1") == [["1"]]
+
+
+def sent_bytes(fleet):
+    """To clients; nothing while they are still on their way."""
+    before = counter(fleet, "client_sent_bytes")
+    time.sleep(0.3)
+    after = counter(fleet, "client_sent_bytes")
+    return after if after - before < 5000 else None  # which are the console's own answers
+
+
+def clients_that_do_not_read(fleet):
+    """The answer to the question is there, but the client has not taken all that came before: it is the client that is late. How much the
+    kernel takes for a client that does not read is measured, and answers around that size leave some of them in just that state."""
+    fleet.pgrotor.set(**{"pool.size": 50})
+    fleet.console("RELOAD")
+    def begin(rows):
+        client = client_of(fleet)
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        client.send(wire.query(f"DO 'BEGIN END'; SELECT repeat('x', 1000) FROM generate_series(1, {rows})"))
+        return client
+    before = wait_until(lambda: sent_bytes(fleet), "silence")
+    with closing(begin(20000)):
+        room = wait_until(lambda: max(0, (sent_bytes(fleet) or 0) - before) // 1011, "the kernel to take no more")
+        assert room < 20000, room
+    clients = [begin(room + 50 * i) for i in range(-20, 20)]
+    time.sleep(1.5 * ANSWER_MS / 1000)
+    for client in clients:
+        assert client.read_kinds().endswith(" ZI")
+        assert client.rows("SELECT 1") == [["1"]]
+        client.close()
+    fleet.pgrotor.set(**{"pool.size": 3})
+    fleet.console("RELOAD")
+
+
+def settings_made_again(fleet):
+    """With settings that may be refused nothing is sent but them, with others the client's statement follows at once."""
+    for name, value, table in (("default_tablespace", "pg_default", "pg_catalog.pg_tablespace"),
+                               ("default_text_search_config", "pg_catalog.simple", "pg_catalog.pg_ts_config")):
+        with closing(client_of(fleet)) as client:
+            assert client.kinds(wire.query(f"SET {name} = '{value}'")) == "C:SET ZI"
+            assert client.rows("SELECT 1") == [["1"]]  # the question is answered
+            fleet.console("RECONNECT")  # a server that has not yet looked at the table
+            with standing_still(fleet, table, lambda c=client: c.send(wire.query("SELECT 1"))) as stopped:
+                words = error_in_time(client)
+                assert (words["S"], words["C"]) == ("ERROR", "08006"), words
+                assert client.read_kinds() == "ZI"
+                assert client.rows(f"SHOW {name}") == [[value]]
+                assert str(stopped) not in servers(fleet)
+
+
+def types_of_parameters(fleet):
+    fleet.everywhere("CREATE TABLE notes (owner bigint PRIMARY KEY); GRANT SELECT ON notes TO app")
+    fleet.console("DISTRIBUTE TABLE notes BY owner IN DISTRIBUTION notes")
+    raw = wire.parse("", "SELECT count(*) FROM notes WHERE owner = $1 AND $1 > 0") + wire.bind(values=(7,)) + wire.execute() + wire.SYNC
+    with closing(client_of(fleet)) as client:
+        for begin, ready in (("", "ZI"), ("BEGIN; SELECT 1", "ZE")):
+            client.kinds(wire.query(begin))
+            with standing_still(fleet, "notes", lambda: client.send(raw)) as stopped:
+                assert error_in_time(client)["C"] == "08006"
+                assert client.read_kinds() == ready
+                assert str(stopped) not in servers(fleet)
+            client.kinds(wire.query("ROLLBACK"))
+        assert client.kinds(raw) == "1 2 D C:SELECT 1 ZI"
+
+
 def keepalives(fleet, client):
     """Sockets of pgrotor to this client and to the shard whose keepalive timer runs, and is that of the file."""
     with open("/proc/net/tcp") as table:
@@ -158,8 +273,10 @@ def socket_options(fleet):
 
 def main():
     with Scene("timeouts") as scene:
-        fleet = Fleet(scene, names=("s1",), catalog="s1", settings={"limits.login_timeout_ms": 1000, "pool.size": 3})
-        for step in (login, statement, idle_in_transaction, transaction, client_idle, socket_options):
+        fleet = Fleet(scene, names=("s1",), catalog="s1", settings={"limits.login_timeout_ms": 1000, "pool.size": 3,
+                                                                            "pool.connect_timeout_ms": ANSWER_MS})
+        for step in (login, statement, idle_in_transaction, transaction, client_idle, socket_options, question_behind_a_transaction,
+                     clients_that_do_not_read, settings_made_again, types_of_parameters):
             print(step.__name__, flush=True)
             step(fleet)
         assert fleet.pgrotor.terminate() == 0
