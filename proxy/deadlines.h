@@ -19,8 +19,9 @@ enum class timed {
   transaction,          // from its first message to its end
   client_idle,          // the client's turn, outside
   question,             // from a query of the proxy's own to its answer
+  server,               // in the queue of a pool
 };
-inline constexpr std::size_t timed_kinds = 6;
+inline constexpr std::size_t timed_kinds = 7;
 
 class deadline_list {
  public:

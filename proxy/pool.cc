@@ -25,7 +25,7 @@ pool::pool(boost::asio::io_context& io, pool_key key, pool_limits limits, counte
 pool::~pool() { desk_.leave(owner_, *this); }
 
 // Nobody is served before those in the queue, while the pool is paused, or by a shard that is down.
-bool pool::may_take_idle() const noexcept { return queue_.size() == settled_ && !paused_ && (!shard_.down() || lives()); }
+bool pool::may_take_idle() const noexcept { return queue_.empty() && !paused_ && (!shard_.down() || lives()); }
 
 bool pool::due_for_check(const server_connection& server) const noexcept {
   return limits_.check_after.count() > 0 && clock::now() - server.idle_since >= limits_.check_after;
@@ -70,10 +70,9 @@ bool pool::lives() const noexcept { return !attached_.empty() && clock::now() - 
 permit_want pool::wanted() const {
   permit_want lacks;
   if (paused_ || shard_.down() || clock::now() < open_again_) return lacks;
-  const auto waiting = queue_.size() - settled_;
-  if (waiting > opening_) {
-    lacks.count = waiting - opening_;
-    lacks.since = std::find_if(queue_.begin(), queue_.end(), [](const waiter& one) { return !one.settled(); })->since;
+  if (queue_.size() > opening_) {
+    lacks.count = queue_.size() - opening_;
+    lacks.since = queue_.front().since_;
     return lacks;
   }
   const auto target = std::max(limits_.least, warm_);
@@ -123,40 +122,50 @@ void pool::opened(open_result result) {
 }
 
 task<pool::acquired> pool::wait_in_queue(wakeup& wake, const bool& cancelled) {
-  ++counters_.pool_waits;
-  queue_.emplace_back();
-  const auto place = std::prev(queue_.end());
-  place->wake = &wake;
-  place->since = clock::now();
-  desk_.wants_more(owner_);
-  const auto deadline = place->since + limits_.wait;
+  place mine(wake);
+  enter(mine);
+  const auto deadline = mine.since_ + limits_.wait;
   bool in_time = true;
-  while (!place->settled() && !cancelled && in_time) in_time = co_await wake.wait(deadline);
-  count_wait(place->since);
-  if (place->settled()) --settled_;
-  auto result = outcome_of(*place, cancelled);
-  queue_.erase(place);
-  co_return result;
+  while (!mine.settled() && !cancelled && in_time) in_time = co_await wake.wait(deadline);
+  co_return mine.leave(cancelled);
 }
 
-pool::acquired pool::outcome_of(waiter& one, bool cancelled) {
+void pool::enter(place& one) {
+  ++counters_.pool_waits;
+  one.queue_of_ = this;
+  one.since_ = clock::now();
+  queue_.push_back(one);
+  desk_.wants_more(owner_);
+}
+
+pool::acquired pool::place::leave(bool cancelled) {
   acquired result;
-  if (one.given) {
-    attached_.push_back(one.given.get());
-    result.server = std::move(one.given);
-  } else if (one.failed) {
-    result.failed = *one.failed;
-  } else if (cancelled) {
-    result.failed = make_error(sqlstate::query_canceled, "canceling statement due to user request");
+  if (given_) {
+    queue_of_->attached_.push_back(given_.get());
+    result.server = std::move(given_);
+  } else if (failed_) {
+    result.failed = std::move(*failed_);
   } else {
-    ++counters_.pool_timeouts;
-    result.failed = make_error(
-        sqlstate::too_many_connections, fmt::format("no server connection to shard {} became free in time", target_.shard_name),
-        fmt::format("Of {} connections of user {} {} are busy and {} are being opened; it waited {} ms.", limits_.size, key_.user,
-                    total_ - opening_ - idle_.size(), opening_, limits_.wait.count()),
-        "Shorten transactions, or raise [pool] size or wait_ms.");
+    queue_of_->count_wait(since_);
+    result.failed = cancelled ? make_error(sqlstate::query_canceled, "canceling statement due to user request") : queue_of_->waited_in_vain();
+    if (!cancelled) ++queue_of_->counters_.pool_timeouts;
   }
+  abandon();
   return result;
+}
+
+void pool::place::abandon() noexcept {
+  if (is_linked()) queue_of_->queue_.erase(queue_of_->queue_.iterator_to(*this));
+  if (given_) queue_of_->discard(std::move(given_));
+  failed_.reset();
+  queue_of_ = nullptr;
+}
+
+protocol::notice pool::waited_in_vain() const {
+  return make_error(sqlstate::too_many_connections, fmt::format("no server connection to shard {} became free in time", target_.shard_name),
+                    fmt::format("Of {} connections of user {} {} are busy and {} are being opened; it waited {} ms.", limits_.size, key_.user,
+                                total_ - opening_ - idle_.size(), opening_, limits_.wait.count()),
+                    "Shorten transactions, or raise [pool] size or wait_ms.");
 }
 
 void pool::count_wait(clock::time_point since) {
@@ -176,9 +185,9 @@ std::vector<server_ptr>::iterator pool::next_idle(const settings_ptr& wanted, st
 
 server_ptr pool::take_idle(const settings_ptr& wanted, std::int32_t sequences_of) {
   while (!idle_.empty()) {
-    const auto place = next_idle(wanted, sequences_of);
-    auto server = std::move(*place);
-    idle_.erase(place);
+    const auto next = next_idle(wanted, sequences_of);
+    auto server = std::move(*next);
+    idle_.erase(next);
     const bool just_used = clock::now() - server->idle_since < trusted_time;
     if ((just_used && !server->socket.readable()) || server->socket.quiet()) {
       attached_.push_back(server.get());
@@ -203,27 +212,23 @@ void pool::release(server_ptr server) {
   hand_over(std::move(server));
 }
 
-pool::waiter* pool::first_waiting() noexcept {
-  const auto found = std::find_if(queue_.begin(), queue_.end(), [](const waiter& one) { return !one.settled(); });
-  return found == queue_.end() ? nullptr : &*found;
-}
-
-void pool::settle(waiter& one) {
-  ++settled_;
-  one.wake->notify();
+void pool::settle_first() {
+  auto& first = queue_.front();
+  queue_.pop_front();
+  count_wait(first.since_);
+  first.wake_.notify();
 }
 
 // To the first in the queue, to another worker, or idle.
 void pool::hand_over(server_ptr server) {
-  auto* first = first_waiting();
-  if (paused_ || desk_.must_give(owner_, *this, first ? first->since : permit_want::nobody_waits)) {
+  if (paused_ || desk_.must_give(owner_, *this, queue_.empty() ? permit_want::nobody_waits : queue_.front().since_)) {
     server.reset();
     return forget_closed(1);
   }
-  if (first) {
+  if (!queue_.empty()) {
     server->socket.listen(nullptr);
-    first->given = std::move(server);
-    return settle(*first);
+    queue_.front().given_ = std::move(server);
+    return settle_first();
   }
   server->socket.listen(server.get());
   // Over TLS or a Unix socket only a read would have told that nothing is left.
@@ -247,10 +252,9 @@ void pool::forget_closed(std::size_t count) noexcept {
 
 // What kept one from connecting keeps the others: they need not try one after the other.
 void pool::fail_queue(const protocol::notice& why) {
-  for (auto& one : queue_) {
-    if (one.settled()) continue;
-    one.failed = why;
-    settle(one);
+  while (!queue_.empty()) {
+    queue_.front().failed_ = std::make_unique<protocol::notice>(why);
+    settle_first();
   }
 }
 
@@ -321,7 +325,7 @@ void pool::tick(clock::time_point now) {
 
 std::chrono::microseconds pool::longest_wait() const noexcept {
   if (queue_.empty()) return {};
-  return std::chrono::duration_cast<std::chrono::microseconds>(clock::now() - queue_.front().since);
+  return std::chrono::duration_cast<std::chrono::microseconds>(clock::now() - queue_.front().since_);
 }
 
 }  // namespace proxy

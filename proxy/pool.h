@@ -1,14 +1,15 @@
 // Server connections of one worker for one (user, database, startup parameters, shard). Sessions queue in order of arrival and with a
-// time limit; connections are opened in the background, one for each permit that the worker's desk gets (permit_desk.h), and go to
+// time limit, in a coroutine or without one; connections are opened in the background, one for each permit that the worker's desk gets (permit_desk.h), and go to
 // whoever is first when they are ready. Idle ones are watched, and one that breaks is thrown away. Worker's thread only.
 #pragma once
 
 #include <cstdint>
-#include <list>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include <boost/intrusive/list.hpp>
 
 #include "proxy/counters.h"
 #include "proxy/permit_desk.h"
@@ -51,6 +52,25 @@ class pool final : public permit_user {
     protocol::notice failed;  // when there is no server
   };
 
+  // A place in the queue, which is left when it is settled: a server was given, or the reason is known why there will be none. Then, or
+  // when the time is up or nobody wants one any more, leave() has the outcome.
+  class place : public boost::intrusive::list_base_hook<> {
+   public:
+    explicit place(wakeup& w) : wake_(w) {}
+    ~place() { abandon(); }
+    bool settled() const noexcept { return given_ || failed_; }
+    acquired leave(bool cancelled);
+    void abandon() noexcept;  // a server that was given is closed
+
+   private:
+    friend class pool;
+    wakeup& wake_;
+    pool* queue_of_ = nullptr;  // there while it is linked or has a server of that pool
+    clock::time_point since_;
+    server_ptr given_;
+    std::unique_ptr<protocol::notice> failed_;
+  };
+
   pool(boost::asio::io_context&, pool_key, pool_limits, counters&, permit_desk&, shard_watch&);
   ~pool();
   // Where to log in, from the current map; the secret of the latest client.
@@ -62,6 +82,9 @@ class pool final : public permit_user {
   task<acquired> acquire(wakeup& wake, const bool& cancelled, const settings_ptr& wanted = nullptr, std::int32_t sequences_of = 0);
   // An idle connection when one can be had without waiting; nullptr: acquire() decides.
   server_ptr acquire_idle(const settings_ptr& wanted);
+  // After acquire_idle() had none: all that is left to do is to queue.
+  bool must_queue() const noexcept { return (idle_.empty() || !may_take_idle()) && (!shard_.down() || lives()); }
+  void enter(place&);
   // A connection whose transaction is over: to the first in the queue, else idle. One that is unusable is closed.
   void release(server_ptr);
   void discard(server_ptr) noexcept;
@@ -106,27 +129,17 @@ class pool final : public permit_user {
   void close_one_idle() override;
 
  private:
-  struct waiter {
-    wakeup* wake = nullptr;
-    clock::time_point since;
-    server_ptr given;
-    std::optional<protocol::notice> failed;
-    bool settled() const noexcept { return given || failed; }
-  };
-  using queue = std::list<waiter>;
-
   task<void> open();
   void opened(open_result);
   task<acquired> wait_in_queue(wakeup&, const bool& cancelled);
   task<bool> still_answers(server_connection&, wakeup&);
-  acquired outcome_of(waiter&, bool cancelled);
+  protocol::notice waited_in_vain() const;
   bool may_take_idle() const noexcept;
   bool due_for_check(const server_connection&) const noexcept;
   std::vector<server_ptr>::iterator next_idle(const settings_ptr& wanted, std::int32_t sequences_of) noexcept;  // when there is one
   server_ptr take_idle(const settings_ptr& wanted, std::int32_t sequences_of);
   void hand_over(server_ptr);
-  waiter* first_waiting() noexcept;
-  void settle(waiter&);
+  void settle_first();
   void close_idle_if(auto condition);
   void forget_closed(std::size_t count) noexcept;
   void fail_queue(const protocol::notice&);
@@ -145,8 +158,7 @@ class pool final : public permit_user {
   server_target target_;
   std::vector<server_ptr> idle_;  // most recently used last
   std::vector<server_connection*> attached_;
-  queue queue_;
-  std::size_t settled_ = 0;  // of the queue, and not yet gone from it
+  boost::intrusive::list<place> queue_;
   std::size_t total_ = 0;    // idle, attached, being opened, given to one in the queue
   std::size_t opening_ = 0;
   bool paused_ = false;

@@ -46,7 +46,7 @@ task<void> session::serve() {
   clock_rest(clock::now());
   wake_.forget_alarm();
   while (!closing_) {
-    if (held_up_) {  // on_ready() may have left it
+    if (held_up_ && !waiting_) {  // on_ready() may have left it
       co_await run_held_up();
       continue;
     }
@@ -76,7 +76,7 @@ void session::on_ready() {
 session::turn session::serve_rounds() {
   for (int rounds = 0; rounds < rounds_in_a_row; ++rounds) {
     const bool moved = serve_once();
-    if (closing_ || held_up_) return turn::leave;
+    if (closing_ || (held_up_ && !waiting_)) return turn::leave;
     if (moved) continue;
     watch_everything();
     return turn::wait;
@@ -87,6 +87,7 @@ session::turn session::serve_rounds() {
 // True when something was done.
 bool session::serve_once() {
   bool moved = flush_client();
+  if (waiting_) return leave_queue() || moved;
   if (flush_server()) moved = true;
   if (server_ && !client_output_pending() && step_server()) moved = true;
   if (expired_) obey_time();
@@ -100,7 +101,7 @@ bool session::serve_once() {
 
 // One message or pipeline at a time; while a pipeline is open, or the server waits for CopyData, the client goes on speaking.
 bool session::may_take() const noexcept {
-  if (out_.size() - out_at_ > byte_queue::block_size || borrowed_ || state_.probing) return false;
+  if (out_.size() - out_at_ > byte_queue::block_size || borrowed_ || state_.probing || waiting_) return false;
   if (query_waits_ && server_ && !server_->answers.idle()) return false;
   return !unit_open_ || pipeline_open_ || copy_in_ || copy_bytes_ > 0;
 }
@@ -152,13 +153,46 @@ bool session::take_message() {
 }
 
 void session::taken(char type, std::size_t size, bool done) {
+  auto* awaited = std::exchange(awaited_, nullptr);
   if (!done) {
     held_up_ = type;
     held_up_size_ = size;
+    if (awaited) queue_up(*awaited);
     return;
   }
   in_.consume(size);
   unclaim();
+}
+
+// Nothing but a server is missing: no coroutine is needed to wait for it.
+void session::queue_up(pool& where) {
+  waiting_ = true;
+  where.enter(queue_place_);
+  w_.deadlines.start(timed::server, question_place_, clock::now());
+}
+
+// The message that waits is sent with the server that it was given, where it still belongs there. False: it goes on waiting.
+bool session::leave_queue() {
+  if (!queue_place_.settled() && !cancelled_ && question_place_.is_linked()) return false;
+  waiting_ = false;
+  question_place_.unlink();
+  auto got = queue_place_.leave(cancelled_);
+  const char type = std::exchange(held_up_, 0);
+  bool done = true;
+  if ((given_ = std::move(got.server))) {
+    done = type == 'Q' ? query_now(in_.view().substr(0, held_up_size_)) : place_and_send(type);
+    if (given_) w_.give_back(std::move(given_));
+  } else {
+    refuse_held_up(type, with_severity(std::move(got.failed), "ERROR"));
+  }
+  taken(type, held_up_size_, done);
+  return true;
+}
+
+void session::refuse_held_up(char type, protocol::notice why) {
+  if (type == 'Q') return refuse_query(why);
+  cut_batch(0, std::move(why));
+  send_batch(type);
 }
 
 // What could not be sent at once. Most messages can, and cost no coroutine.
@@ -285,6 +319,7 @@ task<void> session::say_goodbye() {
 
 void session::finish_session() noexcept {
   client_.close();
+  queue_place_.abandon();
   if (server_) {
     server_->socket.close();
     pin(0);

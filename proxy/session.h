@@ -17,6 +17,7 @@
 #include "proxy/byte_queue.h"
 #include "proxy/errors.h"
 #include "proxy/held_transaction.h"
+#include "proxy/pool.h"
 #include "proxy/prepared.h"
 #include "proxy/server_connection.h"
 #include "proxy/session_state.h"
@@ -108,6 +109,9 @@ class session final : public std::enable_shared_from_this<session>, private read
   bool take_message();
   bool take_pipeline();
   void taken(char type, std::size_t size, bool done);
+  void queue_up(pool&);
+  bool leave_queue();
+  void refuse_held_up(char type, protocol::notice why);
   task<void> run_held_up();
   bool next_frame(std::size_t at, protocol::frame_header&);
   bool have_whole(std::size_t bytes);
@@ -150,6 +154,7 @@ class session final : public std::enable_shared_from_this<session>, private read
 
   // session_batch.cc
   bool batch_now(std::string_view frames, char end);
+  bool place_and_send(char end);
   task<void> handle_batch(char end);
   void send_batch(char end);
   void read_batch(std::string_view frames);
@@ -201,6 +206,7 @@ class session final : public std::enable_shared_from_this<session>, private read
   task<std::optional<protocol::notice>> hold_at_gate(touch_bits);
   task<std::optional<protocol::notice>> attach(routing::shard_id, bool sequence_values = false);
   bool attach_now(routing::shard_id);
+  server_ptr take_given(const pool*);
   void take_server(server_ptr);
   pool* pool_for(routing::shard_id);
   void put_held_in_front();
@@ -296,6 +302,9 @@ class session final : public std::enable_shared_from_this<session>, private read
   std::vector<known_pool> pools_;  // of the map and the pools_version that were current when they were asked for
   routing::generation pools_map_;
   std::uint64_t pools_version_ = 0;
+  pool* awaited_ = nullptr;  // what the message at hand could not be sent without: a server of that pool, and its queue is long
+  pool::place queue_place_{wake_};
+  server_ptr given_;         // in the queue, for the message that waited
   server_ptr server_;
   std::shared_ptr<const routing::shard_map> map_at_attach_;
   protocol::transaction_status server_status_ = protocol::transaction_status::idle;

@@ -19,6 +19,11 @@ bool session::batch_now(std::string_view frames, char end) {
   if (!unit_open_) begin_unit();
   pipeline_open_ = end == 'H';
   read_batch(frames);
+  return place_and_send(end);
+}
+
+// The same for a pipeline that was read already.
+bool session::place_and_send(char end) {
   find_plans();
   for (const auto& item : batch_)
     if (item.type == 'E' && item.plan && refuse_block(*item.plan)) return true;

@@ -153,11 +153,10 @@ task<void> session::handle_function_call(std::string_view frame) {
   if (!unit_open_) begin_unit();
   pipeline_open_ = false;
   while (!closing_) {
-    auto chosen = empty_choice();
+    const auto chosen = empty_choice();
     if (held_.failed()) co_return refuse_query(make_error(sqlstate::failed_transaction, "current transaction is aborted"));
     bool again = false;
-    std::optional<protocol::notice> failed;
-    if (!settle_now(chosen)) failed = co_await settle(chosen, again);
+    const auto failed = co_await settle(chosen, again);
     if (failed) co_return refuse_query(*failed);
     if (again) continue;
     put_held_in_front();

@@ -152,7 +152,9 @@ bool session::attach_now(routing::shard_id shard) {
   auto found = take_parked(shard);
   if (!found) {
     auto* from = pool_for(shard);
-    found = from ? from->acquire_idle(state_.wanted) : nullptr;
+    found = take_given(from);
+    if (!found && from) found = from->acquire_idle(state_.wanted);
+    if (!found && from && from->must_queue()) awaited_ = from;
   }
   if (!found) return false;
   if (!same(found->applied, state_.wanted) && adjust(found->applied, state_.wanted).wait) {
@@ -164,6 +166,8 @@ bool session::attach_now(routing::shard_id shard) {
   catch_up();
   return true;
 }
+
+server_ptr session::take_given(const pool* from) { return given_ && given_->home == from ? std::move(given_) : nullptr; }
 
 void session::take_server(server_ptr server) {
   server_ = std::move(server);

@@ -35,7 +35,7 @@ bool session::end_overdue_question() {
 
 // From the worker's tick. Waits for a pool or a gate end as if cancelled; everything else is for the loop.
 void session::time_is_up(timed kind) {
-  if (kind == timed::question) return wake_.notify();
+  if (kind == timed::question || kind == timed::server) return wake_.notify();
   if (waiting_) cancelled_ = true;
   if (kind != timed::statement) expired_ = kind;
   else cancel_overdue();
@@ -53,7 +53,8 @@ void session::obey_time() {
   const auto kind = *std::exchange(expired_, std::nullopt);
   switch (kind) {
     case timed::statement:
-    case timed::question: return;
+    case timed::question:
+    case timed::server: return;
     case timed::obey:
       if (server_ && unit_open_) server_lost("The shard did not obey a cancel after [timeouts] query_ms.");
       return;

@@ -43,6 +43,7 @@ void set_deadlines(deadline_list& deadlines, const config& settings) {
   deadlines.set(timed::transaction, settings.transaction_timeout);
   deadlines.set(timed::client_idle, settings.client_idle_timeout);
   deadlines.set(timed::question, settings.connect_timeout);
+  deadlines.set(timed::server, settings.pool_wait);
 }
 
 }  // namespace

@@ -88,7 +88,7 @@ ROWS = section(
     ("checkpoint is not for everybody", "SELECT pg_reload_conf()"),
     ("create database in a transaction block", "BEGIN; CREATE DATABASE x"),
     ("system columns and functions", "SELECT current_user, session_user, current_database(), current_schema()"),
-    ("catalog queries", "SELECT relname, relkind FROM pg_class WHERE relname = 'plain' ORDER BY relnamespace::regnamespace::text"),
+    ("catalog queries", "SELECT relname, relkind FROM pg_class WHERE relname = 'plain' AND relpersistence = 'p' ORDER BY relnamespace::regnamespace::text"),
     ("information schema", "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'plain' ORDER BY 1, 2"),
     ("row locks", "SELECT id FROM plain WHERE id = 1 FOR UPDATE", "SELECT id FROM plain WHERE id = 1 FOR SHARE SKIP LOCKED"),
     ("lock table", "BEGIN", "LOCK TABLE plain IN SHARE MODE", "COMMIT"),
