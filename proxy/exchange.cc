@@ -136,10 +136,10 @@ exchange::step exchange::feed(std::string_view in, std::string& out) {
       continue;
     }
     relay_plain(c);
-    drain_emits(c);
+    if (emits_wait()) drain_emits(c);
     if (!take_frame(c, result)) break;
   }
-  if (remaining_ == 0) drain_emits(c);
+  if (remaining_ == 0 && emits_wait()) drain_emits(c);
   result.used = c.at;
   result.run = in.substr(c.run, c.at - c.run);
   return result;
@@ -158,7 +158,7 @@ void exchange::relay_plain(cursor& c) {
 }
 
 void exchange::drain_emits(cursor& c) {
-  while (!idle() && (front().what == request::emit || front().what == request::copy_end)) {
+  while (emits_wait()) {
     c.cut();
     if (front().what == request::emit) c.out.append(text_of(front()));
     pop();

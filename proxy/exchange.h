@@ -88,6 +88,7 @@ class exchange {
   bool take_aside(cursor&, const protocol::frame_header&, step&);
   void tell_notification(std::string& out, std::string_view frame);
   void take_answer(cursor&, const protocol::frame_header&, step&);
+  bool emits_wait() const noexcept { return !idle() && (front().what == request::emit || front().what == request::copy_end); }
   void drain_emits(cursor&);
   void pass(cursor&, std::size_t size, bool relayed);
   void skip_to_sync();

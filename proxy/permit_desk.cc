@@ -4,7 +4,11 @@
 
 namespace proxy {
 
-void permit_desk::join(const permit_owner& owner, permit_user& user) { accounts_[owner].users.push_back(&user); }
+const permit_desk::account& permit_desk::join(const permit_owner& owner, permit_user& user) {
+  auto& mine = accounts_[owner];
+  mine.users.push_back(&user);
+  return mine;
+}
 
 void permit_desk::leave(const permit_owner& owner, permit_user& user) {
   const auto mine = accounts_.find(owner);
@@ -46,8 +50,7 @@ bool permit_desk::wanted_elsewhere(const account& mine, bool somebody_waits) con
   return (mine.recalled && (mine.urgent || !somebody_waits)) || (recalled_ && !somebody_waits);
 }
 
-bool permit_desk::must_give(const permit_owner& owner, const permit_user& by, permit_clock::time_point first) const {
-  const auto& mine = accounts_.at(owner);
+bool permit_desk::must_give(const account& mine, const permit_user& by, permit_clock::time_point first) const {
   if (wanted_elsewhere(mine, first != permit_want::nobody_waits)) return true;
   if (mine.users.size() == 1) return false;
   return std::any_of(mine.users.begin(), mine.users.end(), [&](const permit_user* other) {

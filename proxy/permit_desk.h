@@ -35,8 +35,11 @@ class permit_home {
 
 class permit_desk {
  public:
+  struct account;
+
   explicit permit_desk(permit_home& home) : home_(home) {}
-  void join(const permit_owner&, permit_user&);
+  // The account is the owner's as long as somebody of the owner has joined.
+  const account& join(const permit_owner&, permit_user&);
   void leave(const permit_owner&, permit_user&);
 
   // Somebody began to wait: told at once when it is more than the home knows. refresh() tells everything else, on every tick.
@@ -44,17 +47,18 @@ class permit_desk {
   void refresh();
   // A connection was released. True: close it and call closed(), instead of giving it to the first in that user's queue, who waits
   // since then. It is for another worker, or for another of the owner's pools here whose clients have waited longer.
-  bool must_give(const permit_owner&, const permit_user&, permit_clock::time_point first_in_queue) const;
+  bool must_give(const account&, const permit_user&, permit_clock::time_point first_in_queue) const;
   // A connection is gone, or was not made: its permit serves the next one here, or goes back.
   void closed(const permit_owner&);
   void obey(const permit_order&);
 
- private:
   struct account {
     std::vector<permit_user*> users;
     permit_want told;
     bool recalled = false, urgent = false;
   };
+
+ private:
   static permit_want sum_of(const account&);
   static permit_user* first_in_need(const account&);
   bool wanted_elsewhere(const account&, bool somebody_waits) const noexcept;

@@ -1,6 +1,7 @@
 #include "proxy/pool.h"
 
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -18,30 +19,32 @@ constexpr auto trusted_time = std::chrono::milliseconds(20);
 }  // namespace
 
 pool::pool(boost::asio::io_context& io, pool_key key, pool_limits limits, counters& counted, permit_desk& desk, shard_watch& shard)
-    : io_(io), key_(std::move(key)), owner_{key_.user, key_.database}, limits_(std::move(limits)), counters_(counted), desk_(desk), shard_(shard) {
-  desk_.join(owner_, *this);
-}
+    : io_(io), key_(std::move(key)), owner_{key_.user, key_.database}, limits_(std::move(limits)), counters_(counted), desk_(desk),
+      account_(desk.join(owner_, *this)),
+      shard_(shard) {}
 
 pool::~pool() { desk_.leave(owner_, *this); }
 
 // Nobody is served before those in the queue, while the pool is paused, or by a shard that is down.
 bool pool::may_take_idle() const noexcept { return queue_.empty() && !paused_ && (!shard_.down() || lives()); }
 
-bool pool::due_for_check(const server_connection& server) const noexcept {
-  return limits_.check_after.count() > 0 && clock::now() - server.idle_since >= limits_.check_after;
+bool pool::due_for_check(const server_connection& server, clock::time_point now) const noexcept {
+  return limits_.check_after.count() > 0 && now - server.idle_since >= limits_.check_after;
 }
 
 server_ptr pool::acquire_idle(const settings_ptr& wanted) {
-  if (idle_.empty() || !may_take_idle() || due_for_check(**next_idle(wanted, 0))) return nullptr;
-  return take_idle(wanted, 0);
+  if (idle_.empty() || !may_take_idle()) return nullptr;
+  const auto now = clock::now();
+  return due_for_check(**next_idle(wanted, 0), now) ? nullptr : take_idle(wanted, 0, now);
 }
 
 task<pool::acquired> pool::acquire(wakeup& wake, const bool& cancelled, const settings_ptr& wanted, std::int32_t sequences_of) {
   acquired found;
   while (may_take_idle()) {
-    found.server = take_idle(wanted, sequences_of);
+    const auto now = clock::now();
+    found.server = take_idle(wanted, sequences_of, now);
     if (!found.server) break;
-    if (!due_for_check(*found.server)) co_return found;
+    if (!due_for_check(*found.server, now)) co_return found;
     const bool answers = co_await still_answers(*found.server, wake);
     if (answers) co_return found;
     discard(std::move(found.server));
@@ -132,7 +135,8 @@ task<pool::acquired> pool::wait_in_queue(wakeup& wake, const bool& cancelled) {
 
 void pool::enter(place& one) {
   ++counters_.pool_waits;
-  one.queue_of_ = this;
+  one.pool_ = this;
+  one.queued_ = true;
   one.since_ = clock::now();
   queue_.push_back(one);
   desk_.wants_more(owner_);
@@ -141,24 +145,24 @@ void pool::enter(place& one) {
 pool::acquired pool::place::leave(bool cancelled) {
   acquired result;
   if (given_) {
-    queue_of_->attached_.push_back(given_.get());
+    pool_->attached_.push_back(given_.get());
     result.server = std::move(given_);
   } else if (failed_) {
     result.failed = std::move(*failed_);
   } else {
-    queue_of_->count_wait(since_);
-    result.failed = cancelled ? make_error(sqlstate::query_canceled, "canceling statement due to user request") : queue_of_->waited_in_vain();
-    if (!cancelled) ++queue_of_->counters_.pool_timeouts;
+    pool_->count_wait(since_);
+    result.failed = cancelled ? make_error(sqlstate::query_canceled, "canceling statement due to user request") : pool_->waited_in_vain();
+    if (!cancelled) ++pool_->counters_.pool_timeouts;
   }
   abandon();
   return result;
 }
 
 void pool::place::abandon() noexcept {
-  if (is_linked()) queue_of_->queue_.erase(queue_of_->queue_.iterator_to(*this));
-  if (given_) queue_of_->discard(std::move(given_));
+  if (is_linked()) (queued_ ? pool_->queue_ : pool_->settled_).erase(boost::intrusive::list<place>::s_iterator_to(*this));
+  queued_ = false;
+  if (given_) pool_->discard(std::move(given_));
   failed_.reset();
-  queue_of_ = nullptr;
 }
 
 protocol::notice pool::waited_in_vain() const {
@@ -183,12 +187,12 @@ std::vector<server_ptr>::iterator pool::next_idle(const settings_ptr& wanted, st
   return first([&](const server_ptr& one) { return same(one->applied, wanted); });
 }
 
-server_ptr pool::take_idle(const settings_ptr& wanted, std::int32_t sequences_of) {
+server_ptr pool::take_idle(const settings_ptr& wanted, std::int32_t sequences_of, clock::time_point now) {
   while (!idle_.empty()) {
     const auto next = next_idle(wanted, sequences_of);
     auto server = std::move(*next);
     idle_.erase(next);
-    const bool just_used = clock::now() - server->idle_since < trusted_time;
+    const bool just_used = now - server->idle_since < trusted_time;
     if ((just_used && !server->socket.readable()) || server->socket.quiet()) {
       attached_.push_back(server.get());
       return server;
@@ -216,12 +220,24 @@ void pool::settle_first() {
   auto& first = queue_.front();
   queue_.pop_front();
   count_wait(first.since_);
-  first.wake_.notify();
+  first.queued_ = false;
+  settled_.push_back(first);
+  if (!std::exchange(telling_, true)) boost::asio::post(io_, [this] { tell_settled(); });
+}
+
+// Those that this settles have to wait for their turn.
+void pool::tell_settled() {
+  telling_ = false;
+  for (auto left = settled_.size(); left > 0 && !settled_.empty(); --left) {
+    auto& one = settled_.front();
+    settled_.pop_front();
+    one.who_.on_ready();
+  }
 }
 
 // To the first in the queue, to another worker, or idle.
 void pool::hand_over(server_ptr server) {
-  if (paused_ || desk_.must_give(owner_, *this, queue_.empty() ? permit_want::nobody_waits : queue_.front().since_)) {
+  if (paused_ || desk_.must_give(account_, *this, queue_.empty() ? permit_want::nobody_waits : queue_.front().since_)) {
     server.reset();
     return forget_closed(1);
   }

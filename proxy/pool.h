@@ -52,11 +52,11 @@ class pool final : public permit_user {
     protocol::notice failed;  // when there is no server
   };
 
-  // A place in the queue, which is left when it is settled: a server was given, or the reason is known why there will be none. Then, or
-  // when the time is up or nobody wants one any more, leave() has the outcome.
+  // A place in the queue, until it is settled: a server was given, or the reason is known why there will be none. Then, or when the time
+  // is up or nobody wants one any more, leave() has the outcome.
   class place : public boost::intrusive::list_base_hook<> {
    public:
-    explicit place(wakeup& w) : wake_(w) {}
+    explicit place(readiness_listener& who) : who_(who) {}
     ~place() { abandon(); }
     bool settled() const noexcept { return given_ || failed_; }
     acquired leave(bool cancelled);
@@ -64,8 +64,9 @@ class pool final : public permit_user {
 
    private:
     friend class pool;
-    wakeup& wake_;
-    pool* queue_of_ = nullptr;  // there while it is linked or has a server of that pool
+    readiness_listener& who_;   // told once it is settled, when nobody else's turn is interrupted
+    pool* pool_ = nullptr;
+    bool queued_ = false;
     clock::time_point since_;
     server_ptr given_;
     std::unique_ptr<protocol::notice> failed_;
@@ -121,7 +122,7 @@ class pool final : public permit_user {
   // Somebody calls currval or lastval: servers forget what they remember when they change their client.
   void note_sequence_values() noexcept { sequence_values_ = true; }
   bool sequence_values() const noexcept { return sequence_values_; }
-  bool unused() const noexcept { return total_ == 0 && queue_.empty(); }
+  bool unused() const noexcept { return total_ == 0 && queue_.empty() && !telling_; }
 
   permit_want wanted() const override;
   void permit_lent() override;
@@ -135,11 +136,12 @@ class pool final : public permit_user {
   task<bool> still_answers(server_connection&, wakeup&);
   protocol::notice waited_in_vain() const;
   bool may_take_idle() const noexcept;
-  bool due_for_check(const server_connection&) const noexcept;
+  bool due_for_check(const server_connection&, clock::time_point now) const noexcept;
   std::vector<server_ptr>::iterator next_idle(const settings_ptr& wanted, std::int32_t sequences_of) noexcept;  // when there is one
-  server_ptr take_idle(const settings_ptr& wanted, std::int32_t sequences_of);
+  server_ptr take_idle(const settings_ptr& wanted, std::int32_t sequences_of, clock::time_point now);
   void hand_over(server_ptr);
   void settle_first();
+  void tell_settled();
   void close_idle_if(auto condition);
   void forget_closed(std::size_t count) noexcept;
   void fail_queue(const protocol::notice&);
@@ -154,11 +156,14 @@ class pool final : public permit_user {
   pool_limits limits_;
   counters& counters_;
   permit_desk& desk_;
+  const permit_desk::account& account_;
   shard_watch& shard_;
   server_target target_;
   std::vector<server_ptr> idle_;  // most recently used last
   std::vector<server_connection*> attached_;
   boost::intrusive::list<place> queue_;
+  boost::intrusive::list<place> settled_;  // and not told yet
+  bool telling_ = false;                   // tell_settled() is under way
   std::size_t total_ = 0;    // idle, attached, being opened, given to one in the queue
   std::size_t opening_ = 0;
   bool paused_ = false;

@@ -91,9 +91,9 @@ bool session::serve_once() {
   if (flush_server()) moved = true;
   if (server_ && !client_output_pending() && step_server()) moved = true;
   if (expired_) obey_time();
-  if (!client_output_pending()) end_overdue_question();
+  if (state_.asking() && !client_output_pending()) end_overdue_question();
   if (killed_) obey_kill();
-  if (!client_output_pending() && step_parked()) moved = true;
+  if (!state_.parked.empty() && !client_output_pending() && step_parked()) moved = true;
   if (leaving_ && !unit_open_ && status() == protocol::transaction_status::idle)
     fatal(make_error(sqlstate::admin_shutdown, "terminating connection: pgrotor is shutting down"));
   return (!closing_ && may_take() && has_input() && take_message()) || moved;

@@ -303,7 +303,7 @@ class session final : public std::enable_shared_from_this<session>, private read
   routing::generation pools_map_;
   std::uint64_t pools_version_ = 0;
   pool* awaited_ = nullptr;  // what the message at hand could not be sent without: a server of that pool, and its queue is long
-  pool::place queue_place_{wake_};
+  pool::place queue_place_{*this};
   server_ptr given_;         // in the queue, for the message that waited
   server_ptr server_;
   std::shared_ptr<const routing::shard_map> map_at_attach_;

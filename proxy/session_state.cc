@@ -297,7 +297,7 @@ server_connection* session::holding(const pool* home, std::uint64_t serial) cons
 
 // Between transactions: notifications, notices, changed parameters, or the end of the connection and of the state that it holds.
 bool session::step_parked() {
-  if (state_.parked.empty() || server_ || unit_open_ || status() != protocol::transaction_status::idle) return false;
+  if (server_ || unit_open_ || status() != protocol::transaction_status::idle) return false;
   bool moved = false;
   for (auto& server : state_.parked) {
     if (!server->socket.readable()) continue;

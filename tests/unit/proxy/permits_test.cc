@@ -175,7 +175,7 @@ struct simple_pool final : proxy::permit_user {
 // Workers whose messages arrive later, in the order in which they were sent.
 struct fleet {
   struct worker final : proxy::permit_home {
-    worker(fleet& f, int number) : all(f), index(number), desk(*this) { desk.join(app, pool); }
+    worker(fleet& f, int number) : all(f), index(number), desk(*this), account(desk.join(app, pool)) {}
     void send_want(const permit_owner& owner, permit_want wanted) override {
       all.post.push_back([this, owner, wanted] { all.ledger.want(index, owner, wanted), all.settle(); });
     }
@@ -194,7 +194,7 @@ struct fleet {
     void release() {
       --pool.busy;
       const auto first = pool.queue.empty() ? permit_want::nobody_waits : pool.queue.front();
-      if (desk.must_give(app, pool, first)) return desk.closed(app);
+      if (desk.must_give(account, pool, first)) return desk.closed(app);
       if (pool.queue.empty()) return pool.idle.push_back(all.now);
       pool.queue.pop_front();
       ++pool.busy;
@@ -203,6 +203,7 @@ struct fleet {
     int index;
     simple_pool pool;
     permit_desk desk;
+    const permit_desk::account& account;
   };
 
   fleet(std::size_t count, permit_rules rules) : ledger(rules) {
