@@ -111,8 +111,7 @@ void pool::opened(open_result result) {
     result.server->home = this;
     result.server->serial = ++next_serial_;
     result.server->shard = key_.shard;
-    if (!reported_ || *reported_ != result.server->parameters) reported_ = std::make_shared<const text_pairs>(result.server->parameters);
-    result.server->reported = reported_;
+    result.server->reported = reported_ = shared_report(result.server->parameters);
     return hand_over(std::move(result.server));
   }
   --total_;
@@ -122,6 +121,13 @@ void pool::opened(open_result result) {
   if (!lives()) fail_queue(result.failed);  // who waited for it reads the shard's own words
   if (result.unreachable) shard_.failed(result.failed, target_);
   desk_.closed(owner_);
+}
+
+std::shared_ptr<const text_pairs> pool::shared_report(text_pairs said) {
+  const auto known = std::find_if(reports_.begin(), reports_.end(), [&](const auto& one) { return *one == said; });
+  if (known != reports_.end()) return *known;
+  std::erase_if(reports_, [](const auto& one) { return one.use_count() == 1; });
+  return reports_.emplace_back(std::make_shared<const text_pairs>(std::move(said)));
 }
 
 task<pool::acquired> pool::wait_in_queue(wakeup& wake, const bool& cancelled) {

@@ -114,6 +114,8 @@ class pool final : public permit_user {
   // What servers of this pool told at login; empty before the first.
   const text_pairs& parameters() const noexcept { return reported_ ? *reported_ : none_; }
   const std::shared_ptr<const text_pairs>& reported() const noexcept { return reported_; }
+  // The same for what one of them says now: as long as anybody holds such a report there is one of it, so that to compare is cheap.
+  std::shared_ptr<const text_pairs> shared_report(text_pairs);
   known_defaults& defaults() noexcept { return defaults_; }
   // Do triggers of this database look as if they made state? Asked again after a while.
   bool triggers_make_state() const noexcept { return triggers_make_state_; }
@@ -171,6 +173,7 @@ class pool final : public permit_user {
   std::vector<wakeup*> warming_;
   clock::time_point warm_since_, last_answer_, open_again_;
   std::shared_ptr<const text_pairs> reported_;
+  std::vector<std::shared_ptr<const text_pairs>> reports_;
   const text_pairs none_;
   known_defaults defaults_;
   bool sequence_values_ = false, triggers_make_state_ = false;

@@ -108,7 +108,8 @@ void known_defaults::learn(const probe& asked, const findings& found) {
   if (!asked.all_settings) return;
   for (const auto& [name, value] : found.named) {
     const bool made = std::any_of(found.session.begin(), found.session.end(), [&n = name](const auto& one) { return one.first == n; });
-    if (made || !value || is_custom(name) || is_identity(name)) continue;
+    // A client's application_name is none of a server's: whether it was reset has to be asked every time.
+    if (made || !value || is_custom(name) || is_identity(name) || name == "application_name") continue;
     const auto known = std::find_if(values_.begin(), values_.end(), [&n = name](const auto& one) { return one.first == n; });
     if (known != values_.end()) known->second = *value;
     else if (values_.size() < limit) values_.emplace_back(name, *value);

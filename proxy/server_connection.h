@@ -38,7 +38,7 @@ struct credentials {
 struct server_target {
   std::string shard_name, dsn;  // libpq keyword/value string: host, hostaddr, port, dbname
   std::string user;
-  text_pairs parameters;  // startup parameters besides user, database and application_name
+  text_pairs parameters;  // startup parameters besides user and database
   credentials secret;
   tcp_options tcp;
 };

@@ -269,7 +269,7 @@ void check_parameters(login& l) {
 task<void> log_in(login& l, const std::string& dbname) {
   protocol::startup start;
   start.version = protocol::protocol_3_2;
-  start.parameters = {{"user", l.target.user}, {"database", dbname}, {"application_name", "pgrotor"}};
+  start.parameters = {{"user", l.target.user}, {"database", dbname}};
   start.parameters.insert(start.parameters.end(), l.target.parameters.begin(), l.target.parameters.end());
   protocol::append(l.server.out, start);
   while (!l.failed) {

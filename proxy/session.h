@@ -87,6 +87,7 @@ class session final : public std::enable_shared_from_this<session>, private read
   bool accept_startup(const protocol::startup&);
   bool accept_replication(std::string_view value);
   std::string_view cancel_key() const noexcept;
+  text_pairs with_name(text_pairs);
   void tell_parameters(const text_pairs&);
 
   // session_console.cc

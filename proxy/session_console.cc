@@ -55,7 +55,7 @@ protocol::notice as_notice(const std::exception_ptr& failure) {
 }  // namespace
 
 task<void> session::serve_console() {
-  tell_parameters(console_parameters());
+  tell_parameters(with_name(console_parameters()));
   while (!closing_) {
     protocol::frame_header header;
     if (!next_frame(0, header) || !have_whole(header.size)) {

@@ -32,6 +32,18 @@ protocol::scram_verifier mock_verifier(const std::string& user) {
   return mock;
 }
 
+// As PostgreSQL cleans it.
+std::string clean_name(std::string_view name, std::string_view server_version) {
+  const bool hex = std::atoi(std::string(server_version).c_str()) >= 16;
+  std::string clean;
+  for (const char c : name) {
+    if (c >= 32 && c < 127) clean.push_back(c);
+    else if (hex) clean += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+    else clean.push_back('?');
+  }
+  return clean;
+}
+
 }  // namespace
 
 // Waits for the client until the login deadline. False: it is too slow, or has to leave.
@@ -270,13 +282,10 @@ task<bool> session::welcome() {
       fatal(*failed);
       co_return false;
     }
-    state_.told = server_->reported;
-    tell_parameters(server_->parameters);
     release_server();
-  } else {
-    state_.told = from->reported();
-    tell_parameters(from->parameters());
   }
+  state_.told = from->shared_report(with_name(from->parameters()));
+  tell_parameters(*state_.told);
   co_return true;
 }
 
@@ -284,9 +293,18 @@ std::string_view session::cancel_key() const noexcept {
   return std::string_view(key_.data(), protocol_ >= protocol::protocol_3_2 ? key_.size() : protocol::min_cancel_key);
 }
 
+// The application_name that the client gave goes with it from server to server, as a setting: one pool serves clients of all names.
+text_pairs session::with_name(text_pairs parameters) {
+  const auto find = [&](std::string_view name) { return std::find_if(parameters.begin(), parameters.end(), [=](const auto& p) { return p.first == name; }); };
+  const auto version = find("server_version"), name = find("application_name");
+  if (application_.empty() || version == parameters.end() || name == parameters.end()) return parameters;
+  name->second = application_ = clean_name(application_, version->second);
+  state_.started_with = state_.wanted = setting_set::make({{"application_name", application_}});
+  return parameters;
+}
+
 void session::tell_parameters(const text_pairs& parameters) {
-  for (const auto& [name, value] : parameters)
-    protocol::append(out_, protocol::parameter_status{name, name == "application_name" ? application_ : value});
+  for (const auto& [name, value] : parameters) protocol::append(out_, protocol::parameter_status{name, value});
   protocol::append(out_, protocol::backend_key_data{pid_, std::string(cancel_key())});
   append_ready(protocol::transaction_status::idle);
   flush_client();

@@ -9,7 +9,7 @@ namespace proxy {
 task<void> session::serve_replication() {
   const bool opened = co_await open_replication();
   if (!opened) co_return;
-  tell_parameters(server_->parameters);
+  tell_parameters(with_name(server_->parameters));
   unit_open_ = true;  // a CancelRequest is for whatever runs
   for (int rounds = 1; !closing_; ++rounds) {
     const bool moved = relay_replication();

@@ -15,9 +15,9 @@ namespace {
 
 constexpr int max_probe_tries = 2;  // a cancel request of the client may have hit the first
 
-// The client knows its own name; a server has that of the proxy.
+// A server that has no name of an application is about to get the client's.
 std::string_view shown(const std::pair<std::string, std::string>& parameter, const std::string& application) {
-  return parameter.first == "application_name" && parameter.second == "pgrotor" ? std::string_view(application) : parameter.second;
+  return parameter.first == "application_name" && parameter.second.empty() ? std::string_view(application) : parameter.second;
 }
 
 // These say what a server is, not what the client made of it.
@@ -35,6 +35,14 @@ void set_value(text_pairs& parameters, std::string_view name, std::string_view v
 }
 
 }  // namespace
+
+settings_ptr or_as_started(const settings_ptr& left, const settings_ptr& started_with) {
+  if (!left || !started_with) return left ? left : started_with;
+  auto values = left->values();
+  for (const auto& one : started_with->values())
+    if (!left->find(one.first)) values.push_back(one);
+  return values.size() == left->values().size() ? left : setting_set::make(std::move(values));
+}
 
 // A server that the transaction has just got.
 void session::begin_with_server() {
@@ -240,7 +248,7 @@ bool session::take_findings(const findings& found) {
   auto& defaults = home.defaults();
   defaults.learn(state_.asked, found);
   server_->applied = settings_after(server_->applied, state_.asked, found, defaults, state_.own_names, user_);
-  state_.wanted = server_->applied;
+  state_.wanted = or_as_started(server_->applied, state_.started_with);
   if ((state_.asked.state & state::sql_statements) != 0) settle_statements(found.statements, state_.sql_changed, state_.sql, server_->sql);
   state_.sql_changed.clear();
   pin(static_cast<state_bits>((server_->pinned & ~state_.asked.state) | found.state));
@@ -340,7 +348,7 @@ void session::discard_parked() noexcept {
 void session::forget_state() {
   discard_parked();
   forget_sql();
-  state_.wanted.reset();
+  state_.wanted = state_.started_with;
   state_.transaction.clear();
   if (server_) {
     server_->unusable = server_->unusable || server_->pinned != 0;
@@ -364,8 +372,7 @@ void session::absorb_reports(server_connection& server) {
       fatal(make_error(sqlstate::feature_not_supported, fmt::format("{} cannot be {}", name, value),
                        "Shard keys are read from literals and placed by their bytes in the server's encoding."));
   }
-  const auto& first = server.home->reported();
-  server.reported = first && now == *first ? first : std::make_shared<const text_pairs>(std::move(now));
+  server.reported = server.home->shared_report(std::move(now));
 }
 
 // What is new to the client, right before ReadyForQuery, as PostgreSQL does.

@@ -41,6 +41,7 @@ class state_of_transaction {
 };
 
 struct session_state {
+  settings_ptr started_with;               // application_name: one pool serves clients of all names
   settings_ptr wanted;
   std::shared_ptr<const text_pairs> told;  // the ParameterStatus messages that the client knows, as its server sent them
   std::vector<server_ptr> parked;          // one a shard at most
@@ -60,6 +61,9 @@ struct session_state {
 
   bool asking() const noexcept { return probing || adjusting || typing; }
 };
+
+// `left` with what the session started with, where that has been reset.
+settings_ptr or_as_started(const settings_ptr& left, const settings_ptr& started_with);
 
 // Adds what is not there yet, up to a number that no application reaches.
 void remember_name(std::vector<std::string>& names, const std::string& name);

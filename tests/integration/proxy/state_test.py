@@ -625,14 +625,16 @@ class Unpinned(unittest.TestCase):
         pgbench(W.port, "-i", "-q")
         for mode in ("simple", "extended", "prepared"):
             running = in_background(lambda m=mode: pgbench(W.port, "-n", "-M", m, "-c", "3", "-j", "3", "-t", "40"))
-            other = Client(W.port)
+            other = Client(W.port, application_name="pgbench")
             for number in range(5):
                 other.kinds(query(f"ALTER TABLE pgbench_branches ADD COLUMN c{number} int"))
                 other.kinds(query(f"ALTER TABLE pgbench_branches DROP COLUMN c{number}"))
             other.close()
             self.assertIn("number of transactions actually processed: 120/120", running.get(timeout=120))
         after = W.counters()
-        self.assertEqual((after["pins"], after["replays"], after["pinned_now"]), (before["pins"], before["replays"], 0))
+        self.assertEqual((after["pins"], after["pinned_now"]), (before["pins"], 0))
+        # All have one application_name, which each server takes once.
+        self.assertLessEqual(after["replays"] - before["replays"], after["servers_opened"])
 
 
 if __name__ == "__main__":
