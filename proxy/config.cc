@@ -205,10 +205,7 @@ class loader {
     pool.milliseconds("check_ms", out_.pool_check, 0, hour_ms);
     pool.text("check_query", out_.pool_check_query);
     pool.text("order", out_.pool_order);
-    std::string mode = "transaction";
-    pool.text("mode", mode);
-    out_.pool_statement_mode = mode == "statement";
-    if (mode != "transaction" && mode != "statement") pool.problem("mode", fmt::format("\"{}\" is no mode; transaction or statement", mode));
+    pool.text("mode", out_.pool_mode);
     pool.finish();
     check_pool(pool);
   }
@@ -219,6 +216,9 @@ class loader {
     }
     if (out_.pool_order != "last_used" && out_.pool_order != "round_robin") {
       pool.problem("order", fmt::format("\"{}\" is no order; last_used or round_robin", out_.pool_order));
+    }
+    if (out_.pool_mode != "transaction" && out_.pool_mode != "session" && out_.pool_mode != "statement") {
+      pool.problem("mode", fmt::format("\"{}\" is no mode; transaction, session or statement", out_.pool_mode));
     }
     if (out_.pool_check_query.empty()) pool.problem("check_query", "is empty; \";\" costs a server nothing");
   }

@@ -71,7 +71,7 @@ struct config {
   std::chrono::milliseconds pool_idle_timeout{600'000};   // [pool] idle_timeout_ms: 0: never
   std::chrono::milliseconds pool_check{30'000};      // [pool] check_ms: idle so long, a connection is checked before it is given out; 0: never
   std::string pool_check_query = ";";                // [pool] check_query
-  bool pool_statement_mode = false;                  // [pool] mode: transaction, statement (no transaction blocks)
+  std::string pool_mode = "transaction";             // [pool] mode: transaction, session, statement (no transaction blocks)
   std::string pool_order = "last_used";              // [pool] order: last_used, round_robin
   std::chrono::milliseconds connect_timeout{5'000};  // [pool] connect_timeout_ms; also for answers to questions of the proxy's own
 

@@ -24,6 +24,18 @@ void server_connection::send(std::string_view bytes) {
   out.append(bytes);
 }
 
+void server_connection::forget_client() {
+  statements.clear();
+  statements.unnamed = 0;
+  sql.clear();
+  applied.reset();
+  answers.clear();
+  reported = home->shared_report(parameters);
+  pinned = 0;
+  sequences_of = 0;
+  reprepare = false;
+}
+
 void server_connection::on_ready() {
   if (!home) return;
   if (!socket.quiet()) return home->idle_server_spoke(*this);

@@ -80,6 +80,7 @@ class server_connection final : public readiness_listener {
   void send(std::string_view bytes);
   bool output_pending() const noexcept { return out_at < out.size(); }
 
+  void forget_client();      // after DISCARD ALL
   void on_ready() override;  // while idle: the shard said something or closed
 };
 using server_ptr = std::unique_ptr<server_connection>;

@@ -327,7 +327,7 @@ void session::finish_session() noexcept {
     if (home) home->discard(std::move(server_));
     else --w_.counted.servers_now, server_.reset();
   }
-  discard_parked();
+  leave_parked();
   end_transaction();
   unclaim();
   names_.clear();

@@ -260,7 +260,7 @@ class session final : public std::enable_shared_from_this<session>, private read
   bool step_parked();
   void state_lost(const server_connection&, std::string_view why);
   void watch_parked();
-  void discard_parked() noexcept;
+  void leave_parked();
   void forget_state();
   void absorb_reports(server_connection&);
   void tell_changes(const std::shared_ptr<const text_pairs>& reported);

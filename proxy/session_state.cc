@@ -205,7 +205,8 @@ void session::finish_transaction() {
     }
   state_.asked = transaction.question(server_->applied, server_->pinned, home.defaults(), state_.own_names, w_.custom_settings);
   state_.asked.triggers = wrote && !home.knows_triggers(unit_started_);
-  pin(static_cast<state_bits>((server_->pinned & ~hidden_state) | transaction.hidden(server_->pinned)));
+  const auto mode = w_.settings.pool_mode == "session" && !server_->unusable ? session_mode : state_bits{};
+  pin(static_cast<state_bits>((server_->pinned & ~(hidden_state | session_mode)) | transaction.hidden(server_->pinned) | mode));
   transaction.clear();
   state_.probe_tries = 0;
   if (state_.asked.empty()) return release_server();
@@ -335,18 +336,17 @@ void session::watch_parked() {
   for (auto& server : state_.parked) server->socket.watch_read();
 }
 
-void session::discard_parked() noexcept {
+void session::leave_parked() {
   for (auto& server : state_.parked) {
     --w_.counted.pinned_now;
-    auto* home = server->home;
-    home->discard(std::move(server));
+    w_.reset_and_give_back(std::move(server));
   }
   state_.parked.clear();
 }
 
 // DISCARD ALL: nothing is wanted, and servers with state go.
 void session::forget_state() {
-  discard_parked();
+  leave_parked();
   forget_sql();
   state_.wanted = state_.started_with;
   state_.transaction.clear();

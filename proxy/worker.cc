@@ -178,6 +178,24 @@ task<void> worker::impl::cancel_and_return(server_connection& server) {
     if (auto* held = client->holding(home, serial)) --held->cancels_under_way;
 }
 
+void worker::impl::reset_and_give_back(server_ptr server) {
+  const bool possible = (server->pinned & ~discardable) == 0 && !server->unusable && server->cancels_under_way == 0 && !draining;
+  if (possible) return asio::co_spawn(io, reset_and_return(std::move(server)), [](std::exception_ptr failure) { log_failure("DISCARD ALL", failure); });
+  auto* home = server->home;
+  home->discard(std::move(server));
+}
+
+task<void> worker::impl::reset_and_return(server_ptr server) {
+  wakeup wake(io);
+  server->socket.listen(&wake);
+  const auto how = co_await run_alone(*server, "DISCARD ALL", wake, clock::now() + settings.connect_timeout);
+  server->socket.listen(nullptr);
+  server->unusable = how != alone_result::answered;
+  if (!server->unusable) server->forget_client();
+  auto* home = server->home;
+  home->release(std::move(server));
+}
+
 void worker::impl::cancel(protocol::cancel_request request) {
   if (request.pid / pids_per_worker != index) {
     const auto other = static_cast<std::size_t>(request.pid / pids_per_worker);

@@ -123,6 +123,8 @@ struct worker::impl {
   pool* find_or_make_pool(const pool_key&, const credentials&);  // nullptr: too many pools, or no such shard
   void give_back(server_ptr);  // to its pool, once no cancel is under way to it
   void cancel_on_server(server_connection&);
+  // A server that was kept for one client, which is gone or wants nothing of it any more. Closed where that cannot be undone.
+  void reset_and_give_back(server_ptr);
 
   std::map<std::int32_t, session*> sessions;  // by pid
   std::int32_t next_pid();
@@ -145,6 +147,7 @@ struct worker::impl {
 
  private:
   task<void> cancel_and_return(server_connection&);
+  task<void> reset_and_return(server_ptr);
   void drop_unused_pools();
   std::int32_t pid_serial_ = 0;
   std::vector<server_ptr> awaiting_cancel_;  // given back while a cancel to them was under way

@@ -10,7 +10,7 @@ import psycopg2
 
 from cluster import Scene, wait_until
 from fleet import DATABASE, Fleet, scram_verifier
-from pools import ask, backends, refused
+from pools import ask, backends, on_worker, refused
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "proxy"))
 import wire  # noqa: E402
@@ -154,6 +154,38 @@ def statement_mode(fleet):
     fleet.console("RELOAD")
 
 
+def session_mode(fleet):
+    """A client keeps its server to its end; then DISCARD ALL makes it fit for another, unless it holds what that does not undo."""
+    fleet.pgrotor.set(**{"pool.mode": "session", "pool.size": 2, "pool.wait_ms": 700})
+    fleet.console("RELOAD")
+    first, second = on_worker(fleet, 0), on_worker(fleet, 0)
+    mine, other = ask(first), ask(second)
+    assert mine != other
+    ask(first, "CREATE TEMP TABLE scratch AS SELECT 1; SET work_mem = '3MB'; PREPARE p AS SELECT 1; SELECT pg_advisory_lock(7)")
+    assert [ask(first), ask(second)] * 3 == [mine, other] * 3
+    assert [row["pinned"].split(",")[-1] for row in fleet.console("SHOW CLIENTS") if row["database"] == DATABASE] == ["session_mode"] * 2
+    assert {row["pool_mode"] for row in fleet.console("SHOW POOLS")} == {"session"}
+    with closing(on_worker(fleet, 0)) as third:
+        assert refused(third)[0] == "53300"
+        first.close()
+        wait_until(lambda: ask(third) == mine, "the server of the client that left")
+        assert ask(third, "SELECT to_regclass('scratch') IS NULL") is True
+        assert ask(third, "SHOW work_mem") == ask(second, "SHOW work_mem")
+        assert ask(third, "SELECT count(*) FROM pg_prepared_statements WHERE from_sql") == 0
+        assert ask(second, "SELECT pg_try_advisory_lock(7)") is True
+        ask(third, "SELECT setseed(0.5)")
+    with closing(on_worker(fleet, 0)) as fourth:
+        assert ask(fourth) not in (mine, other), "setseed outlives DISCARD ALL"
+        with fourth.cursor() as cursor:
+            cursor.execute("SET work_mem = '3MB'")
+            cursor.execute("DISCARD ALL")
+        assert ask(fourth, "SHOW work_mem") == ask(second, "SHOW work_mem")
+    second.close()
+    fleet.pgrotor.set(**{"pool.mode": "transaction", "pool.size": 3, "pool.wait_ms": 2000})
+    fleet.console("RELOAD")
+    wait_until(lambda: {row["pool_mode"] for row in fleet.console("SHOW POOLS")} == {"transaction"}, "the mode of before")
+
+
 def shutdown(fleet):
     busy = fleet.app(autocommit=False)
     ask(busy)
@@ -168,7 +200,7 @@ def main():
     with Scene("verbs") as scene:
         fleet = Fleet(scene, names=("s1",), catalog="s1", settings={"proxy.workers": 2, "pool.size": 3, "pool.wait_ms": 2000, "log.level": "info"})
         for step in (reload_changes_what_may_change, reload_refuses_what_is_wrong, reload_brings_users, pause_waits_and_holds,
-                     who_is_paused_has_a_limit, reconnect, kill, statement_mode, shutdown):
+                     who_is_paused_has_a_limit, reconnect, kill, statement_mode, session_mode, shutdown):
             print(step.__name__, flush=True)
             step(fleet)
 
