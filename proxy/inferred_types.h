@@ -1,4 +1,5 @@
-// What types the shards infer for parameters that a client did not declare, by text and declared types of the statement. Only asked for
+// What types the shards infer for parameters that a client did not declare, by text and declared types of the statement and by what
+// names mean to the client (`scope`: its user and search_path). Only asked for
 // statements whose shard key is such a parameter and has other uses too (session_types.cc), and asked again after a while, since the
 // answer follows the columns of tables. One a worker, on its thread.
 #pragma once
@@ -19,8 +20,9 @@ class inferred_types {
   static constexpr auto valid_for = std::chrono::seconds(60);
 
   // nullptr: not known any more. Valid until the next remember().
-  const std::vector<std::uint32_t>* find(std::string_view sql, const std::vector<std::uint32_t>& declared, clock::time_point now) const;
-  void remember(std::string_view sql, const std::vector<std::uint32_t>& declared, std::vector<std::uint32_t> types, clock::time_point now);
+  const std::vector<std::uint32_t>* find(std::string_view scope, std::string_view sql, const std::vector<std::uint32_t>& declared, clock::time_point now) const;
+  void remember(std::string_view scope, std::string_view sql, const std::vector<std::uint32_t>& declared, std::vector<std::uint32_t> types,
+                clock::time_point now);
 
  private:
   struct answer {

@@ -16,10 +16,10 @@ inline constexpr std::array<std::string_view, 12> pin_reasons{"",           "tem
 
 // Beyond what statements make: [pool] mode is session.
 inline constexpr routing::state_bits session_mode = 1u << 11;
-// What DISCARD ALL undoes: a server that was kept for nothing else may serve another client.
-inline constexpr routing::state_bits discardable = routing::state::temp_objects | routing::state::advisory_locks | routing::state::held_cursors |
-                                                   routing::state::listening | routing::state::sql_statements |
-                                                   routing::state::sequence_values | session_mode;
+// What DISCARD ALL undoes: a server that was kept for nothing else may serve another client. After temporary objects it still has their
+// schema, which current_schemas() shows.
+inline constexpr routing::state_bits discardable = routing::state::advisory_locks | routing::state::held_cursors | routing::state::listening |
+                                                   routing::state::sql_statements | routing::state::sequence_values | session_mode;
 
 // Calls visit(index into pin_reasons) for each reason in the set.
 template <class Visit>

@@ -179,6 +179,7 @@ class session final : public std::enable_shared_from_this<session>, private read
   void answer_batch_alone(char end);
 
   // session_types.cc
+  std::string names_scope() const;
   bool types_are_missing();
   task<std::optional<protocol::notice>> learn_types();
   task<std::vector<std::uint32_t>> ask_types(const prepared_statement&);
@@ -236,7 +237,7 @@ class session final : public std::enable_shared_from_this<session>, private read
 
   // session_state.cc
   void begin_with_server();
-  task<std::optional<protocol::notice>> adjust_first();
+  task<std::optional<protocol::notice>> adjust_first(bool all = false);
   void adjust_along();
   void catch_up();
   void forget_sequences();

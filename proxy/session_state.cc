@@ -51,11 +51,11 @@ void session::begin_with_server() {
   server_->client_pid = pid_;
 }
 
-// Settings that the server may refuse: nothing of the client's is sent before it has taken them. Without a notice and without a server,
-// the session is closing.
-task<std::optional<protocol::notice>> session::adjust_first() {
+// Settings that the server may refuse, or all: nothing of the client's is sent before it has taken them. Without a notice and without a
+// server, the session is closing.
+task<std::optional<protocol::notice>> session::adjust_first(bool all) {
   if (same(server_->applied, state_.wanted)) co_return std::nullopt;
-  if (!adjust(server_->applied, state_.wanted).wait) co_return std::nullopt;
+  if (!all && !adjust(server_->applied, state_.wanted).wait) co_return std::nullopt;
   adjust_along();
   state_.alone = true;
   while (server_ && state_.adjusting && !closing_) {

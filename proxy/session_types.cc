@@ -12,10 +12,20 @@ bool undeclared(const std::vector<std::uint32_t>& types, std::size_t index) noex
 
 }  // namespace
 
+// What tables and functions the client's unqualified names mean.
+std::string session::names_scope() const {
+  auto scope = user_;
+  for (const auto& [name, value] : parameters_) scope.append(1, '\0').append(name).append(1, '\0').append(value);
+  const auto* path = state_.wanted ? state_.wanted->find("search_path") : nullptr;
+  if (path) scope.append(1, '\0').append(*path);
+  if (state_.transaction.changes_settings()) scope.append(1, '\0').append(std::to_string(pid_));  // SET LOCAL search_path
+  return scope;
+}
+
 // Of the statement's parameters, as far as they are known; what route() is given.
 const std::vector<std::uint32_t>& session::types_of(const prepared_statement& statement, const routing::statement_plan& plan) const {
   if (!wants_types(statement, plan)) return statement.types;
-  const auto* known = w_.inferred.find(statement.sql, statement.types, clock::now());
+  const auto* known = w_.inferred.find(names_scope(), statement.sql, statement.types, clock::now());
   return known ? *known : statement.types;
 }
 
@@ -29,7 +39,7 @@ bool session::wants_types(const prepared_statement& statement, const routing::st
 bool session::types_are_missing() {
   return std::any_of(batch_.begin(), batch_.end(), [this](const batch_item& item) {
     const auto* plan = item.type == 'B' ? item.plan : nullptr;
-    return plan && wants_types(*item.statement, *plan) && !w_.inferred.find(item.statement->sql, item.statement->types, clock::now());
+    return plan && wants_types(*item.statement, *plan) && !w_.inferred.find(names_scope(), item.statement->sql, item.statement->types, clock::now());
   });
 }
 
@@ -39,18 +49,19 @@ task<std::optional<protocol::notice>> session::learn_types() {
   for (const auto& item : batch_) {
     const auto* plan = item.type == 'B' ? plan_of(item.statement) : nullptr;
     if (!plan || !wants_types(*item.statement, *plan)) continue;
-    if (w_.inferred.find(item.statement->sql, item.statement->types, clock::now())) continue;
+    if (w_.inferred.find(names_scope(), item.statement->sql, item.statement->types, clock::now())) continue;
     if (server_ && (!server_->answers.idle() || server_status_ == protocol::transaction_status::failed)) co_return std::nullopt;
     const bool own = !server_;
     if (own) {
-      const auto failed = co_await attach(w_.map->default_shard());
-      if (failed) co_return std::nullopt;
+      auto failed = co_await attach(w_.map->default_shard());
+      if (!failed) failed = co_await adjust_first(true);
+      if (failed || closing_) co_return std::nullopt;
       borrowed_ = true;
     }
     auto types = co_await ask_types(*item.statement);
     if (own && server_) release_server();
     if (closing_ || types.empty()) co_return std::exchange(lost_, std::nullopt);
-    w_.inferred.remember(item.statement->sql, item.statement->types, std::move(types), clock::now());
+    w_.inferred.remember(names_scope(), item.statement->sql, item.statement->types, std::move(types), clock::now());
   }
   co_return std::nullopt;
 }
