@@ -17,7 +17,8 @@ using row = std::vector<std::optional<std::string>>;
 
 std::string_view to_string(routing::statement_kind kind) {
   static constexpr auto names = std::to_array<std::string_view>({"query", "begin", "commit", "rollback", "savepoint", "release", "rollback to",
-                                                                 "set local", "discard all", "deallocate all", "copy in", "copy out", "empty"});
+                                                                 "prepare transaction", "finish prepared", "set local", "discard all",
+                                                                 "deallocate all", "copy in", "copy out", "empty"});
   return names[static_cast<std::size_t>(kind)];
 }
 

@@ -20,6 +20,10 @@ bool is_transaction_control(statement_kind kind) noexcept {
   }
 }
 
+bool ends_transaction(statement_kind kind) noexcept {
+  return kind == statement_kind::commit || kind == statement_kind::rollback || kind == statement_kind::prepare_transaction;
+}
+
 namespace {
 
 // Skips blanks and comments, which may nest.
@@ -66,6 +70,7 @@ std::string_view control_tag(statement_kind kind, std::string_view sql) noexcept
   switch (kind) {
     case statement_kind::begin: return take_word(sql, "start") ? "START TRANSACTION" : "BEGIN";
     case statement_kind::commit: return "COMMIT";
+    case statement_kind::prepare_transaction:  // of a failed one
     case statement_kind::rollback:
     case statement_kind::rollback_to: return "ROLLBACK";
     case statement_kind::savepoint: return "SAVEPOINT";
@@ -78,8 +83,9 @@ bool held_transaction::can_answer(std::span<const routing::statement_plan> plans
   bool open = open_, failed = failed_;
   auto savepoints = savepoints_;
   for (const auto& plan : plans) {
-    if (!is_transaction_control(plan.kind)) return false;
-    const bool ends = plan.kind == statement_kind::commit || plan.kind == statement_kind::rollback;
+    // What has failed cannot be prepared, and is rolled back instead.
+    const bool ends = ends_transaction(plan.kind);
+    if (plan.kind == statement_kind::prepare_transaction ? !failed : !is_transaction_control(plan.kind)) return false;
     const bool back = plan.kind == statement_kind::rollback_to;
     if (failed && !ends && !back) return false;
     if (!open && plan.kind != statement_kind::begin) return false;
@@ -103,6 +109,7 @@ held_transaction::answer held_transaction::run(const routing::statement_plan& pl
       if (failed_) given.tag = "ROLLBACK";
       finish(plan.chain);
       break;
+    case statement_kind::prepare_transaction:
     case statement_kind::rollback: finish(plan.chain); break;
     case statement_kind::savepoint: savepoints_.push_back(plan.savepoint); break;
     case statement_kind::release: go_back(savepoints_, plan.savepoint, true); break;

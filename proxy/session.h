@@ -1,7 +1,7 @@
 // One client: greeting, login, then one loop that takes whole client messages, decides where they run, holds them at the gate, borrows a
 // server from ReadyForQuery to ReadyForQuery, and relays. Lives on its worker's thread, kept alive by its own coroutine (run()).
 // Split over session_login.cc, session_console.cc, session_replication.cc, session_query.cc (simple protocol), session_batch.cc and session_write.cc (extended),
-// session_route.cc (shard, gate, pool), session_state.cc (what outlives transactions) and session_relay.cc (bytes, ends of transactions, lost servers).
+// session_prepared.cc (two-phase commit), session_route.cc (shard, gate, pool), session_state.cc (what outlives transactions) and session_relay.cc (bytes, ends of transactions, lost servers).
 #pragma once
 
 #include <array>
@@ -57,6 +57,7 @@ class session final : public std::enable_shared_from_this<session>, private read
     boost::container::small_vector<routing::touch, 4> touches;
     bool row_locks = false;
     bool sequence_values = false;   // reads those that the session has drawn
+    bool ended = false;             // a pipeline: the transaction ends before its last message
     std::vector<sql_prepare_ptr> executes;
     std::optional<protocol::notice> refused;
   };
@@ -67,6 +68,7 @@ class session final : public std::enable_shared_from_this<session>, private read
     statement_ptr statement;  // of P, B, D 'S', and E when its portal is known
     const routing::statement_plan* plan = nullptr;  // of the statement; find_plans() renews it after every wait
     bool named = false;
+    bool reset = false;  // the proxy answers: see mark_resets()
     std::uint32_t undo = 0;
     std::string_view body() const noexcept { return frame.substr(protocol::frame_header_size); }
   };
@@ -150,6 +152,7 @@ class session final : public std::enable_shared_from_this<session>, private read
   bool answer_reset(const routing::statement_plan&);
   std::string_view forget(const routing::statement_plan&);
   bool answered_by_proxy(const routing::statement_plan&) const;
+  bool in_transaction() const noexcept;
   void refuse_query(const protocol::notice&);
   task<void> handle_function_call(std::string_view frame);
 
@@ -166,12 +169,13 @@ class session final : public std::enable_shared_from_this<session>, private read
   bool read_close(batch_item&);
   void refuse_item(protocol::notice);
   void find_plans();
+  void mark_resets();
   const routing::statement_plan* plan_of(const statement_ptr&);
   bool read_values(const batch_item&);
   choice choose_for_batch();
   bool choose_for_item(const batch_item&, choice&);
   void cut_batch(std::size_t from, protocol::notice why);
-  bool is_ours(const routing::statement_plan*) const;
+  bool is_ours(const batch_item&) const;
   bool batch_needs_transaction(char end);
   bool batch_needs_server();
   bool place_batch_now(char end);
@@ -186,6 +190,16 @@ class session final : public std::enable_shared_from_this<session>, private read
   bool take_type_answer(const protocol::frame_header&, std::vector<std::uint32_t>& types);
   const std::vector<std::uint32_t>& types_of(const prepared_statement&, const routing::statement_plan&) const;
   static bool wants_types(const prepared_statement&, const routing::statement_plan&) noexcept;
+
+  // session_prepared.cc
+  bool must_be_found(const routing::statement_plan*) const;
+  bool gids_are_missing() const;
+  task<std::optional<protocol::notice>> find_prepared_of_batch();
+  task<std::optional<protocol::notice>> find_prepared(std::string gid);
+  task<std::optional<protocol::notice>> ask_prepared(routing::shard_id, std::string_view gid, bool& has);
+  std::optional<routing::shard_id> shard_of_prepared(std::string_view gid) const;
+  bool out_of_place(const choice&) const;
+  static protocol::notice prepared_in_pipeline();
 
   // session_write.cc
   void write_batch(char end);
@@ -238,6 +252,7 @@ class session final : public std::enable_shared_from_this<session>, private read
   // session_state.cc
   void begin_with_server();
   task<std::optional<protocol::notice>> adjust_first(bool all = false);
+  task<void> wait_for_answer();
   void adjust_along();
   void catch_up();
   void forget_sequences();
@@ -315,6 +330,7 @@ class session final : public std::enable_shared_from_this<session>, private read
   client_statements names_;
   std::vector<std::pair<std::string, statement_ptr>> portals_;
   std::vector<batch_item> batch_;
+  std::vector<std::pair<std::string, routing::shard_id>> prepared_on_;  // prepared transactions of this unit, where they were found
   std::optional<protocol::notice> batch_refused_;  // what follows the last item of batch_
   touch_bits touched_ = 0;
 

@@ -10,6 +10,9 @@ namespace proxy {
 
 using routing::statement_kind;
 
+// In a transaction block, or in the implicit transaction of a pipeline that has begun.
+bool session::in_transaction() const noexcept { return status() != protocol::transaction_status::idle || state_.unsynced; }
+
 bool session::answered_by_proxy(const routing::statement_plan& plan) const {
   return plan.kind == statement_kind::discard_all || plan.kind == statement_kind::deallocate_all || closes_own(plan);
 }
@@ -25,15 +28,17 @@ bool session::batch_now(std::string_view frames, char end) {
 // The same for a pipeline that was read already.
 bool session::place_and_send(char end) {
   find_plans();
+  mark_resets();
   for (const auto& item : batch_)
     if (item.type == 'E' && item.plan && refuse_block(*item.plan)) return true;
-  if (types_are_missing() || !place_batch_now(end)) return false;
+  if (gids_are_missing() || types_are_missing() || !place_batch_now(end)) return false;
   send_batch(end);
   return true;
 }
 
 task<void> session::handle_batch(char end) {
-  auto failed = co_await learn_types();
+  auto failed = co_await find_prepared_of_batch();
+  if (!failed && !closing_) failed = co_await learn_types();
   bool again = !failed;
   if (failed) cut_batch(0, std::move(*failed));
   while (again && !closing_) {
@@ -165,6 +170,22 @@ void session::find_plans() {
   for (auto& item : batch_) item.plan = plan_of(item.statement);
 }
 
+// DISCARD ALL, DEALLOCATE ALL, and DEALLOCATE of a statement of the protocol are answered by the proxy where PostgreSQL would run them:
+// the first outside of a transaction, to which a pipeline's own counts, the others in one that has not failed. Said before anything waits.
+void session::mark_resets() {
+  bool open = in_transaction(), failed = status() == protocol::transaction_status::failed;
+  for (auto& item : batch_) {
+    const auto* plan = item.plan;
+    const bool discards = plan && plan->kind == statement_kind::discard_all;
+    item.reset = plan && answered_by_proxy(*plan) && !(discards ? open : failed);
+    if (item.type != 'E') continue;
+    const bool ends = plan && ends_transaction(plan->kind), alone = item.reset && discards;
+    if (ends || (plan && plan->kind == statement_kind::rollback_to)) failed = false;
+    if (ends) open = plan->chain;
+    else if (!alone && !(plan && plan->kind == statement_kind::finish_prepared)) open = true;
+  }
+}
+
 // The analysis of a statement; nullptr for what PostgreSQL itself refuses in a Parse (several statements).
 const routing::statement_plan* session::plan_of(const statement_ptr& statement) {
   if (!statement) return nullptr;
@@ -190,12 +211,17 @@ bool session::choose_for_item(const batch_item& item, choice& chosen) {
   if (item.type != 'P' && item.type != 'B') return true;
   const auto* plan = item.plan;
   if (!plan) return true;
-  const bool ends = plan->kind == statement_kind::commit || plan->kind == statement_kind::rollback;
+  const bool ends = ends_transaction(plan->kind);
   if (held_.failed() && !ends && plan->kind != statement_kind::rollback_to) {
     chosen.refused =
         make_error(sqlstate::failed_transaction, "current transaction is aborted, commands ignored until end of transaction block");
     return false;
   }
+  if (item.type == 'B' && plan->kind == statement_kind::finish_prepared && out_of_place(chosen)) {
+    chosen.refused = prepared_in_pipeline();
+    return false;
+  }
+  if (item.type == 'B') chosen.ended = chosen.ended || ends;
   if (item.type == 'P') {
     if (plan->destination != routing::destination_kind::refused) return true;
     return add_to_choice(chosen, *plan, {});
@@ -228,8 +254,10 @@ void session::cut_batch(std::size_t from, protocol::notice why) {
 }
 
 // What the proxy may answer without a server.
-bool session::is_ours(const routing::statement_plan* plan) const {
-  return plan && (is_transaction_control(plan->kind) || answered_by_proxy(*plan));
+bool session::is_ours(const batch_item& item) const {
+  const auto* plan = item.plan;
+  const bool control = plan && (is_transaction_control(plan->kind) || (plan->kind == statement_kind::prepare_transaction && held_.failed()));
+  return control || item.reset;
 }
 
 // Does anything in it have to run in the client's transaction on a shard? Transaction control that the proxy can answer does not. A
@@ -238,10 +266,10 @@ bool session::batch_needs_transaction(char end) {
   auto simulated = held_;
   for (const auto& item : batch_) {
     const auto* plan = item.plan;
-    if (item.type == 'B' && (end == 'H' || simulated.open()) && !is_ours(plan)) return true;
+    if (item.type == 'B' && (end == 'H' || simulated.open()) && !is_ours(item)) return true;
     if (item.type != 'E') continue;
-    if (!is_ours(plan)) return true;
-    if (answered_by_proxy(*plan)) continue;
+    if (!is_ours(item)) return true;
+    if (item.reset) continue;
     if (!simulated.can_answer(std::span(plan, 1))) return true;
     simulated.run(*plan, item.statement->sql);
     simulated.keep(item.statement->sql);
@@ -252,7 +280,7 @@ bool session::batch_needs_transaction(char end) {
 // Parse and Describe alone: any server will do.
 bool session::batch_needs_server() {
   return std::any_of(batch_.begin(), batch_.end(), [this](const batch_item& item) {
-    if (is_ours(item.plan)) return false;
+    if (is_ours(item)) return false;
     if (item.type == 'P') return !batch_refused_;
     return item.type != 'c' && item.type != 'y' && item.type != 'z';
   });

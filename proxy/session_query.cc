@@ -13,7 +13,8 @@ bool only_blanks(const routing::text_plan& plan) {
   return std::all_of(plan.statements.begin(), plan.statements.end(), [](const auto& s) { return s.kind == statement_kind::empty; });
 }
 
-bool is_reset(const routing::statement_plan& s) { return s.kind == statement_kind::discard_all || s.kind == statement_kind::deallocate_all; }
+// Beside others it stands in their transaction, which PostgreSQL refuses.
+bool stands_alone(const routing::text_plan& plan) { return plan.statements.size() == 1; }
 
 }  // namespace
 
@@ -29,6 +30,7 @@ bool session::query_now(std::string_view frame) {
   for (const auto& statement : plan->statements)
     if (refuse_block(statement)) return true;
   if (answer_query_alone(*plan, decoded->sql)) return true;
+  if (stands_alone(*plan) && must_be_found(&plan->statements.front())) return false;
   const auto chosen = choose_for_query(*plan);
   if (chosen.refused) return refuse_query(*chosen.refused), true;
   if (!settle_now(chosen)) return false;
@@ -40,6 +42,11 @@ task<void> session::handle_query(std::string_view frame) {
   const auto sql = protocol::decode_query(frame.substr(protocol::frame_header_size))->sql;
   while (!closing_) {
     const auto plan = w_.plans.simple(*w_.map, sql, literals_);
+    if (stands_alone(*plan) && must_be_found(&plan->statements.front())) {
+      auto why = co_await find_prepared(plan->statements.front().gid);
+      if (closing_) co_return;
+      if (why) co_return refuse_query(*why);
+    }
     const auto chosen = choose_for_query(*plan);
     if (chosen.refused) co_return refuse_query(*chosen.refused);
     bool again = false;
@@ -78,8 +85,8 @@ session::choice session::choose_for_query(const routing::text_plan& plan) {
     return chosen;
   }
   for (const auto& statement : plan.statements) {
-    if (is_reset(statement)) {
-      chosen.refused = make_error(sqlstate::feature_not_supported, "DISCARD ALL and DEALLOCATE ALL must be sent alone");
+    if (statement.kind == statement_kind::deallocate_all && plan.statements.size() > 1) {
+      chosen.refused = make_error(sqlstate::feature_not_supported, "DEALLOCATE ALL must be sent alone");
       return chosen;
     }
     state_.transaction.name(statement.effects, literals_);
@@ -115,10 +122,10 @@ void session::answer_control(const routing::statement_plan& plan, std::string_vi
   protocol::append(out, protocol::command_complete{answer.tag});
 }
 
-// False: the transaction has failed, and the general way says so.
+// False: PostgreSQL refuses it in this transaction, and says so itself.
 bool session::answer_reset(const routing::statement_plan& plan) {
   if (status() == protocol::transaction_status::failed) return false;
-  if (plan.kind == statement_kind::discard_all && status() != protocol::transaction_status::idle) return false;
+  if (plan.kind == statement_kind::discard_all && in_transaction()) return false;
   protocol::append(out_, protocol::command_complete{forget(plan)});
   return true;
 }

@@ -35,6 +35,7 @@ void session::begin_unit() {
   unit_started_ = clock::now();
   unit_in_block_ = status() != transaction_status::idle;
   unit_writes_ = unit_may_commit_ = cancelled_ = false;
+  prepared_on_.clear();
   clock_work();
 }
 
@@ -245,7 +246,7 @@ void session::server_lost(std::string_view why) {
   const auto shard = server->shard_name;
   const bool was_probing = state_.probing, state_was_there = server->pinned != 0 || was_probing;
   if (server->pinned != 0) --w_.counted.pinned_now;
-  state_.probing = state_.adjusting = state_.typing = false;
+  state_.probing = state_.adjusting = state_.typing = state_.seeking = false;
   question_place_.unlink();
   state_.transaction.clear();
   state_.wrote = state_.unsynced = false;

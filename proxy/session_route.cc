@@ -28,7 +28,11 @@ session::choice session::empty_choice() const {
 bool session::add_to_choice(choice& c, const routing::statement_plan& plan, std::span<const routing::parameter> values) {
   const auto prepared = plan.execute ? find_sql(plan.execute->name) : nullptr;
   const bool elsewhere = prepared && plan.destination == destination_kind::default_shard;  // CREATE TABLE AS EXECUTE
-  const auto decided = prepared && !elsewhere ? routing::route(*prepared, *plan.execute, *w_.map, values) : routing::route(plan, *w_.map, values);
+  auto decided = prepared && !elsewhere ? routing::route(*prepared, *plan.execute, *w_.map, values) : routing::route(plan, *w_.map, values);
+  if (const auto found = plan.gid.empty() ? std::nullopt : shard_of_prepared(plan.gid)) {
+    decided.destination = destination_kind::default_shard;
+    decided.shard = *found;
+  }
   if (prepared) c.executes.push_back(prepared);
   if (decided.destination == destination_kind::refused) {
     ++w_.counted.refused_not_one_shard;

@@ -57,19 +57,24 @@ task<std::optional<protocol::notice>> session::adjust_first(bool all) {
   if (same(server_->applied, state_.wanted)) co_return std::nullopt;
   if (!all && !adjust(server_->applied, state_.wanted).wait) co_return std::nullopt;
   adjust_along();
+  co_await wait_for_answer();
+  if (server_ || closing_) co_return std::nullopt;
+  co_return std::exchange(lost_, std::nullopt);
+}
+
+// To a query of the proxy's own, with nothing of the client's under way. Afterwards there is one, or no server, or the session is closing.
+task<void> session::wait_for_answer() {
   state_.alone = true;
-  while (server_ && state_.adjusting && !closing_) {
+  while (server_ && state_.asking() && !closing_) {
     bool moved = flush_server();
     if (step_server()) moved = true;
-    if (moved || !server_ || !state_.adjusting) continue;
+    if (moved || !server_ || !state_.asking()) continue;
     if (end_overdue_question()) break;
     if (server_->output_pending()) server_->socket.watch_write();
     server_->socket.watch_read();
     co_await wake_.wait();
   }
   state_.alone = false;
-  if (server_ || closing_) co_return std::nullopt;
-  co_return std::exchange(lost_, std::nullopt);
 }
 
 // In the same write as the client's statement.
@@ -229,6 +234,7 @@ void session::ask_server() {
 void session::on_captured() {
   const auto& answers = server_->answers;
   question_place_.unlink();
+  if (std::exchange(state_.seeking, false)) return;
   if (std::exchange(state_.adjusting, false)) {
     state_.reported_before = server_->reported;
     if (answers.failure().empty()) return;

@@ -52,6 +52,7 @@ struct session_state {
   bool probing = false;
   bool adjusting = false;                  // a query that makes settings is under way
   bool typing = false;                     // the types of a statement's parameters are being asked for
+  bool seeking = false;                    // a shard is being asked for a prepared transaction
   bool alone = false;                      // nothing of the client's is under way with it
   int probe_tries = 0;
   sql_statements sql;                      // made by PREPARE
@@ -59,7 +60,7 @@ struct session_state {
   bool wrote = false;                      // the transaction may have drawn from a sequence
   bool unsynced = false;                   // the server was sent messages that no Sync has followed yet
 
-  bool asking() const noexcept { return probing || adjusting || typing; }
+  bool asking() const noexcept { return probing || adjusting || typing || seeking; }
 };
 
 // `left` with what the session started with, where that has been reset.

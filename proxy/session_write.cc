@@ -41,7 +41,7 @@ void session::write_item(const batch_item& item) {
   auto& answers = server_->answers;
   auto& out = server_->out;
   const auto* plan = item.plan;
-  const bool alone = plan && (answered_by_proxy(*plan) || (borrowed_ && is_transaction_control(plan->kind)));
+  const bool alone = item.reset || (borrowed_ && is_ours(item));
   if (item.type == 'c' || alone) {
     std::string answer;
     answer_item(item, answer);
@@ -155,7 +155,7 @@ bool session::answer_item(const batch_item& item, std::string& out) {
     default: break;
   }
   if (!plan) return false;
-  if (answered_by_proxy(*plan)) {
+  if (item.reset) {
     protocol::append(out, protocol::command_complete{forget(*plan)});
     return true;
   }
@@ -166,15 +166,21 @@ bool session::answer_item(const batch_item& item, std::string& out) {
 
 // What a lost connection would leave unknown, and what the transaction may leave on the server.
 void session::note_effects(const routing::statement_plan* plan, bool known) {
-  if (known && plan->kind == statement_kind::commit) unit_may_commit_ = true;
-  const bool harmless = known && (plan->plain_read || is_transaction_control(plan->kind) || plan->kind == statement_kind::empty);
+  const auto kind = known ? plan->kind : statement_kind::query;
+  const bool two_phase = kind == statement_kind::prepare_transaction || kind == statement_kind::finish_prepared;
+  if (kind == statement_kind::commit || two_phase) unit_may_commit_ = true;
+  const bool harmless = known && (plan->plain_read || two_phase || is_transaction_control(kind) || kind == statement_kind::empty);
   unit_writes_ = unit_writes_ || !harmless;
   if (!harmless) {
     state_.wrote = true;
     if (server_->sequences_of != pid_) server_->sequences_of = server_->sequences_of == 0 ? pid_ : -1;
   }
   if (!known) return state_.transaction.note_unknown();
-  if (plan->kind == statement_kind::rollback || plan->kind == statement_kind::rollback_to) state_.transaction.note_undone();
+  if (kind == statement_kind::rollback || kind == statement_kind::rollback_to) state_.transaction.note_undone();
+  if (kind == statement_kind::discard_all) {  // the server will refuse it; if it should not, nothing is left of what is known
+    state_.transaction.note_unknown();
+    server_->reprepare = true;
+  }
   state_.transaction.note(plan->effects);
   if (plan->prepare) state_.sql_changed.made(plan->prepare);
   if (!plan->deallocate.empty()) state_.sql_changed.dropped(plan->deallocate);

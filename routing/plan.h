@@ -25,6 +25,8 @@ enum class statement_kind {
   commit,                 // COMMIT, END (AND CHAIN included: see `chain`)
   rollback,               // ROLLBACK, ABORT
   savepoint, release, rollback_to,
+  prepare_transaction,    // PREPARE TRANSACTION: ends the transaction here
+  finish_prepared,        // COMMIT PREPARED, ROLLBACK PREPARED of `gid`, on the shard that has it
   set_local,              // SET LOCAL, SET TRANSACTION, SET CONSTRAINTS: ends with the transaction
   discard_all,            // DISCARD ALL
   deallocate_all,
@@ -106,6 +108,7 @@ struct statement_plan {
   bool row_locks = false;             // FOR UPDATE / SHARE on a sharded table
   bool chain = false;                 // COMMIT / ROLLBACK AND CHAIN
   std::string savepoint;              // of SAVEPOINT, RELEASE, ROLLBACK TO: its name
+  std::string gid;                    // of COMMIT PREPARED, ROLLBACK PREPARED
   session_effects effects;
   std::shared_ptr<const sql_prepare> prepare;  // PREPARE
   std::shared_ptr<const sql_execute> execute;  // EXECUTE, also inside EXPLAIN and CREATE TABLE AS

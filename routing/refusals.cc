@@ -71,12 +71,6 @@ refusal result_into_table() {
                        "Create the table first, distribute it, and fill it with INSERT ... SELECT for one shard key at a time.");
 }
 
-refusal session_state(std::string_view what, std::string_view hint) {
-  return {std::string(protocol::sqlstate::feature_not_supported),
-          fmt::format("{} is not supported: it would change the state of a server connection that sessions share", what), "",
-          std::string(hint)};
-}
-
 refusal fixed_setting(std::string_view name) {
   return {std::string(protocol::sqlstate::feature_not_supported), fmt::format("{} cannot be changed to this value", name),
           "Shard keys are read from literals and placed by their bytes in the server's encoding.",

@@ -21,7 +21,6 @@ refusal ambiguous_table(std::string_view name);
 refusal run_on_each_shard(std::string_view what, std::string_view table);
 refusal result_into_table();
 // 0A000
-refusal session_state(std::string_view what, std::string_view hint);
 refusal fixed_setting(std::string_view name);
 // 54001
 refusal too_complex(std::string_view what);

@@ -131,8 +131,6 @@ SESSION = section(
     ("discard plans and sequences", "DISCARD PLANS", "SELECT nextval('counter')", "DISCARD SEQUENCES", "SELECT currval('counter')"),
     ("discard all drops everything", "SET work_mem = '3MB'", "CREATE TEMP TABLE scratch (id int)", "PREPARE p AS SELECT 1", "SELECT pg_advisory_lock(1)", "LISTEN canal",
      "DISCARD ALL", "SHOW work_mem", "SELECT * FROM scratch", "EXECUTE p", on("b", "SELECT pg_try_advisory_lock(1)"), "SELECT * FROM pg_listening_channels()"),
-    ("two-phase commit", "BEGIN", "INSERT INTO plain VALUES (95)", "PREPARE TRANSACTION 'two'", "COMMIT PREPARED 'two'", "SELECT count(*) FROM plain WHERE id = 95"),
-    ("two-phase rollback", "BEGIN", "INSERT INTO plain VALUES (95)", "PREPARE TRANSACTION 'two'", "ROLLBACK PREPARED 'two'", "SELECT count(*) FROM plain WHERE id = 95"),
     ("exported snapshot", "BEGIN ISOLATION LEVEL REPEATABLE READ", "SELECT length(pg_export_snapshot()) > 0", "COMMIT"),
     ("the backend's own pid stays in a transaction", "BEGIN", "CREATE TABLE made AS SELECT pg_backend_pid() AS pid", "SELECT pid = pg_backend_pid() FROM made", "ROLLBACK"),
 )

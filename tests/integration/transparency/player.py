@@ -69,6 +69,8 @@ class Player:
         client's transaction, takes no such time."""
         self.ask("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app' AND"
                  " (state LIKE 'idle in %' OR state = 'active' AND clock_timestamp() - query_start > '200 ms')")
+        for gid, in self.ask("SELECT quote_literal(gid) FROM pg_prepared_xacts WHERE database = current_database()"):
+            self.ask(f"ROLLBACK PREPARED {gid}")
         self.ask("BEGIN;" + script + "COMMIT")
 
     def play(self, steps):

@@ -21,7 +21,7 @@ from player import Player, difference
 from shim import Shim
 from twins import PASSWORD, Scene, Twins, script
 
-SECTIONS = ("simple", "extended", "transactions", "copy", "messages", "session", "types", "sharded", "large")
+SECTIONS = ("simple", "extended", "transactions", "twophase", "copy", "messages", "session", "types", "sharded", "large")
 
 
 def all_rows():

@@ -44,12 +44,17 @@ TEST_CASE("held_transaction: only what PostgreSQL would answer alike is answered
 
   held_transaction open;
   run(open, kind::begin, "BEGIN");
+  CHECK_FALSE(answers(open, {kind::prepare_transaction}));  // a shard has to do it
   CHECK(answers(open, {kind::savepoint, kind::rollback_to, kind::release, kind::commit}));
   open.fail();
   CHECK(answers(open, {kind::rollback}));
   CHECK(answers(open, {kind::commit, kind::begin}));
   CHECK_FALSE(answers(open, {kind::savepoint}));
   CHECK_FALSE(answers(open, {kind::rollback_to}));  // no savepoint to go back to
+  CHECK(answers(open, {kind::prepare_transaction}));
+  CHECK_FALSE(answers(open, {kind::prepare_transaction, kind::prepare_transaction}));  // a warning the second time
+  CHECK_FALSE(answers(open, {kind::rollback, kind::begin, kind::prepare_transaction}));
+  CHECK_FALSE(answers(open, {kind::finish_prepared}));
 }
 
 TEST_CASE("held_transaction: texts are kept in order until the transaction ends") {
@@ -65,13 +70,15 @@ TEST_CASE("held_transaction: texts are kept in order until the transaction ends"
   CHECK(held.status() == protocol::transaction_status::idle);
 }
 
-TEST_CASE("held_transaction: a failed one answers COMMIT with ROLLBACK") {
-  held_transaction held;
-  run(held, kind::begin, "BEGIN");
-  held.fail();
-  CHECK(held.status() == protocol::transaction_status::failed);
-  CHECK(run(held, kind::commit, "COMMIT") == "ROLLBACK");
-  CHECK_FALSE(held.open());
+TEST_CASE("held_transaction: a failed one answers COMMIT and PREPARE TRANSACTION with ROLLBACK") {
+  for (const auto end : {kind::commit, kind::prepare_transaction}) {
+    held_transaction held;
+    run(held, kind::begin, "BEGIN");
+    held.fail();
+    CHECK(held.status() == protocol::transaction_status::failed);
+    CHECK(run(held, end, "...") == "ROLLBACK");
+    CHECK_FALSE(held.open());
+  }
 }
 
 TEST_CASE("held_transaction: back to a savepoint mends it, for nothing has run anywhere") {

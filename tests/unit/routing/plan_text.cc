@@ -20,6 +20,8 @@ std::string_view name(statement_kind kind) {
     case statement_kind::savepoint: return "savepoint ";
     case statement_kind::release: return "release ";
     case statement_kind::rollback_to: return "rollback_to ";
+    case statement_kind::prepare_transaction: return "prepare_transaction ";
+    case statement_kind::finish_prepared: return "finish_prepared ";
     case statement_kind::set_local: return "set_local ";
     case statement_kind::discard_all: return "discard_all ";
     case statement_kind::deallocate_all: return "deallocate_all ";
@@ -71,6 +73,7 @@ std::string describe(const statement_plan& p) {
   if (p.plain_read) text += " plain";
   if (p.row_locks) text += " locks";
   if (p.chain) text += " chain";
+  if (!p.gid.empty()) text += fmt::format(" gid({})", p.gid);
   text += describe(p.effects);
   if (p.prepare) text += fmt::format(" prepare({}: {})", p.prepare->name, describe(*p.prepare->inner));
   if (p.execute) text += fmt::format(" execute({})", p.execute->name);

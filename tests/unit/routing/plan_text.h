@@ -3,7 +3,7 @@
 //   any / default                   destinations without a key
 //   RT003 / 0A000 / 54001           refused
 // with "inferred" for parameters that have other uses and "stored" for values that go into a varchar; followed by "plain" for a plain
-// read and "locks" for row locks; preceded by the kind if it is not query. Statements of one text are separated by "; ".
+// read, "locks" for row locks and gid(x) of a prepared transaction; preceded by the kind if it is not query. Statements of one text are separated by "; ".
 #pragma once
 
 #include <span>

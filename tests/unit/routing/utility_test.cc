@@ -96,11 +96,14 @@ TEST_CASE("utility: PREPARE and EXECUTE as SQL") {
   sample::check(rows);
 }
 
-TEST_CASE("utility: what is not carried between sessions yet is refused") {
+TEST_CASE("utility: two-phase commit") {
   const sample::row rows[] = {
-      {"PREPARE TRANSACTION 'x'", "0A000", "two-phase"},
-      {"COMMIT PREPARED 'x'", "0A000"},
-      {"ROLLBACK PREPARED 'x'", "0A000"},
+      {"PREPARE TRANSACTION 'x'", "prepare_transaction any"},
+      {"COMMIT PREPARED 'x'", "finish_prepared any gid(x)"},
+      {"ROLLBACK PREPARED 'it''s'", "finish_prepared any gid(it's)"},
+      {"COMMIT PREPARED E'a\\'\\\\b'", "finish_prepared any gid(a'\\b)"},
+      {"COMMIT PREPARED $tag$x$tag$", "finish_prepared any gid(x)"},
+      {"BEGIN; PREPARE TRANSACTION 'x'; COMMIT PREPARED 'x'", "begin any; prepare_transaction any; finish_prepared any gid(x)"},
   };
   sample::check(rows);
 }
