@@ -205,14 +205,15 @@ bool exchange::take_aside(cursor& c, const frame_header& header, step& result) {
   return true;
 }
 
-// A client that notifies itself compares the pid with its own.
+// A client that notifies itself compares the pid with its own, which another backend of the shard may have by chance.
 void exchange::tell_notification(std::string& out, std::string_view frame) {
   const auto at = out.size();
   out.append(frame);
   protocol::wire_reader in(frame.substr(frame_header_size));
-  if (in.read<std::int32_t>() != server_pid_ || server_pid_ == 0) return;
+  const auto notifier = in.read<std::int32_t>();
+  if (server_pid_ == 0 || (notifier != server_pid_ && notifier != client_pid_)) return;
   std::string pid;
-  protocol::append_int(pid, client_pid_);
+  protocol::append_int(pid, notifier == server_pid_ ? client_pid_ : server_pid_);
   out.replace(at + frame_header_size, pid.size(), pid);
 }
 

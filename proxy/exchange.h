@@ -74,7 +74,7 @@ class exchange {
   // Bodies of ParameterStatus messages, which are never relayed as they come: the session tells its client what is new to it.
   std::string take_reports() noexcept { return std::exchange(reports_, {}); }
   bool has_reports() const noexcept { return !reports_.empty(); }
-  // NotificationResponse from `server_pid`, the server itself, is relayed with the pid that the client knows as its own.
+  // NotificationResponse from `server_pid`, the server itself, is relayed with the pid that the client knows as its own, and no other is.
   void name_notifier(std::int32_t server_pid, std::int32_t client_pid) noexcept { server_pid_ = server_pid, client_pid_ = client_pid; }
   void clear() noexcept;
 

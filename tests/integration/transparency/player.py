@@ -1,7 +1,7 @@
 """Plays a row (steps.py) against one port and keeps every message that came back, in a form that two servers can be compared by.
 
 What is left out, because no two servers agree on it: the contents of BackendKeyData and of the SASL exchange, pids in
-NotificationResponse (named after the client they were told to instead), object ids that were given out after the setup (numbered in order
+NotificationResponse (but whether it is the client's own: another's is that of the shard's backend), object ids that were given out after the setup (numbered in order
 of appearance), and pgrotor's own ParameterStatus pgrotor.generation. All else is compared byte for byte.
 """
 import re
@@ -130,8 +130,8 @@ class Player:
         if kind == "K" or (kind == "R" and body[:4] in (b"\0\0\0\x0b", b"\0\0\0\x0c")):
             body = b"..."
         elif kind == "A":
-            pid = struct.unpack("!i", body[:4])[0]
-            body = self.pids.get(pid, "nobody").encode() + body[4:]
+            own = self.pids.get(struct.unpack("!i", body[:4])[0]) == client
+            body = (b"itself" if own else b"another") + body[4:]
         elif kind == "T":
             body = self.row_description(body)
         elif kind == "t":
