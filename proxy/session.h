@@ -204,7 +204,7 @@ class session final : public std::enable_shared_from_this<session>, private read
   // session_write.cc
   void write_batch(char end);
   void write_item(const batch_item&);
-  bool fails_for_certain() const noexcept;
+  bool fails_for_certain(const batch_item&) const noexcept;
   void write_parse(const batch_item&);
   void write_bind(const batch_item&);
   bool answer_item(const batch_item&, std::string& out);

@@ -68,8 +68,9 @@ void session::write_item(const batch_item& item) {
   }
 }
 
-// The transaction has failed, and nothing on its way may end it.
-bool session::fails_for_certain() const noexcept {
+// The transaction has failed, nothing on its way may end it, and this does not either.
+bool session::fails_for_certain(const batch_item& item) const noexcept {
+  if (item.plan && (ends_transaction(item.plan->kind) || item.plan->kind == statement_kind::rollback_to)) return false;
   return server_status_ == protocol::transaction_status::failed && !server_->answers.has(request::execute);
 }
 
@@ -82,7 +83,7 @@ void session::write_parse(const batch_item& item) {
     return;
   }
   if (server.statements.touch(item.statement->id)) {
-    if (fails_for_certain()) {
+    if (fails_for_certain(item)) {
       server.out.append(item.frame);
       return server.answers.expect(request::parse, fate::relay, 0, item.undo);
     }
