@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::uint32_t int8_oid = 20;
 constexpr std::size_t surely_int8_digits = 18;
+constexpr std::size_t kept = 1u << 20;  // of what a large text took
 
 // A string right behind one of these is part of a typed literal or of an escape clause, and $n cannot stand there.
 bool binds_string(std::string_view word) noexcept {
@@ -59,8 +60,10 @@ void literal_form::replace(std::string_view value, std::uint32_t type, parameter
 }
 
 bool literal_form::read(std::string_view sql, parameters& literals) {
-  form_.clear();
-  unescaped_.clear();
+  for (auto* text : {&form_, &unescaped_}) {
+    text->clear();
+    if (text->capacity() > kept && sql.size() < kept) text->shrink_to_fit();
+  }
   unescaped_.reserve(sql.size());
   literals.clear();
   text_scanner scanner(sql);

@@ -98,22 +98,54 @@ class depth_meter {
   bool after_dot_ = false;
 };
 
+// The lexer reads a run of operator characters to its end at every operator and every start of a comment in it, and then takes a few of
+// them: the characters read grow with the square of the run.
+class run_meter {
+ public:
+  explicit run_meter(std::string_view sql) noexcept : sql_(sql) {}
+
+  void operation(std::string_view text) { add(at(text), text.size()); }
+  void blanks_before(const token& t) {
+    const auto end = t.kind == token_kind::end ? sql_.size() : at(t.text);
+    const auto blanks = sql_.substr(0, end);
+    for (auto i = blanks.find("/*", seen_); i != blanks.npos; i = blanks.find("/*", i + 2)) add(i, 1);
+    seen_ = end + t.text.size();
+  }
+  std::size_t work() const noexcept { return work_; }
+
+ private:
+  std::size_t at(std::string_view text) const noexcept { return static_cast<std::size_t>(text.data() - sql_.data()); }
+  void add(std::size_t from, std::size_t times) {
+    if (from >= run_end_) run_end_ = std::min(sql_.find_first_not_of("~!@#^&|`?+-*/%<>=", from), sql_.size());
+    work_ += times * (run_end_ - from);
+  }
+
+  std::string_view sql_;
+  std::size_t seen_ = 0, run_end_ = 0, work_ = 0;
+};
+
 }  // namespace
 
 std::optional<std::string> exceeds(std::string_view sql, const analyzer_limits& limits) {
   if (sql.size() > limits.max_text_bytes) return fmt::format("The text has more than {} bytes.", limits.max_text_bytes);
   text_scanner scanner(sql);
   depth_meter depth;
+  run_meter runs(sql);
   std::size_t tokens = 0;
-  for (token t = scanner.next(); t.kind != token_kind::end; t = scanner.next()) {
-    if (++tokens > limits.max_tokens) return fmt::format("The text has more than {} tokens.", limits.max_tokens);
+  token t;
+  do {
+    t = scanner.next();
+    runs.blanks_before(t);
+    if (t.kind == token_kind::operation) runs.operation(t.text);
+    if (runs.work() > limits.max_run_work) return "Operators or comments follow one another without a blank, too many of them.";
+    if (t.kind != token_kind::end && ++tokens > limits.max_tokens) return fmt::format("The text has more than {} tokens.", limits.max_tokens);
     if (t.kind == token_kind::word) depth.word(t.text);
     if (t.kind == token_kind::operation) depth.operation(t.text.size());
     if (t.kind == token_kind::punctuation) depth.punctuation(t.text.front());
     depth.seen(t);
     if (depth.operators() > limits.max_operators) return fmt::format("More than {} operators follow one another.", limits.max_operators);
     if (depth.nesting() > limits.max_nesting) return fmt::format("Expressions are nested more than {} levels deep.", limits.max_nesting);
-  }
+  } while (t.kind != token_kind::end);
   return std::nullopt;
 }
 

@@ -144,15 +144,28 @@ TEST_CASE("text_bounds: what applications send is far inside the bounds") {
   }
 }
 
+TEST_CASE("text_bounds: comments and operators that the lexer would read again and again get 54001") {
+  for (const std::string piece : {"/*", "/**/", "/*/**/", "@/**/", "/**/@", "/***"}) {
+    CAPTURE(piece);
+    CHECK(sample::analysed("SELECT 1 " + repeat(piece, 20'000)) == "54001");
+    CHECK(exceeds("SELECT 1 " + repeat(piece + "\n", 900), {}) == std::nullopt);
+    CHECK(exceeds("SELECT '" + repeat(piece, 20'000) + "'", {}) == std::nullopt);
+  }
+  CHECK(sample::analysed("SELECT " + repeat("-+", 400) + "/*" + repeat("+", 1'000'000) + "*/ 1") == "54001");
+  CHECK(exceeds("/*" + repeat("*", 20'000'000) + "/ SELECT 1", {}) == std::nullopt);
+}
+
 TEST_CASE("text_bounds: each bound says what it found") {
   analyzer_limits limits;
   limits.max_text_bytes = 30;
   limits.max_tokens = 12;
   limits.max_operators = 3;
   limits.max_nesting = 3;
+  limits.max_run_work = 20;
   CHECK(exceeds("SELECT 1 + 1 + 1 + 1", limits) == std::nullopt);
   CHECK(*exceeds("SELECT 1 + 1 + 1 + 1 + 1", limits) == "More than 3 operators follow one another.");
   CHECK(*exceeds("SELECT (((1)))", limits) == "Expressions are nested more than 3 levels deep.");
   CHECK(*exceeds("SELECT 1,1,1,1,1,1,1,1", limits) == "The text has more than 12 tokens.");
+  CHECK(*exceeds("SELECT /**//**//**/ 1", limits) == "Operators or comments follow one another without a blank, too many of them.");
   CHECK(*exceeds("SELECT 'a very long text indeed'", limits) == "The text has more than 30 bytes.");
 }
