@@ -1,5 +1,7 @@
 #include "protocol/frontend.h"
 
+#include <algorithm>
+
 #include "protocol/frame_writer.h"
 #include "protocol/wire.h"
 
@@ -85,6 +87,32 @@ bool decode_bind_names(std::string_view body, bind& out) noexcept {
   out.portal = reader.read_cstring();
   out.statement = reader.read_cstring();
   return reader.ok();
+}
+
+std::size_t decode_bind_front(std::string_view body, std::size_t count, bind& out) {
+  wire_reader reader(body);
+  const auto lacking = [&](std::size_t bytes) { return reader.rest().size() < bytes ? body.size() - reader.rest().size() + bytes : 0; };
+  out.formats.clear();
+  out.values.clear();
+  out.result_formats.clear();
+  if (!decode_bind_names(body, out)) return body.size() + 1;
+  if (count == 0) return 0;
+  reader.read_bytes(out.portal.size() + out.statement.size() + 2);
+  if (const auto needed = lacking(2)) return needed;
+  const auto formats = reader.read<std::uint16_t>();
+  if (const auto needed = lacking(formats * sizeof(std::int16_t) + 2)) return needed;
+  for (std::uint16_t i = 0; i < formats; ++i) out.formats.push_back(reader.read<std::int16_t>());
+  const auto values = std::min<std::size_t>(reader.read<std::uint16_t>(), count);
+  while (out.values.size() < values) {
+    if (const auto needed = lacking(4)) return needed;
+    const auto length = reader.read<std::int32_t>();
+    if (length < -1) return std::string_view::npos;
+    const auto size = static_cast<std::size_t>(std::max(length, 0));
+    if (const auto needed = lacking(size)) return needed;
+    if (length == -1) out.values.emplace_back();
+    else out.values.emplace_back(reader.read_bytes(size));
+  }
+  return 0;
 }
 
 std::optional<bind> decode_bind(std::string_view body) {

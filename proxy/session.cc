@@ -14,6 +14,7 @@ namespace proxy {
 
 namespace {
 constexpr auto goodbye_time = std::chrono::seconds(1);
+constexpr std::size_t server_backlog = 256u << 10;  // on its way to a server that reads slowly
 }
 
 session::session(worker::impl& w, int client_socket, std::int32_t pid)
@@ -102,6 +103,7 @@ bool session::serve_once() {
 // One message or pipeline at a time; while a pipeline is open, or the server waits for CopyData, the client goes on speaking.
 bool session::may_take() const noexcept {
   if (out_.size() - out_at_ > byte_queue::block_size || borrowed_ || state_.probing || waiting_) return false;
+  if (server_ && server_->out.size() - server_->out_at >= server_backlog) return false;
   if (query_waits_ && server_ && !server_->answers.idle()) return false;
   return !unit_open_ || pipeline_open_ || copy_in_ || copy_bytes_ > 0;
 }
@@ -118,8 +120,9 @@ void session::watch_everything() {
 // True when something was read, or the client is gone.
 bool session::read_client() {
   if (!client_.readable()) return false;
-  // As much of a COPY as is there: fewer system calls for as many bytes.
-  const auto result = client_.read(in_, std::max(want_whole_, copy_bytes_ > 0 ? in_.size_with(client_rest_) : 0));
+  // As much of a message that is not gathered as is there: fewer system calls for as many bytes.
+  const bool passes = copy_bytes_ > 0 || skip_bytes_ > 0;
+  const auto result = client_.read(in_, std::max(want_whole_, passes ? in_.size_with(client_rest_) : 0));
   client_rest_ = result.rest;
   w_.counted.bytes_from_clients += result.bytes;
   if (result.closed) closing_ = true;
@@ -129,7 +132,7 @@ bool session::read_client() {
 // True when something was done.
 bool session::take_message() {
   if (skip_bytes_ > 0) return skip_input();
-  if (copy_in_ || copy_bytes_ > 0) return forward_copy() || (in_.size() < byte_queue::block_size && read_client());
+  if (copy_in_ || copy_bytes_ > 0) return forward() || (in_.size() < byte_queue::block_size && read_client());
   query_waits_ = false;
   protocol::frame_header header;
   if (!next_frame(0, header)) return closing_ || read_client();
@@ -144,11 +147,13 @@ bool session::take_message() {
     case 'F': break;
     default: return take_pipeline();
   }
-  if (!have_whole(header.size)) return closing_ || read_client();
+  const bool streamed = header.type == 'F' && is_streamed(header, 0);
+  if (!streamed && !have_whole(header.size)) return closing_ || read_client();
   // In a pipeline without Sync it runs when all before it is known to have succeeded; after an error it would be skipped.
   query_waits_ = pipeline_open_ && server_ && !server_->answers.idle();
   if (query_waits_) return false;
-  taken(header.type, header.size, header.type == 'Q' && query_now(in_.view().substr(0, header.size)));
+  if (streamed) skip_bytes_ = header.size - in_.size();
+  taken(header.type, header.size - skip_bytes_, header.type == 'Q' && query_now(in_.view().substr(0, header.size)));
   return true;
 }
 
@@ -218,7 +223,10 @@ bool session::take_pipeline() {
       header.type = 'H';  // what came before it is run as if a Flush had ended it
       break;
     }
-    if (scanned_ + header.size > all.size()) return have_whole(scanned_ + header.size), closing_ || read_client();
+    if (scanned_ + header.size > all.size()) {
+      if (header.type == 'B' && is_streamed(header, scanned_)) return take_front(header);
+      return have_whole(scanned_ + header.size), closing_ || read_client();
+    }
     scanned_ += header.size;
     if (header.type == 'S' || header.type == 'H') break;
   }
@@ -276,6 +284,7 @@ bool session::skip_input() {
 
 bool session::skip_frame(const protocol::frame_header& header) {
   skip_bytes_ = header.size;
+  scanned_ = 0;
   return true;
 }
 

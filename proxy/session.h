@@ -1,7 +1,8 @@
-// One client: greeting, login, then one loop that takes whole client messages, decides where they run, holds them at the gate, borrows a
+// One client: greeting, login, then one loop that takes client messages, decides where they run, holds them at the gate, borrows a
 // server from ReadyForQuery to ReadyForQuery, and relays. Lives on its worker's thread, kept alive by its own coroutine (run()).
 // Split over session_login.cc, session_console.cc, session_replication.cc, session_query.cc (simple protocol), session_batch.cc and session_write.cc (extended),
-// session_prepared.cc (two-phase commit), session_route.cc (shard, gate, pool), session_state.cc (what outlives transactions) and session_relay.cc (bytes, ends of transactions, lost servers).
+// session_large.cc (messages that are passed on as they come), session_prepared.cc (two-phase commit), session_route.cc (shard, gate, pool),
+// session_state.cc (what outlives transactions) and session_relay.cc (bytes, ends of transactions, lost servers).
 #pragma once
 
 #include <array>
@@ -11,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "protocol/frontend.h"
@@ -71,6 +73,8 @@ class session final : public std::enable_shared_from_this<session>, private read
     bool reset = false;  // the proxy answers: see mark_resets()
     std::uint32_t undo = 0;
     std::string_view body() const noexcept { return frame.substr(protocol::frame_header_size); }
+    std::size_t size() const noexcept { return protocol::load_int<std::uint32_t>(frame.data() + 1) + std::size_t{1}; }
+    bool is_front() const noexcept { return frame.size() < size(); }  // of a large Bind: the rest is passed on as it comes
   };
 
   // session_login.cc
@@ -133,6 +137,7 @@ class session final : public std::enable_shared_from_this<session>, private read
 
   // session_timeouts.cc
   void clock_work();
+  void clock_arrival();
   void clock_rest(clock::time_point now);
   void clock_question();
   bool end_overdue_question();
@@ -172,6 +177,7 @@ class session final : public std::enable_shared_from_this<session>, private read
   void mark_resets();
   const routing::statement_plan* plan_of(const statement_ptr&);
   bool read_values(const batch_item&);
+  void keep_values(const batch_item&);
   choice choose_for_batch();
   bool choose_for_item(const batch_item&, choice&);
   void cut_batch(std::size_t from, protocol::notice why);
@@ -181,6 +187,14 @@ class session final : public std::enable_shared_from_this<session>, private read
   bool place_batch_now(char end);
   task<bool> place_batch(char end, bool& again);
   void answer_batch_alone(char end);
+
+  // session_large.cc
+  bool is_streamed(const protocol::frame_header&, std::size_t at) const noexcept;
+  bool take_front(const protocol::frame_header& bind);
+  std::size_t front_needed(std::string_view bind_body);
+  statement_ptr statement_ahead(std::string_view name);
+  std::optional<protocol::notice> read_front(const batch_item&);
+  void pass_rest() noexcept { copy_bytes_ = std::exchange(skip_bytes_, 0); }
 
   // session_types.cc
   std::string names_scope() const;
@@ -240,7 +254,7 @@ class session final : public std::enable_shared_from_this<session>, private read
   void release_server();
   void server_lost(std::string_view why);
   void keep_passed();
-  bool forward_copy();
+  bool forward();
   bool take_copy_frame(const protocol::frame_header&);
   void append_ready(protocol::transaction_status);
   bool generation_is_told() const noexcept { return !w_.map || generation_told_ == w_.map->number(); }
@@ -298,8 +312,8 @@ class session final : public std::enable_shared_from_this<session>, private read
   std::size_t want_whole_ = 0;  // a message of this size is being gathered
   std::size_t claimed_ = 0;     // of the worker's budget for large ones
   std::size_t scanned_ = 0;   // bytes of in_ known to be whole messages of a pipeline
-  std::size_t skip_bytes_ = 0;  // rest of a client message that nobody wants
-  std::size_t copy_bytes_ = 0;  // rest of a CopyData that is being forwarded
+  std::size_t skip_bytes_ = 0;  // rest of a client message that nobody wants, or not yet
+  std::size_t copy_bytes_ = 0;  // rest of one that is being passed on: CopyData, a large Bind or FunctionCall
   char held_up_ = 0;  // type of a message, or end of a pipeline, of held_up_size_ bytes that has to wait for gate or pool
   std::size_t held_up_size_ = 0;
 

@@ -1,5 +1,5 @@
-// The extended protocol: all messages up to Sync or Flush are read, placed by the values of Bind, and only then sent. Declared in
-// proxy/session.h.
+// The extended protocol: all messages up to Sync or Flush are read, placed by the values of Bind, and only then sent. `end` is the type of
+// the last one: 'S', 'H', or 'B' for a large Bind of which the front is here (session_large.cc). Declared in proxy/session.h.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -20,7 +20,7 @@ bool session::answered_by_proxy(const routing::statement_plan& plan) const {
 // False: it has to wait, and goes on in handle_batch().
 bool session::batch_now(std::string_view frames, char end) {
   if (!unit_open_) begin_unit();
-  pipeline_open_ = end == 'H';
+  pipeline_open_ = end != 'S';
   read_batch(frames);
   return place_and_send(end);
 }
@@ -68,7 +68,7 @@ void session::read_batch(std::string_view frames) {
     batch_item item;
     item.type = header.type;
     item.frame = frames.substr(0, header.size);
-    frames.remove_prefix(header.size);
+    frames.remove_prefix(item.frame.size());
     // From here on 'd' and 'c' are other items; what is meant for a COPY goes on as it is, and outside of one the server ignores it.
     if (item.type == 'd') item.type = 'y';
     if (item.type == 'c' || item.type == 'f') item.type = 'z';
@@ -228,22 +228,25 @@ bool session::choose_for_item(const batch_item& item, choice& chosen) {
   }
   literals_.clear();
   const bool wants_values = !plan->keys.empty() || !plan->effects.settings.empty() || plan->execute;
-  if (wants_values && !read_values(item)) {
-    chosen.refused = make_error(sqlstate::protocol_violation, "invalid message format");
-    return false;
-  }
+  if (wants_values && item.is_front()) chosen.refused = read_front(item);
+  else if (wants_values && !read_values(item)) chosen.refused = make_error(sqlstate::protocol_violation, "invalid message format");
+  if (chosen.refused) return false;
   if (!plan->effects.settings.empty()) state_.transaction.name(plan->effects, literals_);
   return add_to_choice(chosen, *plan, literals_);
 }
 
 // The values of a Bind into literals_. False: it is malformed.
 bool session::read_values(const batch_item& item) {
-  auto& bind = w_.bind;
-  if (!protocol::decode_bind(item.body(), bind)) return false;
+  if (!protocol::decode_bind(item.body(), w_.bind)) return false;
+  keep_values(item);
+  return true;
+}
+
+void session::keep_values(const batch_item& item) {
+  const auto& bind = w_.bind;
   const auto& types = types_of(*item.statement, *item.plan);
   for (std::size_t i = 0; i < bind.values.size(); ++i)
     literals_.push_back(routing::parameter{bind.values[i], bind.format_of(i), i < types.size() ? types[i] : 0});
-  return true;
 }
 
 // The item and what follows it is not sent; what it changed in the client's names is taken back.
@@ -266,7 +269,7 @@ bool session::batch_needs_transaction(char end) {
   auto simulated = held_;
   for (const auto& item : batch_) {
     const auto* plan = item.plan;
-    if (item.type == 'B' && (end == 'H' || simulated.open()) && !is_ours(item)) return true;
+    if (item.type == 'B' && (end != 'S' || simulated.open()) && !is_ours(item)) return true;
     if (item.type != 'E') continue;
     if (!is_ours(item)) return true;
     if (item.reset) continue;
@@ -327,7 +330,7 @@ void session::answer_batch_alone(char end) {
   for (const auto& item : batch_) answer_item(item, out_);
   if (batch_refused_) {
     answer_error(*batch_refused_);
-    if (end == 'H') skip_to_sync_ = true;
+    if (end != 'S') skip_to_sync_ = true;
   }
   if (end == 'S') finish_alone();
 }

@@ -170,6 +170,7 @@ task<void> session::handle_function_call(std::string_view frame) {
     unit_may_commit_ = !unit_in_block_;
     state_.transaction.note_unknown();
     server_->out.append(frame);
+    pass_rest();
     server_->answers.expect(request::query);
     co_return;
   }

@@ -13,7 +13,6 @@ using protocol::transaction_status;
 
 namespace {
 constexpr std::size_t kept_output = 64u << 10;
-constexpr std::size_t copy_backlog = 256u << 10;  // CopyData on its way to a server that reads slowly
 
 protocol::notice commit_unknown(std::string_view shard, std::string_view why) {
   return make_error(sqlstate::transaction_unknown, fmt::format("the connection to shard {} broke while a commit was under way", shard),
@@ -220,7 +219,7 @@ void session::release_server() {
   map_at_attach_.reset();
   server_status_ = transaction_status::idle;
   if (!borrowed) end_transaction();
-  server->unusable = server->unusable || copy_bytes_ > 0;  // half a CopyData
+  server->unusable = server->unusable || copy_bytes_ > 0;  // half a message
   skip_bytes_ += std::exchange(copy_bytes_, 0);
   // Answers that nobody asked for would reach the next session.
   server->unusable = server->unusable || !server->answers.idle() || !server->in.empty() || server->output_pending();
@@ -272,10 +271,11 @@ void session::server_lost(std::string_view why) {
   else finish_alone();
 }
 
-// CopyData goes on as it comes, whatever its length; CopyDone and CopyFail end it, and so does Sync in the extended protocol.
-bool session::forward_copy() {
-  if (server_->out.size() - server_->out_at >= copy_backlog) return false;
+// CopyData and the rest of a large message go on as they come, whatever their length; CopyDone and CopyFail end a COPY, and so does Sync in
+// the extended protocol.
+bool session::forward() {
   const auto all = in_.view();
+  const bool during_copy = copy_in_;
   std::size_t at = 0;
   bool moved = false;
   while (!closing_ && at < all.size()) {
@@ -296,6 +296,7 @@ bool session::forward_copy() {
   if (at == 0) return moved;
   server_->send(all.substr(0, at));
   in_.consume(at);
+  if (!during_copy) clock_arrival();
   return true;
 }
 

@@ -14,6 +14,12 @@ void session::clock_work() {
   if (!transaction_place_.is_linked()) w_.deadlines.start(timed::transaction, transaction_place_, unit_started_);
 }
 
+// More of a large message has come: its time counts from its end, as that of a message which is gathered.
+void session::clock_arrival() {
+  unit_started_ = clock::now();
+  clock_work();
+}
+
 // It is the client's turn.
 void session::clock_rest(clock::time_point now) {
   const bool idle = status() == transaction_status::idle;

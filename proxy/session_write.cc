@@ -32,7 +32,7 @@ void session::write_batch(char end) {
     // Nothing of the client's transaction is there: the server is free as soon as it has answered.
     protocol::append_sync(server_->out);
     server_->answers.expect(request::sync, fate::swallow);
-  } else {
+  } else if (end == 'H') {
     protocol::append_flush(server_->out);
   }
 }
@@ -104,16 +104,17 @@ void session::write_parse(const batch_item& item) {
 void session::write_bind(const batch_item& item) {
   ensure_prepared(item);
   auto& out = server_->out;
-  // Only the statement's name differs: portal, name, and the rest as the client sent it.
+  // Only the statement's name differs: portal, name, and the rest as the client sent it, which may be still to come.
   const auto body = item.body();
   const auto portal_end = body.find('\0') + 1;
   const auto name_end = body.find('\0', portal_end) + 1;
   const auto name = server_name(item.statement, item.named);
   out.push_back('B');
-  protocol::append_int(out, static_cast<std::int32_t>(4 + portal_end + name.size() + 1 + body.size() - name_end));
+  protocol::append_int(out, static_cast<std::int32_t>(item.size() - 1 - (name_end - portal_end) + name.size() + 1));
   out.append(body.substr(0, portal_end)).append(name).push_back('\0');
   out.append(body.substr(name_end));
   server_->answers.expect(request::bind);
+  if (item.is_front()) pass_rest();
 }
 
 // The server may be one that has never seen the statement.

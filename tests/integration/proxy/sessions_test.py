@@ -417,7 +417,7 @@ class Extended(unittest.TestCase):
 
     def test_an_oversized_pipeline_ends_the_connection_with_a_reason(self):
         client = Client(W.port)
-        client.send(parse("", "SELECT $1::text") + bind("", ("x" * (9 << 20),)) + execute() + wire.SYNC)
+        client.send(parse("", "SELECT $1::text") + (bind("", ("x" * 900_000,)) + execute()) * 10 + wire.SYNC)
         self.assertEqual(client.closed()["C"], "54000")
 
     def test_a_long_pipeline_does_not_deadlock(self):

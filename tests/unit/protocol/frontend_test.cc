@@ -116,6 +116,43 @@ TEST_CASE("frontend: counts and lengths that lie are refused before memory is re
   CHECK(decode_bind(names + hex("0000 0000 0000")));
 }
 
+TEST_CASE("frontend: the front of a Bind says how much of it is needed") {
+  bind message;
+  message.portal = "p";
+  message.statement = "s";
+  message.formats = {1, 0};
+  message.values = {"abc", std::nullopt, std::string_view("0123456789")};
+  const auto frame = encoded(message);
+  const auto body = body_of(frame);
+  const std::size_t ends[] = {4, 19, 23, 37};  // of the names, and of each value
+  bind front;
+  for (std::size_t count = 0; count <= 3; ++count) {
+    for (std::size_t there = 0; there <= body.size(); ++there) {
+      CAPTURE(count);
+      CAPTURE(there);
+      const std::string exact(body.substr(0, there));
+      const auto needed = decode_bind_front(exact, count, front);
+      CHECK((needed == 0) == (there >= ends[count]));
+      CHECK((needed == 0 || (needed > there && needed <= ends[count])));
+      CHECK((needed > 0 || front.values.size() == count));
+    }
+  }
+  CHECK(decode_bind_front(body, 9, front) == 0);  // it has three
+  CHECK(front.statement == "s");
+  CHECK(front.format_of(0) == 1);
+  CHECK(front.values == message.values);
+}
+
+TEST_CASE("frontend: the front of a malformed Bind needs more than there is") {
+  const auto names = "\0\0"s;
+  bind front;
+  for (const auto& body : {"\0a"s, names, names + hex("ffff"), names + hex("0000 0001 7fffffff 61"), names + hex("0000 0001 fffffffe 0000")}) {
+    CAPTURE(body);
+    CHECK(decode_bind_front(body, 1, front) > body.size());
+  }
+  CHECK(decode_bind_front(names + hex("ffff"), 0, front) == 0);
+}
+
 TEST_CASE("frontend: 65535 parameters, the most that the count can say") {
   bind message;
   message.values.resize(65535);
