@@ -207,6 +207,25 @@ class Gate(unittest.TestCase):
         W.command(f"forget {self.id}")
         self.assertEqual(client.kinds(query(f"SELECT * FROM orders WHERE customer_id = {self.low} FOR UPDATE")), "T C:SELECT 0 ZI")
 
+    def test_a_large_bind_is_held_and_counts_once_its_front_is_sent(self):
+        statement, large = parse("", "INSERT INTO orders VALUES ($1, $2, $3)"), "x" * (9 << 20)
+        client, other = Client(W.port), Client(W.port)
+        half = statement + bind("", (self.low, 1, large))
+        client.send(half[:5 << 20])
+        wait_until(lambda: client.pid in [int(c["id"]) for c in W.command("show CLIENTS") if c["shard"] == "s1"], "its front to be sent", timeout=5)
+        self.assertFalse(self.close(budget=200))
+        self.assertEqual(W.command(f"open {self.id}")["blocking"], [client.pid])
+        self.start_close(budget=5000)
+        waiting = in_background(lambda: other.kinds(statement + bind("", (self.low, 2, large)) + execute() + wire.SYNC))
+        self.held(1)
+        self.assertEqual(client.kinds(half[5 << 20:] + execute() + wire.SYNC), "1 2 C:INSERT 0 1 ZI")
+        self.assertTrue(W.command(f"closed {self.id}"))
+        self.flip()
+        self.assertFalse(waiting.done())
+        W.command(f"open {self.id}")
+        self.assertEqual(waiting.get(), "1 2 C:INSERT 0 1 ZI")
+        self.assertEqual((W.count("s1"), W.direct("s2", "SELECT id, length(note) FROM orders ORDER BY id")), (0, [(1, 9 << 20), (2, 9 << 20)]))
+
     def test_an_unknown_set_cannot_be_closed(self):
         W.command("close 999999 1 100 100")
         self.assertFalse(W.command("closed 999999"))
