@@ -76,7 +76,7 @@ struct config {
   std::chrono::milliseconds connect_timeout{5'000};  // [pool] connect_timeout_ms; also for answers to questions of the proxy's own
 
   std::size_t max_clients = 2'000;               // [limits] max_clients
-  std::size_t max_message_bytes = 64u << 20;     // [limits] max_message_bytes: one client message, or one pipeline up to its Sync
+  std::size_t max_message_bytes = 64u << 20;     // [limits] max_message_bytes: gathered of one message, or of a pipeline up to its Sync
   std::size_t max_prepared = 1'000;              // [limits] max_prepared: named statements a client
   std::chrono::milliseconds login_timeout{15'000};  // [limits] login_timeout_ms
 
