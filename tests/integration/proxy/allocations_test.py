@@ -68,7 +68,8 @@ def main():
             client.kinds(wire.parse("lookup", "SELECT note FROM orders WHERE customer_id = $1") + wire.SYNC)
             allocated(world, work, client, WARM if messages < 100 else 20)
             asking = allocated(world, work, client, 0)
-            found = allocated(world, work, client, max(20, MESSAGES // messages)) - asking
+            # What a message takes shows every time; a timer that grows something once does not.
+            found = min(allocated(world, work, client, max(20, MESSAGES // messages)) - asking for _ in range(2))
             print(f"{work.__name__:12} {max(20, MESSAGES // messages) * messages:6} messages: {found} allocations")
             if found:
                 wrong.append(work.__name__)
