@@ -124,10 +124,12 @@ void pool::opened(open_result result) {
 }
 
 std::shared_ptr<const text_pairs> pool::shared_report(text_pairs said) {
-  const auto known = std::find_if(reports_.begin(), reports_.end(), [&](const auto& one) { return *one == said; });
-  if (known != reports_.end()) return *known;
-  std::erase_if(reports_, [](const auto& one) { return one.use_count() == 1; });
-  return reports_.emplace_back(std::make_shared<const text_pairs>(std::move(said)));
+  std::size_t hash = 0;
+  for (const auto& [name, value] : said) hash = hash * 1'000'003 + std::hash<std::string>{}(value);
+  const auto known = std::find_if(reports_.begin(), reports_.end(), [&](const report& one) { return one.hash == hash && *one.said == said; });
+  if (known != reports_.end()) return known->said;
+  std::erase_if(reports_, [](const report& one) { return one.said.use_count() == 1; });
+  return reports_.emplace_back(report{hash, std::make_shared<const text_pairs>(std::move(said))}).said;
 }
 
 task<pool::acquired> pool::wait_in_queue(wakeup& wake, const bool& cancelled) {
@@ -228,17 +230,22 @@ void pool::settle_first() {
   count_wait(first.since_);
   first.queued_ = false;
   settled_.push_back(first);
+  tell_later();
+}
+
+void pool::tell_later() {
   if (!std::exchange(telling_, true)) boost::asio::post(io_, [this] { tell_settled(); });
 }
 
 // Those that this settles have to wait for their turn.
 void pool::tell_settled() {
-  telling_ = false;
   for (auto left = settled_.size(); left > 0 && !settled_.empty(); --left) {
     auto& one = settled_.front();
     settled_.pop_front();
     one.who_.on_ready();
   }
+  telling_ = false;
+  if (!settled_.empty()) tell_later();
 }
 
 // To the first in the queue, to another worker, or idle.

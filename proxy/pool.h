@@ -1,6 +1,6 @@
 // Server connections of one worker for one (user, database, startup parameters, shard). Sessions queue in order of arrival and with a
-// time limit, in a coroutine or without one; connections are opened in the background, one for each permit that the worker's desk gets (permit_desk.h), and go to
-// whoever is first when they are ready. Idle ones are watched, and one that breaks is thrown away. Worker's thread only.
+// time limit, in a coroutine or without one; connections are opened in the background, one for each permit that the worker's desk gets
+// (permit_desk.h), and go to whoever is first when they are ready. Idle ones are watched, and one that breaks is thrown away. Worker's thread only.
 #pragma once
 
 #include <cstdint>
@@ -143,6 +143,7 @@ class pool final : public permit_user {
   server_ptr take_idle(const settings_ptr& wanted, std::int32_t sequences_of, clock::time_point now);
   void hand_over(server_ptr);
   void settle_first();
+  void tell_later();
   void tell_settled();
   void close_idle_if(auto condition);
   void forget_closed(std::size_t count) noexcept;
@@ -165,7 +166,7 @@ class pool final : public permit_user {
   std::vector<server_connection*> attached_;
   boost::intrusive::list<place> queue_;
   boost::intrusive::list<place> settled_;  // and not told yet
-  bool telling_ = false;                   // tell_settled() is under way
+  bool telling_ = false;                   // tell_settled() is under way, or runs
   std::size_t total_ = 0;    // idle, attached, being opened, given to one in the queue
   std::size_t opening_ = 0;
   bool paused_ = false;
@@ -173,7 +174,11 @@ class pool final : public permit_user {
   std::vector<wakeup*> warming_;
   clock::time_point warm_since_, last_answer_, open_again_;
   std::shared_ptr<const text_pairs> reported_;
-  std::vector<std::shared_ptr<const text_pairs>> reports_;
+  struct report {
+    std::size_t hash;
+    std::shared_ptr<const text_pairs> said;
+  };
+  std::vector<report> reports_;
   const text_pairs none_;
   known_defaults defaults_;
   bool sequence_values_ = false, triggers_make_state_ = false;
