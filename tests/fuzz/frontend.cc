@@ -14,7 +14,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       case 'B': {
         bind front;
         const auto whole = decode_bind(body);
-        fuzz::require(!whole || decode_bind_front(body, 9, front) == 0);
+        for (const auto part : {body.size(), body.size() / 2, body.size() / 4}) {
+          const auto needed = decode_bind_front(body.substr(0, part), 9, front);
+          fuzz::require(needed == 0 || needed > part);
+          fuzz::require(!whole || needed <= body.size());
+        }
         return fuzz::round_trip(whole, frame);
       }
       case 'D': return fuzz::round_trip(decode_describe(body), frame);

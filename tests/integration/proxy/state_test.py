@@ -226,6 +226,24 @@ class Settings(unittest.TestCase):
         self.assertEqual(reported(self.a, "DISCARD ALL"), [["TimeZone", default]])
         self.assertEqual(reported(self.a, "SET application_name = 'mine'"), [["application_name", "mine"]])
 
+    def test_application_name_goes_with_its_client(self):
+        def told_at(client, sql):
+            client.send(query(sql))
+            return [body.decode().split("\0")[1] for kind, body in client.until(b"Z") if kind == b"S"]
+
+        with contextlib.closing(Client(W.port, application_name="one")) as one, contextlib.closing(Client(W.port, application_name="two")) as two:
+            for client, name in ((one, "one"), (two, "two"), (self.a, "")) * 3:
+                self.assertEqual(show(client, "application_name"), name)
+                self.assertEqual(client.rows("SELECT application_name FROM pg_stat_activity WHERE pid = pg_backend_pid()"), [[name]])
+                self.assertEqual(told_at(client, "SELECT 1"), [])
+            self.assertEqual(told_at(one, "SET application_name = 'other'"), ["other"])
+            self.assertEqual(show(two, "application_name"), "two")
+            self.assertEqual(show(one, "application_name"), "other")
+            for ends in ("RESET application_name", "RESET ALL", "DISCARD ALL"):
+                one.kinds(query("SET application_name = 'other'"))
+                self.assertEqual(told_at(one, ends), ["one"], ends)
+                self.assertEqual((show(two, "application_name"), show(one, "application_name")), ("two", "one"), ends)
+
     def test_extended_protocol(self):
         self.assertEqual(self.a.kinds(parse("", "SET work_mem = '9MB'") + bind() + execute() + wire.SYNC), "1 2 C:SET ZI")
         self.both("work_mem", "9MB", "4MB")
