@@ -30,9 +30,7 @@ def setUpModule():
 
 
 def tearDownModule():
-    code = W.end()
-    W.__exit__(None, None, None)
-    assert code == 0, f"the harness ended with {code}"
+    W.finish()
 
 
 def pins():
@@ -41,6 +39,12 @@ def pins():
 
 def show(client, name):
     return client.rows(f"SHOW {name}")[0][0]
+
+
+def reported(client, sql):
+    """Names and values of the ParameterStatus messages that come with the answer."""
+    client.send(query(sql))
+    return [body.decode().split("\0")[:2] for kind, body in client.until(b"Z") if kind == b"S"]
 
 
 def server_pid(client):
@@ -212,10 +216,6 @@ class Settings(unittest.TestCase):
         on_every_server(check)
 
     def test_clients_are_told_of_parameters_once_and_their_own_only(self):
-        def reported(client, sql):
-            client.send(query(sql))
-            return [body.decode().split("\0")[:2] for kind, body in client.until(b"Z") if kind == b"S"]
-
         default = show(self.b, "TimeZone")
         self.assertEqual(reported(self.a, "SET TimeZone = 'Asia/Tokyo'"), [["TimeZone", "Asia/Tokyo"]])
         self.assertEqual(reported(self.b, "SELECT 1"), [])
@@ -227,21 +227,17 @@ class Settings(unittest.TestCase):
         self.assertEqual(reported(self.a, "SET application_name = 'mine'"), [["application_name", "mine"]])
 
     def test_application_name_goes_with_its_client(self):
-        def told_at(client, sql):
-            client.send(query(sql))
-            return [body.decode().split("\0")[1] for kind, body in client.until(b"Z") if kind == b"S"]
-
         with contextlib.closing(Client(W.port, application_name="one")) as one, contextlib.closing(Client(W.port, application_name="two")) as two:
             for client, name in ((one, "one"), (two, "two"), (self.a, "")) * 3:
                 self.assertEqual(show(client, "application_name"), name)
                 self.assertEqual(client.rows("SELECT application_name FROM pg_stat_activity WHERE pid = pg_backend_pid()"), [[name]])
-                self.assertEqual(told_at(client, "SELECT 1"), [])
-            self.assertEqual(told_at(one, "SET application_name = 'other'"), ["other"])
+                self.assertEqual(reported(client, "SELECT 1"), [])
+            self.assertEqual(reported(one, "SET application_name = 'other'"), [["application_name", "other"]])
             self.assertEqual(show(two, "application_name"), "two")
             self.assertEqual(show(one, "application_name"), "other")
             for ends in ("RESET application_name", "RESET ALL", "DISCARD ALL"):
                 one.kinds(query("SET application_name = 'other'"))
-                self.assertEqual(told_at(one, ends), ["one"], ends)
+                self.assertEqual(reported(one, ends), [["application_name", "one"]], ends)
                 self.assertEqual((show(two, "application_name"), show(one, "application_name")), ("two", "one"), ends)
 
     def test_extended_protocol(self):

@@ -92,6 +92,12 @@ class World:
         self.child.stdin.close()
         return self.child.wait(30)
 
+    def finish(self):
+        """For tearDownModule: everything ends, and the harness has to end well."""
+        code = self.end()
+        self.__exit__(None, None, None)
+        assert code == 0, f"the harness ended with {code}"
+
     def connect(self, autocommit=True, **options):
         made = psycopg2.connect(**dict({"host": "127.0.0.1", "port": self.port, "user": "app", "password": self.PASSWORD, "dbname": "shop",
                                         "connect_timeout": 10}, **options))
