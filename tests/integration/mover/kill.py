@@ -5,7 +5,9 @@ sides. Strict: a change applied twice, or not at all, stops the mover by itself.
 """
 import sys
 
-from world import MIGRATION, Mover, Scene, World, Writers, random, time
+from world import MIGRATION, Mover, Scene, World, Writers, random, time, wait_until
+
+COMMITS = 200  # fewer would not try the mover
 
 
 def run(world, seed, kills):
@@ -21,6 +23,7 @@ def run(world, seed, kills):
             mover.kill()
         mover = Mover(world, chunk_time=2)
         done = mover.wait_copied()
+        wait_until(lambda: writers.errors or writers.commits > COMMITS, f"{COMMITS} commits of the writers", 120)
         mover.expect(1)
     finally:
         commits = writers.stop()
@@ -32,9 +35,9 @@ def run(world, seed, kills):
     rows = world.query(f"SELECT sum(rows)::bigint, count(*) FROM pgrotor.chunks WHERE migration = {MIGRATION}", world.target)[0]
     print(f"seed {seed}: {commits} commits, {rows[0]} rows in {rows[1]} chunks, loaded at each kill {loaded}, "
           f"then {done['changes_applied']} changes applied, {done['changes_held']} held, {done['changes_skipped']} skipped; all equal")
-    assert commits > 100 and rows[1] > 20, "the test did not do what it is for"
+    assert rows[1] > 20, "the test did not do what it is for"
 
 
 if __name__ == "__main__":
     with Scene("mover_kill") as scene:
-        run(World(scene), int(sys.argv[1]) if len(sys.argv) > 1 else 1, int(sys.argv[2]) if len(sys.argv) > 2 else 6)
+        run(World(scene, deadlock_timeout="100ms"), int(sys.argv[1]) if len(sys.argv) > 1 else 1, int(sys.argv[2]) if len(sys.argv) > 2 else 6)
