@@ -2,38 +2,50 @@
 
 #include <cstring>
 #include <utility>
-#include <vector>
 
 namespace proxy {
 namespace {
 
 using block = std::unique_ptr<char[]>;
 
-struct block_cache {
-  std::size_t block_size, limit;
-  std::vector<block> blocks;
+// Free blocks of one size of the calling thread, a list through their first bytes.
+class block_cache {
+ public:
+  constexpr block_cache(std::size_t size, std::size_t limit) : size_(size), limit_(limit) {}
+  ~block_cache() {
+    while (first_) take().reset();
+    limit_ = 0;
+  }
+  block take() {
+    if (!first_) return std::make_unique_for_overwrite<char[]>(size_);
+    block taken(first_);
+    std::memcpy(&first_, first_, sizeof first_);
+    --count_;
+    return taken;
+  }
+  void keep(block given) noexcept {
+    if (count_ == limit_) return;
+    std::memcpy(given.get(), &first_, sizeof first_);
+    first_ = given.release();
+    ++count_;
+  }
+
+ private:
+  char* first_ = nullptr;
+  std::size_t size_, count_ = 0, limit_;
 };
 
-// Of the calling thread; nullptr for storage of a size of its own.
-block_cache* cache_of(std::size_t size) {
-  thread_local block_cache small{byte_queue::block_size, 256, {}}, large{byte_queue::large_block_size, 8, {}};
-  if (size == small.block_size) return &small;
-  return size == large.block_size ? &large : nullptr;
-}
+constinit thread_local block_cache small_blocks(byte_queue::block_size, 256), large_blocks(byte_queue::large_block_size, 8);
 
 block take_block(std::size_t size) {
-  auto* cache = cache_of(size);
-  if (!cache || cache->blocks.empty()) return std::make_unique_for_overwrite<char[]>(size);
-  auto taken = std::move(cache->blocks.back());
-  cache->blocks.pop_back();
-  return taken;
+  if (size == byte_queue::block_size) return small_blocks.take();
+  if (size == byte_queue::large_block_size) return large_blocks.take();
+  return std::make_unique_for_overwrite<char[]>(size);
 }
 
-void keep_block(block given, std::size_t size) {
-  auto* cache = cache_of(size);
-  if (!cache || cache->blocks.size() == cache->limit) return;
-  cache->blocks.reserve(cache->limit);
-  cache->blocks.push_back(std::move(given));
+void keep_block(block given, std::size_t size) noexcept {
+  if (size == byte_queue::block_size) small_blocks.keep(std::move(given));
+  else if (size == byte_queue::large_block_size) large_blocks.keep(std::move(given));
 }
 
 }  // namespace

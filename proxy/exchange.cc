@@ -91,11 +91,6 @@ void exchange::expect_failure(std::string_view error_frame) {
   queue_.back().how = fate::replace;
 }
 
-bool exchange::only_emits() const noexcept {
-  return std::all_of(queue_.begin() + static_cast<std::ptrdiff_t>(head_), queue_.end(),
-                     [](const expected& e) { return e.what == request::emit || e.what == request::copy_end; });
-}
-
 bool exchange::has(request what) const noexcept {
   return std::any_of(queue_.begin() + static_cast<std::ptrdiff_t>(head_), queue_.end(), [what](const expected& e) { return e.what == what; });
 }
@@ -147,13 +142,19 @@ exchange::step exchange::feed(std::string_view in, std::string& out) {
 
 // Most messages: whole ones that belong to what the client asked, and ask nothing of the proxy as CopyInResponse does.
 void exchange::relay_plain(cursor& c) {
-  frame_header header;
+  auto rest = c.rest();
   while (!idle() && front().how == fate::relay) {
-    const auto seen = protocol::read_header(c.rest(), protocol::peer::backend, protocol::max_frame_size, header);
-    const auto what = front().what;
-    if (seen != frame_error::none || header.size > c.rest().size() || !belongs(what, header.type) || header.type == 'G') return;
-    c.at += header.size;
-    if (completes(what, header.type)) pop();
+    const auto& answer = answers_to[static_cast<std::size_t>(front().what)];
+    unsigned char type = 0;
+    do {
+      if (rest.size() < frame_header_size) return;
+      type = static_cast<unsigned char>(rest.front());
+      const std::size_t size = protocol::load_int<std::uint32_t>(rest.data() + 1) + std::size_t{1};
+      if (!answer.belongs[type] || type == 'G' || size < frame_header_size || size > rest.size()) return;
+      rest.remove_prefix(size);
+      c.at += size;
+    } while (!answer.completes[type]);
+    pop();
   }
 }
 

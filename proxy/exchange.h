@@ -60,8 +60,8 @@ class exchange {
   step feed(std::string_view in, std::string& out);
 
   bool idle() const noexcept { return head_ == queue_.size(); }
-  // Nothing but the proxy's own answers is left: no server is needed to go on.
-  bool only_emits() const noexcept;
+  // The proxy's own answers are next: no server is needed to go on.
+  bool emits_wait() const noexcept { return !idle() && (front().what == request::emit || front().what == request::copy_end); }
   // Between two messages: something may be put in.
   bool at_boundary() const noexcept { return remaining_ == 0; }
   bool has(request) const noexcept;
@@ -88,7 +88,6 @@ class exchange {
   bool take_aside(cursor&, const protocol::frame_header&, step&);
   void tell_notification(std::string& out, std::string_view frame);
   void take_answer(cursor&, const protocol::frame_header&, step&);
-  bool emits_wait() const noexcept { return !idle() && (front().what == request::emit || front().what == request::copy_end); }
   void drain_emits(cursor&);
   void pass(cursor&, std::size_t size, bool relayed);
   void skip_to_sync();

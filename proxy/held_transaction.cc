@@ -80,6 +80,7 @@ std::string_view control_tag(statement_kind kind, std::string_view sql) noexcept
 }
 
 bool held_transaction::can_answer(std::span<const routing::statement_plan> plans) const {
+  if (plans.empty() || bytes_ >= max_bytes) return false;
   bool open = open_, failed = failed_;
   auto savepoints = savepoints_;
   for (const auto& plan : plans) {
@@ -95,7 +96,7 @@ bool held_transaction::can_answer(std::span<const routing::statement_plan> plans
     open = !ends || plan.chain;
     failed = false;  // what was failed has ended or gone back
   }
-  return !plans.empty() && bytes_ < max_bytes;
+  return true;
 }
 
 held_transaction::answer held_transaction::run(const routing::statement_plan& plan, std::string_view sql) {

@@ -191,8 +191,8 @@ std::vector<server_ptr>::iterator pool::next_idle(const settings_ptr& wanted, st
     return found == idle_.rend() ? usual : std::prev(found.base());
   };
   if (sequences_of != 0) return first([&](const server_ptr& one) { return one->sequences_of == sequences_of; });
-  if (same((*usual)->applied, wanted)) return usual;
-  return first([&](const server_ptr& one) { return same(one->applied, wanted); });
+  if ((*usual)->applied == wanted) return usual;
+  return first([&](const server_ptr& one) { return one->applied == wanted; });
 }
 
 server_ptr pool::take_idle(const settings_ptr& wanted, std::int32_t sequences_of, clock::time_point now) {

@@ -34,6 +34,7 @@ struct prepared_statement : boost::intrusive_ref_counter<prepared_statement, boo
   // The analysis, valid under maps of that schema_version.
   std::shared_ptr<const routing::text_plan> plan;
   routing::generation plan_version;
+  bool plain = false;  // by that analysis: see is_plain()
   const std::shared_ptr<statement_shelf> shelf;
 };
 using statement_ptr = boost::intrusive_ptr<prepared_statement>;
@@ -78,6 +79,7 @@ class client_statements {
   std::uint32_t set(std::string_view name, statement_ptr);
   std::uint32_t erase(std::string_view name);
   void undo(std::uint32_t change);
+  void drop_unnamed() noexcept { unnamed_.reset(); }  // for good
   void settle() noexcept { changes_.clear(); }  // nothing is under way: what was done stays
   void clear();
   std::size_t size() const noexcept { return names_.size(); }

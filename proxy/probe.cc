@@ -138,8 +138,7 @@ settings_ptr settings_after(const settings_ptr& before, const probe& asked, cons
     else now.erase(name);
   }
   std::erase_if(now, [&](const auto& one) { return is_default(one.first, one.second, user); });
-  auto made = setting_set::make({now.begin(), now.end()});
-  return same(made, before) ? before : made;
+  return setting_set::make({now.begin(), now.end()});
 }
 
 }  // namespace proxy

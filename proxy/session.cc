@@ -85,19 +85,24 @@ session::turn session::serve_rounds() {
   return turn::again;
 }
 
-// True when something was done.
+// True when there may be more to do.
 bool session::serve_once() {
-  bool moved = flush_client();
-  if (waiting_) return leave_queue() || moved;
-  if (flush_server()) moved = true;
-  if (server_ && !client_output_pending() && step_server()) moved = true;
+  flush_client();
+  if (waiting_) return leave_queue();
+  bool moved = server_ && !client_output_pending() && server_may_move() && step_server() && (server_ || client_output_pending());
   if (expired_) obey_time();
   if (state_.asking() && !client_output_pending()) end_overdue_question();
   if (killed_) obey_kill();
   if (!state_.parked.empty() && !client_output_pending() && step_parked()) moved = true;
   if (leaving_ && !unit_open_ && status() == protocol::transaction_status::idle)
     fatal(make_error(sqlstate::admin_shutdown, "terminating connection: pgrotor is shutting down"));
-  return (!closing_ && may_take() && has_input() && take_message()) || moved;
+  if (!closing_ && may_take() && has_input() && take_message()) moved = true;
+  return flush_server() || moved;
+}
+
+// step_server() has something to work on: input, an answer of the proxy's own, or the end of a loan.
+bool session::server_may_move() const noexcept {
+  return server_->socket.readable() || !server_->in.empty() || server_closed_ || borrowed_ || server_->answers.emits_wait();
 }
 
 // One message or pipeline at a time; while a pipeline is open, or the server waits for CopyData, the client goes on speaking.
@@ -134,6 +139,7 @@ bool session::take_message() {
   if (skip_bytes_ > 0) return skip_input();
   if (copy_in_ || copy_bytes_ > 0) return forward() || (in_.size() < byte_queue::block_size && read_client());
   query_waits_ = false;
+  if (in_.empty()) read_client();
   protocol::frame_header header;
   if (!next_frame(0, header)) return closing_ || read_client();
   if (skip_to_sync_ && header.type != 'S' && header.type != 'X') return skip_frame(header);

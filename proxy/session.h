@@ -129,6 +129,7 @@ class session final : public std::enable_shared_from_this<session>, private read
   void end_skipping();
   void watch_everything();
   bool may_take() const noexcept;
+  bool server_may_move() const noexcept;
   bool has_input() const noexcept { return !in_.empty() || client_.readable(); }
   bool read_client();
   void fatal(protocol::notice);
@@ -218,6 +219,8 @@ class session final : public std::enable_shared_from_this<session>, private read
   // session_write.cc
   void write_batch(char end);
   void write_item(const batch_item&);
+  void pass_frame(std::string_view);
+  void end_run();
   bool fails_for_certain(const batch_item&) const noexcept;
   void write_parse(const batch_item&);
   void write_bind(const batch_item&);
@@ -344,7 +347,9 @@ class session final : public std::enable_shared_from_this<session>, private read
   client_statements names_;
   std::vector<std::pair<std::string, statement_ptr>> portals_;
   std::vector<batch_item> batch_;
+  bool batch_is_plain_ = false;  // all of its statements are: as find_plans() found them
   std::vector<std::pair<std::string, routing::shard_id>> prepared_on_;  // prepared transactions of this unit, where they were found
+  std::string_view run_;  // of frames in in_ that are to be sent as they are
   std::optional<protocol::notice> batch_refused_;  // what follows the last item of batch_
   touch_bits touched_ = 0;
 

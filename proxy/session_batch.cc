@@ -8,7 +8,20 @@
 
 namespace proxy {
 
+using routing::destination_kind;
 using routing::statement_kind;
+
+namespace {
+
+// Neither its values nor the state of session or transaction decide where it runs and what comes of it, and it leaves nothing.
+bool is_plain(const routing::statement_plan& plan) {
+  const auto& effects = plan.effects;
+  const bool leaves_nothing = effects.makes == 0 && effects.ends == 0 && !effects.resets && effects.settings.empty();
+  const bool other = plan.prepare || plan.execute || !plan.deallocate.empty() || !plan.gid.empty();
+  return plan.kind == statement_kind::query && plan.destination != destination_kind::refused && plan.keys.empty() && leaves_nothing && !other;
+}
+
+}  // namespace
 
 // In a transaction block, or in the implicit transaction of a pipeline that has begun.
 bool session::in_transaction() const noexcept { return status() != protocol::transaction_status::idle || state_.unsynced; }
@@ -28,10 +41,13 @@ bool session::batch_now(std::string_view frames, char end) {
 // The same for a pipeline that was read already.
 bool session::place_and_send(char end) {
   find_plans();
-  mark_resets();
-  for (const auto& item : batch_)
-    if (item.type == 'E' && item.plan && refuse_block(*item.plan)) return true;
-  if (gids_are_missing() || types_are_missing() || !place_batch_now(end)) return false;
+  if (!batch_is_plain_) {
+    mark_resets();
+    for (const auto& item : batch_)
+      if (item.type == 'E' && item.plan && refuse_block(*item.plan)) return true;
+    if (gids_are_missing() || types_are_missing()) return false;
+  }
+  if (!place_batch_now(end)) return false;
   send_batch(end);
   return true;
 }
@@ -65,14 +81,14 @@ void session::read_batch(std::string_view frames) {
     protocol::frame_header header;
     protocol::read_header(frames, protocol::peer::frontend, protocol::max_frame_size, header);
     if (header.type == 'S' || header.type == 'H') return;
-    batch_item item;
+    auto& item = batch_.emplace_back();
     item.type = header.type;
     item.frame = frames.substr(0, header.size);
     frames.remove_prefix(item.frame.size());
     // From here on 'd' and 'c' are other items; what is meant for a COPY goes on as it is, and outside of one the server ignores it.
     if (item.type == 'd') item.type = 'y';
     if (item.type == 'c' || item.type == 'f') item.type = 'z';
-    if (read_item(item)) batch_.push_back(std::move(item));
+    if (!read_item(item)) batch_.pop_back();
   }
 }
 
@@ -129,7 +145,8 @@ bool session::read_bind(batch_item& item) {
                                                                         : "unnamed prepared statement does not exist"));
     return false;
   }
-  std::erase_if(portals_, [&](const auto& p) { return p.first == bind->portal; });
+  const auto portal = std::find_if(portals_.begin(), portals_.end(), [&](const auto& p) { return p.first == bind->portal; });
+  if (portal != portals_.end()) return portal->second = item.statement, true;
   if (portals_.size() >= w_.settings.max_prepared)
     return refuse_item(make_error(sqlstate::program_limit, "too many open portals")), false;
   portals_.emplace_back(std::string(bind->portal), item.statement);
@@ -167,7 +184,11 @@ bool session::read_close(batch_item& item) {
 
 // The map may have changed while the session waited.
 void session::find_plans() {
-  for (auto& item : batch_) item.plan = plan_of(item.statement);
+  batch_is_plain_ = true;
+  for (auto& item : batch_) {
+    item.plan = plan_of(item.statement);
+    batch_is_plain_ = batch_is_plain_ && item.plan && item.statement->plain;
+  }
 }
 
 // DISCARD ALL, DEALLOCATE ALL, and DEALLOCATE of a statement of the protocol are answered by the proxy where PostgreSQL would run them:
@@ -192,13 +213,18 @@ const routing::statement_plan* session::plan_of(const statement_ptr& statement) 
   if (!statement->plan || statement->plan_version != w_.map->schema_version()) {
     statement->plan = w_.plans.prepared(*w_.map, statement->sql);
     statement->plan_version = w_.map->schema_version();
+    statement->plain = statement->plan->statements.size() == 1 && is_plain(statement->plan->statements.front());
   }
   return statement->plan->statements.size() == 1 ? &statement->plan->statements.front() : nullptr;
 }
 
 session::choice session::choose_for_batch() {
   auto chosen = empty_choice();
+  const bool plain = batch_is_plain_ && !held_.failed();
+  bool decided = false;  // of plain statements those that do not run just anywhere run on the default shard
   for (std::size_t i = 0; i < batch_.size(); ++i) {
+    if (plain && (decided || batch_[i].type != 'B' || batch_[i].plan->destination == destination_kind::any)) continue;
+    decided = true;
     if (choose_for_item(batch_[i], chosen)) continue;
     cut_batch(i, std::move(*chosen.refused));
     chosen.refused.reset();
@@ -223,7 +249,7 @@ bool session::choose_for_item(const batch_item& item, choice& chosen) {
   }
   if (item.type == 'B') chosen.ended = chosen.ended || ends;
   if (item.type == 'P') {
-    if (plan->destination != routing::destination_kind::refused) return true;
+    if (plan->destination != destination_kind::refused) return true;
     return add_to_choice(chosen, *plan, {});
   }
   literals_.clear();

@@ -24,7 +24,7 @@ bool session::query_now(std::string_view frame) {
   pipeline_open_ = false;
   const auto decoded = protocol::decode_query(frame.substr(protocol::frame_header_size));
   if (!decoded) return fatal(make_error(sqlstate::protocol_violation, "invalid message format")), true;
-  names_.erase("");  // as in PostgreSQL: a simple query drops the unnamed statement
+  names_.drop_unnamed();  // as in PostgreSQL: a simple query drops the unnamed statement
   names_.settle();
   const auto plan = w_.plans.simple(*w_.map, decoded->sql, literals_);
   for (const auto& statement : plan->statements)

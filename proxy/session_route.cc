@@ -161,7 +161,7 @@ bool session::attach_now(routing::shard_id shard) {
     if (!found && from && from->must_queue()) awaited_ = from;
   }
   if (!found) return false;
-  if (!same(found->applied, state_.wanted) && adjust(found->applied, state_.wanted).wait) {
+  if (found->applied != state_.wanted && adjust(found->applied, state_.wanted).wait) {
     if (found->pinned == 0) w_.give_back(std::move(found));
     else park(std::move(found));
     return false;

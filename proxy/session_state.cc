@@ -46,7 +46,7 @@ settings_ptr or_as_started(const settings_ptr& left, const settings_ptr& started
 
 // A server that the transaction has just got.
 void session::begin_with_server() {
-  state_.reported_before = server_->reported;
+  state_.reported_before.reset();
   server_->answers.name_notifier(server_->key.pid, pid_);
   server_->client_pid = pid_;
 }
@@ -54,7 +54,7 @@ void session::begin_with_server() {
 // Settings that the server may refuse, or all: nothing of the client's is sent before it has taken them. Without a notice and without a
 // server, the session is closing.
 task<std::optional<protocol::notice>> session::adjust_first(bool all) {
-  if (same(server_->applied, state_.wanted)) co_return std::nullopt;
+  if (server_->applied == state_.wanted) co_return std::nullopt;
   if (!all && !adjust(server_->applied, state_.wanted).wait) co_return std::nullopt;
   adjust_along();
   co_await wait_for_answer();
@@ -79,7 +79,7 @@ task<void> session::wait_for_answer() {
 
 // In the same write as the client's statement.
 void session::adjust_along() {
-  if (same(server_->applied, state_.wanted)) return;
+  if (server_->applied == state_.wanted) return;
   const auto made = adjust(server_->applied, state_.wanted);
   server_->applied = state_.wanted;
   state_.adjusting = true;
@@ -202,7 +202,7 @@ void session::finish_transaction() {
   auto& home = *server_->home;
   const bool wrote = std::exchange(state_.wrote, false);
   if (wrote && home.triggers_make_state()) transaction.note_unknown();
-  if (server_->reported != state_.reported_before && !transaction.changes_settings()) transaction.note_any_setting();
+  if (state_.reported_before && state_.reported_before != server_->reported && !transaction.changes_settings()) transaction.note_any_setting();
   for (const auto& name : transaction.names())
     if (is_custom(name)) {
       remember_name(state_.own_names, name);
@@ -236,7 +236,7 @@ void session::on_captured() {
   question_place_.unlink();
   if (std::exchange(state_.seeking, false)) return;
   if (std::exchange(state_.adjusting, false)) {
-    state_.reported_before = server_->reported;
+    state_.reported_before.reset();
     if (answers.failure().empty()) return;
     auto why = protocol::decode_notice(std::string_view(answers.failure()).substr(protocol::frame_header_size));
     return fatal(why ? std::move(*why) : make_error(sqlstate::internal_error, "the settings of the session cannot be made again"));
@@ -327,7 +327,7 @@ bool session::step_parked() {
     }
     if (!server->answers.has_reports()) continue;
     absorb_reports(*server);
-    if (same(server->applied, state_.wanted)) tell_changes(server->reported);
+    if (server->applied == state_.wanted) tell_changes(server->reported);
   }
   return moved;
 }
@@ -378,6 +378,7 @@ void session::absorb_reports(server_connection& server) {
       fatal(make_error(sqlstate::feature_not_supported, fmt::format("{} cannot be {}", name, value),
                        "Shard keys are read from literals and placed by their bytes in the server's encoding."));
   }
+  if (!state_.reported_before) state_.reported_before = server.reported;
   server.reported = server.home->shared_report(std::move(now));
 }
 

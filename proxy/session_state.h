@@ -47,7 +47,7 @@ struct session_state {
   std::vector<server_ptr> parked;          // one a shard at most
   std::vector<std::string> own_names;      // custom settings that the client has named
   state_of_transaction transaction;
-  std::shared_ptr<const text_pairs> reported_before;  // by the attached server, before the transaction
+  std::shared_ptr<const text_pairs> reported_before;  // by the attached server, before the transaction changed it
   probe asked;                             // under way on the attached server
   bool probing = false;
   bool adjusting = false;                  // a query that makes settings is under way

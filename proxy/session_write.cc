@@ -19,6 +19,7 @@ std::string_view server_name(const statement_ptr& statement, bool named) { retur
 void session::write_batch(char end) {
   state_.unsynced = end != 'S' && !borrowed_;
   for (const auto& item : batch_) write_item(item);
+  end_run();
   if (batch_refused_) {
     ++w_.counted.errors_by_proxy;
     if (borrowed_ && held_.open()) held_.fail();
@@ -39,7 +40,6 @@ void session::write_batch(char end) {
 
 void session::write_item(const batch_item& item) {
   auto& answers = server_->answers;
-  auto& out = server_->out;
   const auto* plan = item.plan;
   const bool alone = item.reset || (borrowed_ && is_ours(item));
   if (item.type == 'c' || alone) {
@@ -52,20 +52,31 @@ void session::write_item(const batch_item& item) {
     case 'B': return write_bind(item);
     case 'y':
     case 'z':
-      out.append(item.frame);
+      pass_frame(item.frame);
       if (item.type == 'z') answers.expect(request::copy_end);
       return;
     case 'D':
       ensure_prepared(item);
-      protocol::append(out, protocol::describe{'S', server_name(item.statement, item.named)});
+      if (item.named) end_run(), protocol::append(server_->out, protocol::describe{'S', item.statement->server_name});
+      else pass_frame(item.frame);
       return answers.expect(request::describe_statement);
-    case 'd': out.append(item.frame); return answers.expect(request::describe_portal);
-    case 'C': out.append(item.frame); return answers.expect(request::close);
+    case 'd': pass_frame(item.frame); return answers.expect(request::describe_portal);
+    case 'C': pass_frame(item.frame); return answers.expect(request::close);
     default:
       note_effects(plan, plan != nullptr);
-      out.append(item.frame);
+      pass_frame(item.frame);
       return answers.expect(request::execute);
   }
+}
+
+// Frames that are next to each other are copied together.
+void session::pass_frame(std::string_view frame) {
+  if (run_.data() + run_.size() != frame.data()) end_run();
+  run_ = run_.empty() ? frame : std::string_view(run_.data(), run_.size() + frame.size());
+}
+
+void session::end_run() {
+  if (!run_.empty()) server_->out.append(std::exchange(run_, {}));
 }
 
 // The transaction has failed, nothing on its way may end it, and this does not either.
@@ -77,20 +88,21 @@ bool session::fails_for_certain(const batch_item& item) const noexcept {
 void session::write_parse(const batch_item& item) {
   auto& server = *server_;
   if (!item.named) {
-    server.out.append(item.frame);
+    pass_frame(item.frame);
     server.answers.expect(request::parse, fate::relay, 0, item.undo);
     server.statements.unnamed = item.statement->id;
     return;
   }
   if (server.statements.touch(item.statement->id)) {
     if (fails_for_certain(item)) {
-      server.out.append(item.frame);
+      pass_frame(item.frame);
       return server.answers.expect(request::parse, fate::relay, 0, item.undo);
     }
     std::string answer;
     protocol::append_parse_complete(answer);
     return server.answers.emit(answer, item.undo);
   }
+  end_run();
   make_room_for_statement();
   protocol::parse parse;
   parse.name = item.statement->server_name;
@@ -103,6 +115,9 @@ void session::write_parse(const batch_item& item) {
 
 void session::write_bind(const batch_item& item) {
   ensure_prepared(item);
+  server_->answers.expect(request::bind);
+  if (!item.named && !item.is_front()) return pass_frame(item.frame);
+  end_run();
   auto& out = server_->out;
   // Only the statement's name differs: portal, name, and the rest as the client sent it, which may be still to come.
   const auto body = item.body();
@@ -113,7 +128,6 @@ void session::write_bind(const batch_item& item) {
   protocol::append_int(out, static_cast<std::int32_t>(item.size() - 1 - (name_end - portal_end) + name.size() + 1));
   out.append(body.substr(0, portal_end)).append(name).push_back('\0');
   out.append(body.substr(name_end));
-  server_->answers.expect(request::bind);
   if (item.is_front()) pass_rest();
 }
 
@@ -122,6 +136,7 @@ void session::ensure_prepared(const batch_item& item) {
   auto& server = *server_;
   const auto& statement = *item.statement;
   if (item.named ? server.statements.touch(statement.id) : server.statements.unnamed == statement.id) return;
+  end_run();
   if (item.named) make_room_for_statement();
   protocol::parse parse;
   parse.name = server_name(item.statement, item.named);

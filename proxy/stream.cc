@@ -33,7 +33,7 @@ void set_options(int native, int family) {
 
 }  // namespace
 
-stream::stream(asio::io_context& io) : state_(std::make_shared<state>(io)) {}
+stream::stream(asio::io_context& io) : state_(new state(io)) {}
 
 stream::stream(asio::io_context& io, int connected_socket) : stream(io) {
   sockaddr_storage address{};

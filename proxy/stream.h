@@ -80,7 +80,7 @@ class stream {
   io_result write_tls(std::span<const iovec>);
   void note_wants(tls_wants, bool reading) noexcept;
 
-  std::shared_ptr<state> state_;
+  boost::intrusive_ptr<state> state_;
   std::unique_ptr<tls_channel> tls_;
 };
 

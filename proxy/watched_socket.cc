@@ -60,7 +60,7 @@ void watched_socket::watch(side which) {
     one.again = static_cast<bool>(one.ec_);
     return;
   }
-  one.alive = shared_from_this();
+  one.alive = this;
   one.ec_ = {};
   one.from_reactor = false;
   reactor_.start_op(which == side::read ? reactor::read_op : reactor::write_op, native_, registered_, &one, false, true);

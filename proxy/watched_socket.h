@@ -3,19 +3,19 @@
 // without any. They are in boost::asio::detail, which promises nothing: this file alone uses it, as it is in Boost 1.81.
 //
 // Edge-triggered: after a watch has fired, read (or write) until the kernel says that there is no more before watching again.
-// Worker's thread only; kept alive by the watches under way.
+// Worker's thread only; kept alive by the watches under way, and counted without atomic operations.
 #pragma once
 
-#include <memory>
-
 #include <boost/asio/io_context.hpp>
+#include <boost/smart_ptr/intrusive_ptr.hpp>
+#include <boost/smart_ptr/intrusive_ref_counter.hpp>
 
 #include <boost/asio/detail/reactor.hpp>
 #include <boost/asio/detail/reactor_op.hpp>
 
 namespace proxy {
 
-class watched_socket : public std::enable_shared_from_this<watched_socket> {
+class watched_socket : public boost::intrusive_ref_counter<watched_socket, boost::thread_unsafe_counter> {
  public:
   enum class side { read, write };
 
@@ -44,7 +44,7 @@ class watched_socket : public std::enable_shared_from_this<watched_socket> {
     const side which;
     bool from_reactor = false;  // asked by the reactor because of an event, not at the start
     bool again = false;         // watched anew while the end of an aborted watch was still under way
-    std::shared_ptr<watched_socket> alive;
+    boost::intrusive_ptr<watched_socket> alive;
   };
 
   boost::asio::detail::reactor& reactor_;
