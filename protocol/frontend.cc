@@ -26,17 +26,31 @@ bool read_array(wire_reader& reader, std::vector<Int>& out) {
   return true;
 }
 
-bool read_values(wire_reader& reader, std::vector<std::optional<std::string_view>>& out) {
-  const auto count = reader.read<std::uint16_t>();
-  if (!reader.ok() || count > reader.rest().size() / sizeof(std::int32_t)) return false;
-  out.reserve(count);
-  for (std::uint16_t i = 0; i < count; ++i) {
+// The front of a Bind: what decode_bind_front() gives, of a body of `size` bytes that the reader is at the front of.
+std::size_t read_bind_front(wire_reader& reader, std::size_t size, std::size_t count, bind& out) {
+  const auto lacking = [&](std::size_t bytes) { return reader.rest().size() < bytes ? size - reader.rest().size() + bytes : 0; };
+  out.formats.clear();
+  out.values.clear();
+  out.result_formats.clear();
+  out.portal = reader.read_cstring();
+  out.statement = reader.read_cstring();
+  if (!reader.ok()) return size + 1;
+  if (count == 0) return 0;
+  if (const auto needed = lacking(2)) return needed;
+  const auto formats = reader.read<std::uint16_t>();
+  if (const auto needed = lacking(formats * sizeof(std::int16_t) + 2)) return needed;
+  for (std::uint16_t i = 0; i < formats; ++i) out.formats.push_back(reader.read<std::int16_t>());
+  const auto values = std::min<std::size_t>(reader.read<std::uint16_t>(), count);
+  while (out.values.size() < values) {
+    if (const auto needed = lacking(4)) return needed;
     const auto length = reader.read<std::int32_t>();
-    if (length < -1 || !reader.ok()) return false;
-    if (length == -1) out.emplace_back();
-    else out.emplace_back(reader.read_bytes(static_cast<std::size_t>(length)));
+    if (length < -1) return std::string_view::npos;
+    const auto bytes = static_cast<std::size_t>(std::max(length, 0));
+    if (const auto needed = lacking(bytes)) return needed;
+    if (length == -1) out.values.emplace_back();
+    else out.values.emplace_back(reader.read_bytes(bytes));
   }
-  return reader.ok();
+  return 0;
 }
 
 template <typename Message>
@@ -73,12 +87,7 @@ std::optional<parse> decode_parse(std::string_view body) {
 
 bool decode_bind(std::string_view body, bind& out) {
   wire_reader reader(body);
-  out.formats.clear();
-  out.values.clear();
-  out.result_formats.clear();
-  out.portal = reader.read_cstring();
-  out.statement = reader.read_cstring();
-  if (!read_array(reader, out.formats) || !read_values(reader, out.values) || !read_array(reader, out.result_formats)) return false;
+  if (read_bind_front(reader, body.size(), std::string_view::npos, out) != 0 || !read_array(reader, out.result_formats)) return false;
   return reader.done();  // whether the number of formats fits is the server's to say
 }
 
@@ -91,28 +100,7 @@ bool decode_bind_names(std::string_view body, bind& out) noexcept {
 
 std::size_t decode_bind_front(std::string_view body, std::size_t count, bind& out) {
   wire_reader reader(body);
-  const auto lacking = [&](std::size_t bytes) { return reader.rest().size() < bytes ? body.size() - reader.rest().size() + bytes : 0; };
-  out.formats.clear();
-  out.values.clear();
-  out.result_formats.clear();
-  if (!decode_bind_names(body, out)) return body.size() + 1;
-  if (count == 0) return 0;
-  reader.read_bytes(out.portal.size() + out.statement.size() + 2);
-  if (const auto needed = lacking(2)) return needed;
-  const auto formats = reader.read<std::uint16_t>();
-  if (const auto needed = lacking(formats * sizeof(std::int16_t) + 2)) return needed;
-  for (std::uint16_t i = 0; i < formats; ++i) out.formats.push_back(reader.read<std::int16_t>());
-  const auto values = std::min<std::size_t>(reader.read<std::uint16_t>(), count);
-  while (out.values.size() < values) {
-    if (const auto needed = lacking(4)) return needed;
-    const auto length = reader.read<std::int32_t>();
-    if (length < -1) return std::string_view::npos;
-    const auto size = static_cast<std::size_t>(std::max(length, 0));
-    if (const auto needed = lacking(size)) return needed;
-    if (length == -1) out.values.emplace_back();
-    else out.values.emplace_back(reader.read_bytes(size));
-  }
-  return 0;
+  return read_bind_front(reader, body.size(), count, out);
 }
 
 std::optional<bind> decode_bind(std::string_view body) {

@@ -38,7 +38,7 @@ class wire_reader {
   }
   // A string up to its terminating zero, which is consumed and not returned.
   std::string_view read_cstring() noexcept {
-    const auto end = in_.find('\0');
+    const auto end = in_.starts_with('\0') ? 0 : in_.find('\0');  // names are empty more often than not
     if (end == std::string_view::npos) return fail(), std::string_view{};
     const auto value = in_.substr(0, end);
     in_.remove_prefix(end + 1);

@@ -99,7 +99,7 @@ migration::answer show_config(const config& c) {
   add("pool.min", c.pool_min);
   add("pool.max_per_shard", c.pool_max_per_shard);
   add("pool.order", c.pool_order);
-  add("pool.mode", c.pool_mode);
+  add("pool.mode", to_string(c.pool_mode));
   add("pool.lifetime_ms", c.pool_lifetime.count());
   add("pool.idle_timeout_ms", c.pool_idle_timeout.count());
   add("pool.check_ms", c.pool_check.count());

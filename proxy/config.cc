@@ -205,8 +205,12 @@ class loader {
     pool.milliseconds("check_ms", out_.pool_check, 0, hour_ms);
     pool.text("check_query", out_.pool_check_query);
     pool.text("order", out_.pool_order);
-    pool.text("mode", out_.pool_mode);
+    std::string mode(to_string(out_.pool_mode));
+    pool.text("mode", mode);
     pool.finish();
+    const auto known = std::find(pooling_names.begin(), pooling_names.end(), mode);
+    if (known == pooling_names.end()) pool.problem("mode", fmt::format("\"{}\" is no mode; {}", mode, fmt::join(pooling_names, ", ")));
+    else out_.pool_mode = static_cast<pooling>(known - pooling_names.begin());
     check_pool(pool);
   }
   void check_pool(toml_section& pool) {
@@ -216,9 +220,6 @@ class loader {
     }
     if (out_.pool_order != "last_used" && out_.pool_order != "round_robin") {
       pool.problem("order", fmt::format("\"{}\" is no order; last_used or round_robin", out_.pool_order));
-    }
-    if (out_.pool_mode != "transaction" && out_.pool_mode != "session" && out_.pool_mode != "statement") {
-      pool.problem("mode", fmt::format("\"{}\" is no mode; transaction, session or statement", out_.pool_mode));
     }
     if (out_.pool_check_query.empty()) pool.problem("check_query", "is empty; \";\" costs a server nothing");
   }

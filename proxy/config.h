@@ -3,10 +3,12 @@
 // copy of its own.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "proxy/tcp_options.h"
@@ -38,6 +40,11 @@ struct shard_config {
   std::string name, dsn;  // dsn: libpq keyword/value string without user and password: host=... port=... dbname=...
   int line = 0;           // of the dsn in the file, for messages
 };
+
+// When a client gives its server connection back: at the end of a transaction, of its session, or of a statement (no transaction blocks).
+enum class pooling { transaction, session, statement };
+inline constexpr std::array<std::string_view, 3> pooling_names{"transaction", "session", "statement"};
+inline std::string_view to_string(pooling mode) noexcept { return pooling_names[static_cast<std::size_t>(mode)]; }
 
 struct config {
   std::string path;  // of the file, for messages
@@ -71,7 +78,7 @@ struct config {
   std::chrono::milliseconds pool_idle_timeout{600'000};   // [pool] idle_timeout_ms: 0: never
   std::chrono::milliseconds pool_check{30'000};      // [pool] check_ms: idle so long, a connection is checked before it is given out; 0: never
   std::string pool_check_query = ";";                // [pool] check_query
-  std::string pool_mode = "transaction";             // [pool] mode: transaction, session, statement (no transaction blocks)
+  pooling pool_mode = pooling::transaction;          // [pool] mode
   std::string pool_order = "last_used";              // [pool] order: last_used, round_robin
   std::chrono::milliseconds connect_timeout{5'000};  // [pool] connect_timeout_ms; also for answers to questions of the proxy's own
 

@@ -81,6 +81,7 @@ std::string_view control_tag(statement_kind kind, std::string_view sql) noexcept
 
 bool held_transaction::can_answer(std::span<const routing::statement_plan> plans) const {
   if (plans.empty() || bytes_ >= max_bytes) return false;
+  if (!open_ && plans.front().kind != statement_kind::begin) return false;
   bool open = open_, failed = failed_;
   auto savepoints = savepoints_;
   for (const auto& plan : plans) {

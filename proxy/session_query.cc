@@ -68,7 +68,7 @@ void session::send_query(std::string_view frame, const routing::text_plan& plan,
 
 // Statement pooling, in PgBouncer's words.
 bool session::refuse_block(const routing::statement_plan& plan) {
-  if (plan.kind != statement_kind::begin || w_.settings.pool_mode != "statement") return false;
+  if (plan.kind != statement_kind::begin || w_.settings.pool_mode != pooling::statement) return false;
   fatal(make_error(sqlstate::protocol_violation, "transaction blocks not allowed in statement pooling mode"));
   return true;
 }

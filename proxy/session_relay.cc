@@ -207,6 +207,7 @@ void session::end_transaction() noexcept {
 
 // What was to be relayed from the server's buffer moves to the session's own.
 void session::keep_passed() {
+  if (passed_ == 0) return;
   out_.append(server_->in.view().substr(0, passed_));
   server_->in.consume(std::exchange(passed_, 0));
 }

@@ -210,7 +210,7 @@ void session::finish_transaction() {
     }
   state_.asked = transaction.question(server_->applied, server_->pinned, home.defaults(), state_.own_names, w_.custom_settings);
   state_.asked.triggers = wrote && !home.knows_triggers(unit_started_);
-  const auto mode = w_.settings.pool_mode == "session" && !server_->unusable ? session_mode : state_bits{};
+  const auto mode = w_.settings.pool_mode == pooling::session && !server_->unusable ? session_mode : state_bits{};
   pin(static_cast<state_bits>((server_->pinned & ~(hidden_state | session_mode)) | transaction.hidden(server_->pinned) | mode));
   transaction.clear();
   state_.probe_tries = 0;

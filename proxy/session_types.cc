@@ -109,7 +109,8 @@ bool session::take_type_answer(const protocol::frame_header& header, std::vector
   const auto frame = server_->in.view().substr(0, header.size);
   const auto body = frame.substr(protocol::frame_header_size);
   if (header.type == 't') types = protocol::decode_parameter_description(body).value_or(std::vector<std::uint32_t>());
-  if (header.type == 'S' || header.type == 'A') out_.append(frame);
+  if (header.type == 'S' || header.type == 'A') server_->answers.feed(frame, out_);
+  if (server_->answers.has_reports()) absorb_reports(*server_);
   const auto ready = header.type == 'Z' ? protocol::decode_ready_for_query(body) : std::nullopt;
   if (ready && !borrowed_) server_status_ = ready->status;
   server_->in.consume(header.size);

@@ -52,7 +52,7 @@ migration::answer pools(const worker::impl& w) {
     const auto* shard = w.map ? w.map->find_shard(key.shard) : nullptr;
     table.rows.push_back({key.user, key.database, shard ? shard->name : std::to_string(key.shard.value), std::to_string(one->waiting()),
                           std::to_string(one->attached_servers().size()), std::to_string(one->idle()), std::to_string(one->opening()),
-                          std::to_string(one->longest_wait().count()), w.settings.pool_mode, one->paused() ? "1" : "0", down_text(w, key.shard)});
+                          std::to_string(one->longest_wait().count()), std::string(to_string(w.settings.pool_mode)), one->paused() ? "1" : "0", down_text(w, key.shard)});
   }
   return table;
 }

@@ -126,7 +126,7 @@ level = "debug"
   CHECK(c.pool_min == 3);
   CHECK(c.pool_max_per_shard == 99);
   CHECK(c.pool_order == "round_robin");
-  CHECK(c.pool_mode == "statement");
+  CHECK(c.pool_mode == proxy::pooling::statement);
   CHECK(c.pool_lifetime.count() == 22);
   CHECK(c.pool_idle_timeout.count() == 23);
   CHECK(c.pool_check.count() == 24);
