@@ -111,7 +111,7 @@ void pool::opened(open_result result) {
     result.server->home = this;
     result.server->serial = ++next_serial_;
     result.server->shard = key_.shard;
-    result.server->reported = reported_ = shared_report(result.server->parameters);
+    result.server->reported = reported_ = name_values::make(result.server->parameters);
     return hand_over(std::move(result.server));
   }
   --total_;
@@ -121,15 +121,6 @@ void pool::opened(open_result result) {
   if (!lives()) fail_queue(result.failed);  // who waited for it reads the shard's own words
   if (result.unreachable) shard_.failed(result.failed, target_);
   desk_.closed(owner_);
-}
-
-std::shared_ptr<const text_pairs> pool::shared_report(text_pairs said) {
-  std::size_t hash = 0;
-  for (const auto& [name, value] : said) hash = hash * 1'000'003 + std::hash<std::string>{}(value);
-  const auto known = std::find_if(reports_.begin(), reports_.end(), [&](const report& one) { return one.hash == hash && *one.said == said; });
-  if (known != reports_.end()) return known->said;
-  std::erase_if(reports_, [](const report& one) { return one.said.use_count() == 1; });
-  return reports_.emplace_back(report{hash, std::make_shared<const text_pairs>(std::move(said))}).said;
 }
 
 task<pool::acquired> pool::wait_in_queue(wakeup& wake, const bool& cancelled) {

@@ -112,10 +112,8 @@ class pool final : public permit_user {
   const std::vector<server_ptr>& idle_servers() const noexcept { return idle_; }
   const std::vector<server_connection*>& attached_servers() const noexcept { return attached_; }
   // What servers of this pool told at login; empty before the first.
-  const text_pairs& parameters() const noexcept { return reported_ ? *reported_ : none_; }
-  const std::shared_ptr<const text_pairs>& reported() const noexcept { return reported_; }
-  // The same for what one of them says now: as long as anybody holds such a report there is one of it, so that to compare is cheap.
-  std::shared_ptr<const text_pairs> shared_report(text_pairs);
+  const text_pairs& parameters() const noexcept { return reported_ ? reported_->values() : none_; }
+  const name_values_ptr& reported() const noexcept { return reported_; }
   known_defaults& defaults() noexcept { return defaults_; }
   // Do triggers of this database look as if they made state? Asked again after a while.
   bool triggers_make_state() const noexcept { return triggers_make_state_; }
@@ -173,12 +171,7 @@ class pool final : public permit_user {
   std::size_t warm_ = 0;     // as many are to be open for the time of warm()
   std::vector<wakeup*> warming_;
   clock::time_point warm_since_, last_answer_, open_again_;
-  std::shared_ptr<const text_pairs> reported_;
-  struct report {
-    std::size_t hash;
-    std::shared_ptr<const text_pairs> said;
-  };
-  std::vector<report> reports_;
+  name_values_ptr reported_;
   const text_pairs none_;
   known_defaults defaults_;
   bool sequence_values_ = false, triggers_make_state_ = false;

@@ -138,7 +138,7 @@ settings_ptr settings_after(const settings_ptr& before, const probe& asked, cons
     else now.erase(name);
   }
   std::erase_if(now, [&](const auto& one) { return is_default(one.first, one.second, user); });
-  return setting_set::make({now.begin(), now.end()});
+  return make_settings({now.begin(), now.end()});
 }
 
 }  // namespace proxy

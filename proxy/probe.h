@@ -64,7 +64,7 @@ class known_defaults {
 
  private:
   static constexpr std::size_t limit = 200;
-  setting_set::pairs values_;
+  text_pairs values_;
 };
 
 // The settings of a server that had `before`. `own`: the custom names that the session itself has used; those are kept when empty, since

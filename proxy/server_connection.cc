@@ -30,7 +30,7 @@ void server_connection::forget_client() {
   sql.clear();
   applied.reset();
   answers.clear();
-  reported = home->shared_report(parameters);
+  reported = name_values::make(parameters);
   pinned = 0;
   sequences_of = 0;
   reprepare = false;

@@ -26,7 +26,6 @@
 namespace proxy {
 
 class pool;
-using text_pairs = std::vector<std::pair<std::string, std::string>>;
 
 // How a user proves to a shard who it is: with the password, else with the keys its own login at the proxy revealed.
 struct credentials {
@@ -54,7 +53,7 @@ class server_connection final : public readiness_listener {
   exchange answers;
   server_statements statements;
   text_pairs parameters;  // ParameterStatus at login
-  std::shared_ptr<const text_pairs> reported;  // ... and now; shared by servers of a pool that say the same
+  name_values_ptr reported;  // ... and now
   settings_ptr applied;                        // what sessions have made, see proxy/settings.h
   routing::state_bits pinned = 0;              // why it must stay with its session
   sql_statements sql;                          // of the client that it is pinned to

@@ -296,7 +296,7 @@ class session final : public std::enable_shared_from_this<session>, private read
   void leave_parked();
   void forget_state();
   void absorb_reports(server_connection&);
-  void tell_changes(const std::shared_ptr<const text_pairs>& reported);
+  void tell_changes(const name_values_ptr& reported);
 
   bool client_output_pending() const noexcept { return out_at_ < out_.size() || passed_ > 0; }
 

@@ -284,8 +284,8 @@ task<bool> session::welcome() {
     }
     release_server();
   }
-  state_.told = from->shared_report(with_name(from->parameters()));
-  tell_parameters(*state_.told);
+  state_.told = name_values::make(with_name(from->parameters()));
+  tell_parameters(state_.told->values());
   co_return true;
 }
 
@@ -299,7 +299,7 @@ text_pairs session::with_name(text_pairs parameters) {
   const auto version = find("server_version"), name = find("application_name");
   if (application_.empty() || version == parameters.end() || name == parameters.end()) return parameters;
   name->second = application_ = clean_name(application_, version->second);
-  state_.started_with = state_.wanted = setting_set::make({{"application_name", application_}});
+  state_.started_with = state_.wanted = make_settings({{"application_name", application_}});
   return parameters;
 }
 

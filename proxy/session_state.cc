@@ -41,7 +41,7 @@ settings_ptr or_as_started(const settings_ptr& left, const settings_ptr& started
   auto values = left->values();
   for (const auto& one : started_with->values())
     if (!left->find(one.first)) values.push_back(one);
-  return values.size() == left->values().size() ? left : setting_set::make(std::move(values));
+  return values.size() == left->values().size() ? left : make_settings(std::move(values));
 }
 
 // A server that the transaction has just got.
@@ -365,7 +365,7 @@ void session::forget_state() {
 
 void session::absorb_reports(server_connection& server) {
   const auto reports = server.answers.take_reports();
-  text_pairs now = *server.reported;
+  text_pairs now = server.reported->values();
   protocol::wire_reader in(reports);
   while (in.ok() && !in.rest().empty()) {
     const auto name = in.read_cstring();
@@ -379,15 +379,15 @@ void session::absorb_reports(server_connection& server) {
                        "Shard keys are read from literals and placed by their bytes in the server's encoding."));
   }
   if (!state_.reported_before) state_.reported_before = server.reported;
-  server.reported = server.home->shared_report(std::move(now));
+  server.reported = name_values::make(std::move(now));
 }
 
 // What is new to the client, right before ReadyForQuery, as PostgreSQL does.
-void session::tell_changes(const std::shared_ptr<const text_pairs>& reported) {
+void session::tell_changes(const name_values_ptr& reported) {
   if (reported == state_.told || !reported) return;
   const text_pairs none;
-  const auto& before = state_.told ? *state_.told : none;
-  for (const auto& one : *reported) {
+  const auto& before = state_.told ? state_.told->values() : none;
+  for (const auto& one : reported->values()) {
     if (is_of_server(one.first)) continue;
     const auto value = shown(one, application_);
     const auto known = std::find_if(before.begin(), before.end(), [&](const auto& other) { return other.first == one.first; });

@@ -43,11 +43,11 @@ class state_of_transaction {
 struct session_state {
   settings_ptr started_with;               // application_name: one pool serves clients of all names
   settings_ptr wanted;
-  std::shared_ptr<const text_pairs> told;  // the ParameterStatus messages that the client knows, as its server sent them
+  name_values_ptr told;                    // the ParameterStatus messages that the client knows, as its server sent them
   std::vector<server_ptr> parked;          // one a shard at most
   std::vector<std::string> own_names;      // custom settings that the client has named
   state_of_transaction transaction;
-  std::shared_ptr<const text_pairs> reported_before;  // by the attached server, before the transaction changed it
+  name_values_ptr reported_before;         // by the attached server, before the transaction changed it
   probe asked;                             // under way on the attached server
   bool probing = false;
   bool adjusting = false;                  // a query that makes settings is under way

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <functional>
-#include <unordered_map>
 
 namespace proxy {
 
@@ -39,34 +37,12 @@ std::string reset_of(std::string_view name) {
   return "RESET " + quoted_name(name.substr(0, dot)) + "." + quoted_name(name.substr(dot + 1)) + ";";
 }
 
-// The sets of this thread that somebody holds, by hash.
-thread_local std::unordered_multimap<std::uint64_t, const setting_set*> known_sets;
-
 }  // namespace
 
-settings_ptr setting_set::make(pairs values) {
+settings_ptr make_settings(text_pairs values) {
   if (values.empty()) return nullptr;
   std::sort(values.begin(), values.end());
-  std::uint64_t hash = 0;
-  for (const auto& [name, value] : values) {
-    hash = hash * 1'000'003 + std::hash<std::string>{}(name);
-    hash = hash * 1'000'003 + std::hash<std::string>{}(value);
-  }
-  const auto [first, last] = known_sets.equal_range(hash);
-  const auto known = std::find_if(first, last, [&](const auto& one) { return one.second->values_ == values; });
-  if (known != last) return known->second;
-  return known_sets.emplace(hash, new setting_set(std::move(values), hash))->second;
-}
-
-setting_set::~setting_set() {
-  const auto [first, last] = known_sets.equal_range(hash_);
-  const auto self = std::find_if(first, last, [this](const auto& one) { return one.second == this; });
-  if (self != last) known_sets.erase(self);
-}
-
-const std::string* setting_set::find(std::string_view name) const noexcept {
-  const auto found = std::lower_bound(values_.begin(), values_.end(), name, [](const auto& one, std::string_view n) { return one.first < n; });
-  return found != values_.end() && found->first == name ? &found->second : nullptr;
+  return name_values::make(std::move(values));
 }
 
 adjustment adjust(const settings_ptr& from, const settings_ptr& to) {

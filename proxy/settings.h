@@ -1,39 +1,18 @@
 // Settings that a client made for its session, and those that a server connection has: where they differ, one query in front of the
-// client's statement makes them agree (manual 20.1.3). Sets are immutable, and equal sets of one thread are one object: to compare is to
-// compare pointers. Worker's thread only; the last owner of one may be gone after that thread has ended.
+// client's statement makes them agree (manual 20.1.3). Worker's thread only.
 #pragma once
 
-#include <cstdint>
 #include <string>
 #include <string_view>
-#include <utility>
-#include <vector>
 
-#include <boost/smart_ptr/intrusive_ptr.hpp>
-#include <boost/smart_ptr/intrusive_ref_counter.hpp>
+#include "proxy/name_values.h"
 
 namespace proxy {
 
-class setting_set;
-using settings_ptr = boost::intrusive_ptr<const setting_set>;  // nullptr: nothing but what the server started with
+using settings_ptr = name_values_ptr;  // sorted by name; nullptr: nothing but what the server started with
 
-// Counted without atomic operations.
-class setting_set : public boost::intrusive_ref_counter<setting_set, boost::thread_unsafe_counter> {
- public:
-  using pairs = std::vector<std::pair<std::string, std::string>>;
-
-  // Of names in lower case and values in the form that set_config takes; nullptr when there are none.
-  static settings_ptr make(pairs values);
-  ~setting_set();
-
-  const pairs& values() const noexcept { return values_; }  // sorted by name
-  const std::string* find(std::string_view name) const noexcept;
-
- private:
-  setting_set(pairs values, std::uint64_t hash) : values_(std::move(values)), hash_(hash) {}
-  const pairs values_;
-  const std::uint64_t hash_;
-};
+// Of names in lower case and values in the form that set_config takes; nullptr when there are none.
+settings_ptr make_settings(text_pairs);
 
 // What turns a server that has `from` into one that has `to`.
 struct adjustment {

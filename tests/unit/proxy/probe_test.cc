@@ -7,7 +7,7 @@
 namespace state = routing::state;
 using proxy::findings;
 using proxy::probe;
-using proxy::setting_set;
+using proxy::make_settings;
 
 namespace {
 
@@ -17,9 +17,9 @@ std::string rows(std::initializer_list<std::vector<std::optional<std::string>>> 
   return out;
 }
 
-proxy::settings_ptr after(const setting_set::pairs& before, const probe& asked, const findings& found, const proxy::known_defaults& defaults = {},
+proxy::settings_ptr after(const proxy::text_pairs& before, const probe& asked, const findings& found, const proxy::known_defaults& defaults = {},
                           const std::vector<std::string>& own = {}) {
-  return proxy::settings_after(setting_set::make(before), asked, found, defaults, own, "app");
+  return proxy::settings_after(make_settings(before), asked, found, defaults, own, "app");
 }
 
 }  // namespace
@@ -39,7 +39,7 @@ TEST_CASE("probe: reads its answer, and nothing else") {
   CHECK(read->state == (state::temp_objects | state::listening | state::sql_statements));
   CHECK(read->triggers);
   CHECK(read->statements == std::vector<std::string>{"Mine"});
-  CHECK(read->session == setting_set::pairs{{"timezone", "UTC"}});
+  CHECK(read->session == proxy::text_pairs{{"timezone", "UTC"}});
   REQUIRE(read->named.size() == 2);
   CHECK(!read->named[0].second);
   CHECK(read->named[1] == std::pair<std::string, std::optional<std::string>>("a.c", ""));
@@ -57,17 +57,17 @@ TEST_CASE("probe: all settings replace what was known, but for those that the li
   found.session = {{"timezone", "UTC"}, {"transaction_isolation", "serializable"}};
   found.named = {{"role", "none"}};
   const auto now = after({{"a.b", "1"}, {"role", "bob"}, {"work_mem", "9MB"}}, asked, found);
-  CHECK(now->values() == setting_set::pairs{{"a.b", "1"}, {"timezone", "UTC"}});
+  CHECK(now->values() == proxy::text_pairs{{"a.b", "1"}, {"timezone", "UTC"}});
 }
 
 TEST_CASE("probe: settings asked by name") {
   const struct {
     const char* name;
-    setting_set::pairs before;
+    proxy::text_pairs before;
     std::optional<std::string> value;
     const char* setting;
     bool own;
-    setting_set::pairs now;
+    proxy::text_pairs now;
   } table[] = {
       {"made", {}, "9MB", "work_mem", false, {{"work_mem", "9MB"}}},
       {"changed", {{"work_mem", "8MB"}}, "9MB", "work_mem", false, {{"work_mem", "9MB"}}},
@@ -89,7 +89,7 @@ TEST_CASE("probe: settings asked by name") {
     findings found;
     found.named = {{row.setting, row.value}};
     const auto now = after(row.before, {0, false, {row.setting}, false}, found, defaults, row.own ? std::vector<std::string>{row.setting} : std::vector<std::string>{});
-    CHECK((now ? now->values() : setting_set::pairs{}) == row.now);
+    CHECK((now ? now->values() : proxy::text_pairs{}) == row.now);
   }
 }
 

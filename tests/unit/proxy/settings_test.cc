@@ -3,14 +3,14 @@
 #include <doctest/doctest.h>
 
 using proxy::adjust;
-using proxy::setting_set;
+using proxy::make_settings;
 
 TEST_CASE("settings: equal sets are the same, whatever order they came in") {
-  const auto a = setting_set::make({{"work_mem", "1"}, {"a.b", "c"}}), b = setting_set::make({{"a.b", "c"}, {"work_mem", "1"}});
+  const auto a = make_settings({{"work_mem", "1"}, {"a.b", "c"}}), b = make_settings({{"a.b", "c"}, {"work_mem", "1"}});
   CHECK(a.get() == b.get());
   CHECK(a.get() != nullptr);
-  CHECK(a.get() != setting_set::make({{"a.b", "c"}, {"work_mem", "2"}}).get());
-  CHECK(setting_set::make({}).get() == nullptr);
+  CHECK(a.get() != make_settings({{"a.b", "c"}, {"work_mem", "2"}}).get());
+  CHECK(make_settings({}).get() == nullptr);
   CHECK(*a->find("a.b") == "c");
   CHECK(a->find("a.c") == nullptr);
 }
@@ -18,7 +18,7 @@ TEST_CASE("settings: equal sets are the same, whatever order they came in") {
 TEST_CASE("settings: only what differs is changed, and values are quoted once") {
   const struct {
     const char* name;
-    setting_set::pairs from, to;
+    proxy::text_pairs from, to;
     const char* sql;
     bool wait;
   } rows[] = {
@@ -39,8 +39,17 @@ TEST_CASE("settings: only what differs is changed, and values are quoted once") 
   };
   for (const auto& row : rows) {
     CAPTURE(row.name);
-    const auto made = adjust(setting_set::make(row.from), setting_set::make(row.to));
+    const auto made = adjust(make_settings(row.from), make_settings(row.to));
     CHECK(made.sql == row.sql);
     CHECK(made.wait == row.wait);
+  }
+}
+
+TEST_CASE("name_values: one that nobody holds any more is made anew") {
+  const proxy::text_pairs told{{"TimeZone", "UTC"}, {"DateStyle", "ISO"}};
+  for (int i = 0; i < 2; ++i) {
+    const auto a = proxy::name_values::make(told), b = proxy::name_values::make(told);
+    CHECK(a.get() == b.get());
+    CHECK(a->values() == told);  // in this order
   }
 }

@@ -16,7 +16,7 @@ session_effects makes(routing::state_bits bits, std::vector<routing::setting_nam
 }
 
 proxy::probe question(const state_of_transaction& t, routing::state_bits pinned = 0, const proxy::known_defaults& defaults = {}) {
-  return t.question(proxy::setting_set::make({{"x.applied", "1"}, {"work_mem", "1"}}), pinned, defaults, {"x.own"}, {"x.other"});
+  return t.question(proxy::make_settings({{"x.applied", "1"}, {"work_mem", "1"}}), pinned, defaults, {"x.own"}, {"x.other"});
 }
 
 void add(state_of_transaction& t, const session_effects& e, std::span<const routing::parameter> values = {}) {
