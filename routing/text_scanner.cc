@@ -1,50 +1,42 @@
 #include "routing/text_scanner.h"
 
-#include <algorithm>
+#include <cstring>
 
 namespace routing {
-namespace {
 
-bool is_blank(char c) noexcept { return c == ' ' || (c >= '\t' && c <= '\r'); }
-bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
-bool starts_word(char c) noexcept {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || static_cast<unsigned char>(c) >= 0x80;
-}
-bool continues_word(char c) noexcept { return starts_word(c) || is_digit(c) || c == '$'; }
-bool is_operator(char c) noexcept { return c != '\0' && std::string_view("~!@#^&|`?+-*/%<>=").find(c) != std::string_view::npos; }
-
-}  // namespace
-
-token text_scanner::take(token_kind kind, std::size_t end) noexcept {
-  end = std::min(end, sql_.size());
-  const token t{kind, sql_.substr(at_, end - at_)};
-  at_ = end;
-  return t;
-}
+constexpr std::array<unsigned char, 256> text_scanner::classes_ = [] {
+  std::array<unsigned char, 256> classes{};
+  for (unsigned c = 0; c < classes.size(); ++c) {
+    if (c == ' ' || (c >= '\t' && c <= '\r')) classes[c] = blank;
+    if (c >= '0' && c <= '9') classes[c] = digit | word_part;
+    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c >= 0x80) classes[c] = word_start | word_part;
+  }
+  for (const unsigned char c : {'~', '!', '@', '#', '^', '&', '|', '`', '?', '+', '-', '*', '/', '%', '<', '>', '='}) classes[c] = symbol;
+  for (const unsigned char c : {'\'', '"', ':', '.'}) classes[c] = other_start;
+  classes['$'] = other_start | word_part;
+  return classes;
+}();
 
 void text_scanner::skip_block_comment() noexcept {
   std::size_t depth = 0;
   do {
-    if (at(at_) == '/' && at(at_ + 1) == '*') {
+    if (*at_ == '/' && at(at_ + 1) == '*') {
       ++depth;
       at_ += 2;
-    } else if (at(at_) == '*' && at(at_ + 1) == '/') {
+    } else if (*at_ == '*' && at(at_ + 1) == '/') {
       --depth;
       at_ += 2;
     } else {
       ++at_;
     }
-  } while (depth > 0 && at_ < sql_.size());
+  } while (depth > 0 && at_ != end_);
 }
 
-void text_scanner::skip_blanks() noexcept {
-  while (at_ < sql_.size()) {
-    const char c = sql_[at_];
-    if (is_blank(c)) {
-      ++at_;
-    } else if (c == '-' && at(at_ + 1) == '-') {
-      while (at_ < sql_.size() && sql_[at_] != '\n' && sql_[at_] != '\r') ++at_;
-    } else if (c == '/' && at(at_ + 1) == '*') {
+void text_scanner::skip_comments() noexcept {
+  for (;; at_ = past(at_, blank)) {
+    if (at(at_) == '-' && at(at_ + 1) == '-') {
+      while (at_ != end_ && *at_ != '\n' && *at_ != '\r') ++at_;
+    } else if (at(at_) == '/' && at(at_ + 1) == '*') {
       skip_block_comment();
     } else {
       return;
@@ -52,91 +44,93 @@ void text_scanner::skip_blanks() noexcept {
   }
 }
 
-std::size_t text_scanner::quoted_end(std::size_t open, bool backslash_escapes) const noexcept {
-  const char quote = sql_[open];
-  for (std::size_t i = open + 1; i < sql_.size(); ++i) {
-    if (backslash_escapes && sql_[i] == '\\') {
-      ++i;
-    } else if (sql_[i] == quote) {
-      if (at(i + 1) != quote) return i + 1;
-      ++i;
+const char* text_scanner::quoted_end(const char* open) const noexcept {
+  for (const char* p = open + 1; p != end_; p += 2) {
+    if (*p != *open) p = static_cast<const char*>(std::memchr(p, *open, static_cast<std::size_t>(end_ - p)));
+    if (p == nullptr) break;
+    if (at(p + 1) != *open) return p + 1;
+  }
+  return end_;
+}
+
+const char* text_scanner::escaped_end(const char* open) const noexcept {
+  for (const char* p = open + 1; p != end_; ++p) {
+    if (*p == '\\') {
+      if (++p == end_) break;
+    } else if (*p == *open) {
+      if (at(p + 1) != *open) return p + 1;
+      ++p;
     }
   }
-  return sql_.size();
+  return end_;
 }
 
 token text_scanner::word() noexcept {
-  const char c = static_cast<char>(sql_[at_] | 0x20);
-  if (at(at_ + 1) == '\'') {
-    if (c == 'e') return take(token_kind::special_string, quoted_end(at_ + 1, true));
-    if (c == 'b' || c == 'x' || c == 'n') return take(token_kind::special_string, quoted_end(at_ + 1, false));
+  const char c = static_cast<char>(*at_ | 0x20);
+  const char* const behind = at_ + 1;
+  if (at(behind) == '\'') {
+    if (c == 'e') return take(token_kind::special_string, escaped_end(behind));
+    if (c == 'b' || c == 'x' || c == 'n') return take(token_kind::special_string, quoted_end(behind));
   }
-  if (c == 'u' && at(at_ + 1) == '&') {
-    if (at(at_ + 2) == '\'') return take(token_kind::special_string, quoted_end(at_ + 2, false));
-    if (at(at_ + 2) == '"') return take(token_kind::quoted_word, quoted_end(at_ + 2, false));
+  if (c == 'u' && at(behind) == '&') {
+    if (at(behind + 1) == '\'') return take(token_kind::special_string, quoted_end(behind + 1));
+    if (at(behind + 1) == '"') return take(token_kind::quoted_word, quoted_end(behind + 1));
   }
-  std::size_t end = at_ + 1;
-  while (continues_word(at(end))) ++end;
-  return take(token_kind::word, end);
+  return take(token_kind::word, past(behind, word_part));
 }
 
 token text_scanner::number() noexcept {
-  std::size_t end = at_;
-  while (is_digit(at(end))) ++end;
+  const char* end = past(at_, digit);
   bool whole = true;
   if (at(end) == '.' && at(end + 1) != '.') {
     whole = false;
-    ++end;
-    while (is_digit(at(end))) ++end;
+    end = past(end + 1, digit);
   }
   if (at(end) == 'e' || at(end) == 'E') {
-    std::size_t digits = end + 1;
+    const char* digits = end + 1;
     if (at(digits) == '+' || at(digits) == '-') ++digits;
-    if (is_digit(at(digits))) {
+    if (is(at(digits), digit)) {
       whole = false;
-      end = digits;
-      while (is_digit(at(end))) ++end;
+      end = past(digits, digit);
     }
   }
   return take(whole ? token_kind::integer : token_kind::number, end);
 }
 
 token text_scanner::dollar() noexcept {
-  std::size_t end = at_ + 1;
-  if (is_digit(at(end))) {
-    while (is_digit(at(end))) ++end;
-    return take(token_kind::parameter, end);
-  }
-  if (starts_word(at(end))) {
-    while (continues_word(at(end)) && at(end) != '$') ++end;
+  const char* end = at_ + 1;
+  if (is(at(end), digit)) return take(token_kind::parameter, past(end, digit));
+  if (is(at(end), word_start)) {
+    while (is(at(end), word_part) && *end != '$') ++end;
   }
   if (at(end) != '$') return take(token_kind::punctuation, at_ + 1);
-  const auto tag = sql_.substr(at_, end + 1 - at_);
-  const auto close = sql_.find(tag, end + 1);
-  return take(token_kind::special_string, close == std::string_view::npos ? sql_.size() : close + tag.size());
+  const std::string_view tag(at_, static_cast<std::size_t>(end + 1 - at_)), rest(end + 1, static_cast<std::size_t>(end_ - end - 1));
+  const auto close = rest.find(tag);
+  return take(token_kind::special_string, close == rest.npos ? end_ : rest.data() + close + tag.size());
 }
 
 token text_scanner::operation() noexcept {
-  std::size_t end = at_ + 1;
-  while (is_operator(at(end))) {
-    const bool comment = (at(end) == '-' && at(end + 1) == '-') || (at(end) == '/' && at(end + 1) == '*');
+  const char* end = at_ + 1;
+  for (; end != end_ && is(*end, symbol); ++end) {
+    const bool comment = (*end == '-' && at(end + 1) == '-') || (*end == '/' && at(end + 1) == '*');
     if (comment) break;
-    ++end;
   }
   return take(token_kind::operation, end);
 }
 
-token text_scanner::next() noexcept {
-  skip_blanks();
-  if (at_ >= sql_.size()) return {};
-  const char c = sql_[at_];
-  if (starts_word(c)) return word();
-  if (is_digit(c) || (c == '.' && is_digit(at(at_ + 1)))) return number();
-  if (c == '\'') return take(token_kind::string, quoted_end(at_, false));
-  if (c == '"') return take(token_kind::quoted_word, quoted_end(at_, false));
+token text_scanner::behind_comments() noexcept {
+  if (*at_ == '-' || *at_ == '/') {
+    skip_comments();
+    if (at_ == end_) return {};
+  }
+  const char c = *at_;
+  if (is(c, word_start)) return word();
+  if (is(c, digit) || (c == '.' && is(at(at_ + 1), digit))) return number();
+  if (is(c, symbol)) return operation();
+  if (c == '\'') return take(token_kind::string, quoted_end(at_));
+  if (c == '"') return take(token_kind::quoted_word, quoted_end(at_));
   if (c == '$') return dollar();
   if (c == ':' && at(at_ + 1) == ':') return take(token_kind::operation, at_ + 2);
-  if (is_operator(c)) return operation();
   return take(token_kind::punctuation, at_ + 1);
 }
 

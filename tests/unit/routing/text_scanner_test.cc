@@ -50,6 +50,10 @@ TEST_CASE("text_scanner: tokens by PostgreSQL's rules") {
       {"a<=-1::int", "w:a o:<=- i:1 o::: w:int"},
       {"a+/*x*/b *-- y", "w:a o:+ w:b o:*"},
       {"f(a[1:2]);", "w:f .:( w:a .:[ i:1 .:: i:2 .:] .:) .:;"},
+      {"a b' c' u&v u& e x\"y\" n", "w:a S:b' c' w:u o:& w:v w:u o:& w:e w:x q:\"y\" w:n"},
+      {"-- a\r/**/ -- b\n \v\f- /* c */ / --", "o:- o:/"},
+      {"E'a\\", "S:E'a\\"},
+      {"1.e5 1e+ 1e-2 1.. 12. a.1 :a ::: $", "n:1.e5 i:1 w:e o:+ n:1e-2 i:1 .:. .:. n:12. w:a n:.1 .:: w:a o::: .:: .:$"},
       {"\xc3\xa4 = 'ö'", "w:\xc3\xa4 o:= s:'ö'"},
   };
   for (const auto& row : rows) {
