@@ -14,13 +14,15 @@ class literal_form {
   // False if the text has parameters of its own: then there is no form. Literals go to `literals` as text parameters, integers
   // declared as int8, strings undeclared, as views into `sql` or into this object until the next call.
   bool read(std::string_view sql, parameters& literals);
-  std::string_view text() const noexcept { return form_; }
+  std::string_view text() const noexcept { return {buffer_.data(), size_}; }
 
  private:
-  void replace(std::string_view value, std::uint32_t type, parameters& literals);
-  std::string_view unquoted(std::string_view quoted);
+  void clear(std::size_t next_size);
+  char* grow(char* end, std::size_t more);
+  std::string_view unquoted(std::string_view quoted, std::size_t at_most);
 
-  std::string form_;
+  std::string buffer_;  // the form is at its start
+  std::size_t size_ = 0;
   std::string unescaped_;  // reserved before use, so that views into it stay
 };
 

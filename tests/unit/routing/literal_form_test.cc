@@ -51,6 +51,28 @@ TEST_CASE("literal_form: unescaped literals stay valid while others are read") {
   CHECK(*literals[1000].value == "b'999");
 }
 
+TEST_CASE("literal_form: a form may be longer than its text, and a large one leaves nothing to the next") {
+  std::string sql, expected;
+  for (int i = 1; i <= 4000; i += 2) {
+    sql += "1''";
+    expected += (i == 1 ? "$" : " $") + std::to_string(i) + " $" + std::to_string(i + 1);
+  }
+  literal_form form;
+  parameters literals;
+  REQUIRE(form.read(sql, literals));
+  CHECK(literals.size() == 4000);
+  CHECK(form.text() == expected);
+  const auto large = "SELECT \"" + std::string(3u << 20, 'x') + "\", 'a''" + std::string(3u << 20, 'y') + "'";
+  REQUIRE(form.read(large, literals));
+  CHECK(form.text() == large.substr(0, large.find(',')) + " , $1");
+  CHECK(literals[0].value->size() == (3u << 20) + 2);
+  REQUIRE(form.read("SELECT 'it''s', a", literals));
+  CHECK(form.text() == "SELECT $1 , a");
+  CHECK(literals[0].value == "it's");
+  REQUIRE(form.read("", literals));
+  CHECK(form.text().empty());
+}
+
 TEST_CASE("literal_form: a text with parameters of its own has no form") {
   literal_form form;
   parameters literals;
