@@ -11,13 +11,17 @@
 namespace routing {
 namespace {
 
+// With its hash, which is made once for the search and all that follows, and tells most texts apart without a look at them.
 struct cache_key {
-  std::string_view text;
-  bool is_form;
+  cache_key(std::string_view t, bool f) noexcept : hash(std::hash<std::string_view>{}(t) + (f ? 1 : 0)), is_form(f), text(t) {}
   bool operator==(const cache_key&) const = default;
+
+  std::size_t hash;
+  bool is_form;
+  std::string_view text;
 };
 struct hash_key {
-  std::size_t operator()(const cache_key& k) const noexcept { return std::hash<std::string_view>{}(k.text) + (k.is_form ? 1 : 0); }
+  std::size_t operator()(const cache_key& k) const noexcept { return k.hash; }
 };
 
 struct entry {
@@ -43,7 +47,7 @@ bool is_refused(const text_plan& plan) noexcept {
 struct plan_cache::impl {
   impl(std::size_t entries_limit, std::size_t bytes_limit) : max_entries(entries_limit), max_bytes(bytes_limit) {}
 
-  const entry* find(cache_key key) {
+  const entry* find(const cache_key& key) {
     const auto at = index.find(key);
     if (at == index.end()) return nullptr;
     order.splice(order.begin(), order, at->second);
@@ -54,7 +58,8 @@ struct plan_cache::impl {
     const std::size_t size = bytes_of(key.text, plan.get());
     if (size > max_bytes / 4 || max_entries == 0) return;  // one bulk insert must not push out everything else
     order.push_front({std::string(key.text), key.is_form, std::move(plan), size});
-    index.emplace(cache_key{order.front().text, key.is_form}, order.begin());
+    key.text = order.front().text;
+    index.emplace(key, order.begin());
     bytes += size;
     while (order.size() > max_entries || bytes > max_bytes) drop_oldest();
   }
@@ -75,31 +80,32 @@ struct plan_cache::impl {
   }
 
   std::shared_ptr<const text_plan> whole(const shard_map& map, std::string_view sql) {
-    if (const auto* known = find({sql, false})) {
+    const cache_key key(sql, false);
+    if (const auto* known = find(key)) {
       ++hits;
       return known->plan;
     }
     ++misses;
     auto plan = std::make_shared<const text_plan>(analyze(sql, map));
-    keep({sql, false}, plan);
+    keep(key, plan);
     return plan;
   }
 
   // Not yet seen as a form. A form that does not parse or is refused says nothing of its texts: a literal may make the difference.
-  std::shared_ptr<const text_plan> first_of_form(const shard_map& map, std::string_view sql, parameters& literals) {
-    auto analysed = analyze_if_parsable(form.text(), map);
+  std::shared_ptr<const text_plan> first_of_form(const shard_map& map, const cache_key& key, std::string_view sql, parameters& literals) {
+    auto analysed = analyze_if_parsable(key.text, map);
     if (analysed && is_refused(*analysed)) {
       const auto plain = analyze_if_parsable(sql, map);
       if (plain && !is_refused(*plain)) analysed.reset();
     }
     if (!analysed) {
-      keep({form.text(), true}, nullptr);
+      keep(key, nullptr);
       literals.clear();
       return whole(map, sql);
     }
     ++misses;
     auto plan = std::make_shared<const text_plan>(*std::move(analysed));
-    keep({form.text(), true}, plan);
+    keep(key, plan);
     return plan;
   }
 
@@ -127,8 +133,9 @@ std::shared_ptr<const text_plan> plan_cache::simple(const shard_map& map, std::s
     literals.clear();
     return impl_->whole(map, sql);
   }
-  const auto* known = impl_->find({impl_->form.text(), true});
-  if (!known) return impl_->first_of_form(map, sql, literals);
+  const cache_key key(impl_->form.text(), true);
+  const auto* known = impl_->find(key);
+  if (!known) return impl_->first_of_form(map, key, sql, literals);
   if (!known->plan) {
     literals.clear();
     return impl_->whole(map, sql);
