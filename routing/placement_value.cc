@@ -1,6 +1,7 @@
 // Keys as clients send them, read by the rules of PostgreSQL's input functions (int8in, uuid_in) and receive functions.
 #include <algorithm>
 #include <charconv>
+#include <limits>
 
 #include "routing/placement.h"
 
@@ -36,6 +37,17 @@ std::optional<std::array<unsigned char, 16>> read_uuid(std::string_view text) no
   return uuid;
 }
 
+// Nothing but digits, too few of them to overflow: nearly every key is written so.
+std::optional<std::int64_t> short_digits(std::string_view text) noexcept {
+  if (text.empty() || text.size() > std::numeric_limits<std::int64_t>::digits10) return std::nullopt;
+  std::int64_t value = 0;
+  for (const char c : text) {
+    if (c < '0' || c > '9') return std::nullopt;
+    value = value * 10 + (c - '0');
+  }
+  return value;
+}
+
 std::int64_t big_endian(std::string_view bytes) noexcept {
   std::uint64_t value = (static_cast<unsigned char>(bytes[0]) & 0x80) != 0 ? ~std::uint64_t{0} : 0;
   for (const char c : bytes) value = (value << 8) | static_cast<unsigned char>(c);
@@ -45,6 +57,7 @@ std::int64_t big_endian(std::string_view bytes) noexcept {
 }  // namespace
 
 std::optional<std::int64_t> int_of_text_value(std::string_view text) noexcept {
+  if (const auto value = short_digits(text)) return value;
   while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
   while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
   if (text.starts_with('+')) {

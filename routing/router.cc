@@ -58,36 +58,36 @@ parameter value_of(const key_source& source, std::span<const parameter> given) {
   return index < given.size() ? given[index] : parameter{};  // too few: the server says so
 }
 
-decision refuse(refusal why) {
-  decision d;
+void refuse(decision& d, refusal why) {
   d.destination = destination_kind::refused;
+  d.shard = {};
+  d.touches.clear();
   d.refused = std::move(why);
-  return d;
 }
 
-decision refuse_type(const distribution& dist, const key_source& source, const parameter& p) {
-  return refuse(not_one_shard(
+refusal refuse_type(const distribution& dist, const key_source& source, const parameter& p) {
+  return not_one_shard(
       fmt::format("parameter ${} has type {}, which cannot be placed as a shard key of type {}", std::get<std::size_t>(source.value) + 1,
                   p.type, to_string(dist.type)),
       "A value of another type converts or compares in a way that the placement hash cannot follow.",
-      fmt::format("Bind the parameter with type {} or leave its type unspecified.", to_string(dist.type))));
+      fmt::format("Bind the parameter with type {} or leave its type unspecified.", to_string(dist.type)));
 }
 
 bool is_declared(const parameter& p) noexcept { return p.type != unspecified_oid && p.type != unknown_oid; }
 
-decision refuse_inferred(const distribution& dist, const key_source& source) {
+refusal refuse_inferred(const distribution& dist, const key_source& source) {
   const auto number = std::get<std::size_t>(source.value) + 1;
   const auto type = to_string(dist.type);
-  return refuse(not_one_shard(
+  return not_one_shard(
       fmt::format("parameter ${} is a shard key, is used for something else too, and its type is not declared", number),
       fmt::format("PostgreSQL may infer another type than {} from the other use, and the value could not be placed.", type),
-      fmt::format("Declare its type, write ${}::{} at every use, or bind the value a second time for the other use.", number, type)));
+      fmt::format("Declare its type, write ${}::{} at every use, or bind the value a second time for the other use.", number, type));
 }
 
-decision refuse_cut_blanks() {
-  return refuse(not_one_shard("a shard key that ends in a blank cannot be placed in a varchar column",
-                              "PostgreSQL cuts blanks that exceed the length of the column, and the stored key would hash differently.",
-                              "Remove the blanks at the end of the value, or make the column text."));
+refusal refuse_cut_blanks() {
+  return not_one_shard("a shard key that ends in a blank cannot be placed in a varchar column",
+                       "PostgreSQL cuts blanks that exceed the length of the column, and the stored key would hash differently.",
+                       "Remove the blanks at the end of the value, or make the column text.");
 }
 
 // One after the other instead of a set: nearly every statement has one key, and bulk inserts repeat one.
@@ -122,13 +122,12 @@ void for_each_key(key_type type, const key_source& source, const parameter& p, A
   }
 }
 
-decision route_by_key(const statement_plan& plan, const shard_map& map, std::span<const parameter> given) {
-  decision d;
-  d.destination = destination_kind::by_key;
+// Fills in a decision that is made for the default shard, or says why it must be a refusal.
+std::optional<refusal> route_by_key(decision& d, const statement_plan& plan, const shard_map& map, std::span<const parameter> given) {
   bool several = false;
   for (const auto& source : plan.keys) {
     const auto* dist = map.find_distribution(source.distribution);
-    if (!dist) return refuse(not_one_shard("the statement was analysed for a distribution that no longer exists", "", "Run it again."));
+    if (!dist) return not_one_shard("the statement was analysed for a distribution that no longer exists", "", "Run it again.");
     const parameter p = value_of(source, given);
     const auto type = source.array && is_declared(p) ? element_of(p.type) : p.type;
     if ((source.array && is_declared(p) && type == 0) || !hashes_as(dist->type, type)) return refuse_type(*dist, source, p);
@@ -141,18 +140,15 @@ decision route_by_key(const statement_plan& plan, const shard_map& map, std::spa
       add_touch(d, {source.distribution, value});
     });
   }
-  if (d.touches.empty()) {
-    d.destination = destination_kind::any;
-    d.shard = map.default_shard();
-  }
-  if (!several) return d;
-  return refuse(not_one_shard(fmt::format("the shard keys of this statement live on {} shards", count_owners(d, map)), "",
-                              "Send one statement for each shard key."));
+  if (d.touches.empty()) d.destination = destination_kind::any;
+  if (!several) return std::nullopt;
+  return not_one_shard(fmt::format("the shard keys of this statement live on {} shards", count_owners(d, map)), "",
+                       "Send one statement for each shard key.");
 }
 
-decision refuse_argument(std::string_view name) {
-  return refuse(not_one_shard(fmt::format("cannot tell which shard EXECUTE of \"{}\" runs on", name),
-                              "An argument that is a shard key is an expression.", "Give it as a literal."));
+refusal refuse_argument(std::string_view name) {
+  return not_one_shard(fmt::format("cannot tell which shard EXECUTE of \"{}\" runs on", name),
+                       "An argument that is a shard key is an expression.", "Give it as a literal.");
 }
 
 // The value of an argument; `digits` keeps what is not in the statement as it is.
@@ -170,20 +166,14 @@ parameter value_of(const sql_execute::argument& from, std::uint32_t type, std::s
 }  // namespace
 
 decision route(const statement_plan& plan, const shard_map& map, std::span<const parameter> given) {
-  switch (plan.destination) {
-    case destination_kind::by_key: return route_by_key(plan, map, given);
-    case destination_kind::refused: {
-      decision d;
-      d.destination = destination_kind::refused;
-      d.refused = plan.refused;
-      return d;
-    }
-    case destination_kind::any:
-    case destination_kind::default_shard: break;
-  }
   decision d;
   d.destination = plan.destination;
   d.shard = map.default_shard();
+  if (plan.destination == destination_kind::by_key) {
+    if (auto why = route_by_key(d, plan, map, given)) refuse(d, std::move(*why));
+  } else if (plan.destination == destination_kind::refused) {
+    refuse(d, *plan.refused);
+  }
   return d;
 }
 
@@ -194,7 +184,10 @@ decision route(const sql_prepare& prepared, const sql_execute& execute, const sh
     values.push_back(value_of(execute.arguments[i], i < prepared.types.size() ? prepared.types[i] : unspecified_oid, given, digits[i]));
   for (const auto& key : prepared.inner->keys) {
     const auto* index = std::get_if<std::size_t>(&key.value);
-    if (index && *index < execute.arguments.size() && !execute.arguments[*index].constant) return refuse_argument(prepared.name);
+    if (!index || *index >= execute.arguments.size() || execute.arguments[*index].constant) continue;
+    decision d;
+    refuse(d, refuse_argument(prepared.name));
+    return d;
   }
   return route(*prepared.inner, map, values);
 }
