@@ -1,6 +1,10 @@
 #include "proxy/users.h"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <string>
+#include <thread>
 
 #include "proxy/crypto.h"
 #include "scratch.h"
@@ -112,6 +116,39 @@ TEST_CASE("crypto: SCRAM functions give the values of RFC 7677") {
   std::string proof;
   for (std::size_t i = 0; i < signature.size(); ++i) proof.push_back(static_cast<char>(client_key[i] ^ signature[i]));
   CHECK(protocol::base64_encode(proof) == "dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=");
+}
+
+TEST_CASE("crypto: HMAC and SHA-256 depend on nothing that was asked before, on any thread") {
+  // RFC 4231 cases 2 and 6, FIPS 180-4's "abc", and HMAC of nothing with no key.
+  struct {
+    std::string key, data, expected;
+  } const rows[] = {
+      {"Jefe", "what do ya want for nothing?", "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"},
+      {std::string(131, '\xaa'), "Test Using Larger Than Block-Size Key - Hash Key First", "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"},
+      {"", "", "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad"},
+  };
+  const auto hex = [](const protocol::scram_key& raw) {
+    std::string text;
+    for (const auto byte : raw) text += fmt::format("{:02x}", byte);
+    return text;
+  };
+  const auto& crypto = proxy::openssl_crypto();
+  int wrong = 0;
+  const auto ask_all = [&] {
+    for (const auto& row : rows) {
+      wrong += hex(crypto.hmac(row.key.empty() ? std::string_view() : row.key, row.data)) != row.expected;
+      wrong += hex(crypto.sha256("abc")) != "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    }
+  };
+  ask_all();
+  std::thread(ask_all).join();
+  ask_all();
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("crypto: random bytes come in any number") {
+  for (const std::size_t count : {0u, 1u, 256u, 257u, 1000u}) CHECK(proxy::random_bytes(count).size() == count);
+  CHECK(proxy::random_bytes(600).substr(300) != std::string(300, '\0'));
 }
 
 TEST_CASE("crypto: nonces differ and are base64 of 18 bytes") {
