@@ -26,14 +26,15 @@ std::size_t padding_of(std::string_view text) {
 }  // namespace
 
 std::string base64_encode(std::string_view raw) {
-  std::string out;
-  out.reserve((raw.size() + 2) / 3 * 4);
-  for (std::size_t at = 0; at < raw.size(); at += 3) {
-    const auto group = raw.substr(at, 3);
-    std::uint32_t bits = 0;
-    for (std::size_t i = 0; i < 3; ++i) bits = (bits << 8) | (i < group.size() ? static_cast<unsigned char>(group[i]) : 0u);
-    for (std::size_t i = 0; i < 4; ++i) out.push_back(i <= group.size() ? alphabet[(bits >> (18 - 6 * i)) & 63] : '=');
+  std::string out((raw.size() + 2) / 3 * 4, '=');
+  std::uint32_t bits = 0;
+  int held = 0;
+  auto to = out.begin();
+  for (const char byte : raw) {
+    bits = (bits << 8) | static_cast<unsigned char>(byte);
+    for (held += 8; held >= 6; held -= 6) *to++ = alphabet[(bits >> (held - 6)) & 63];
   }
+  if (held > 0) *to = alphabet[(bits << (6 - held)) & 63];
   return out;
 }
 
@@ -41,8 +42,8 @@ std::optional<std::string> base64_decode(std::string_view text) {
   if (text.size() % 4 != 0) return std::nullopt;
   const auto padding = padding_of(text);
   text.remove_suffix(padding);
-  std::string out;
-  out.reserve(text.size() * 3 / 4);
+  std::string out(text.size() * 3 / 4, '\0');
+  auto to = out.begin();
   std::uint32_t bits = 0;
   int held = 0;
   for (const char letter : text) {
@@ -52,7 +53,7 @@ std::optional<std::string> base64_decode(std::string_view text) {
     held += 6;
     if (held < 8) continue;
     held -= 8;
-    out.push_back(static_cast<char>((bits >> held) & 0xff));
+    *to++ = static_cast<char>((bits >> held) & 0xff);
     bits &= (1u << held) - 1;
   }
   // One text for one value: bits that the padding cuts off are zero.

@@ -56,9 +56,7 @@ class frame_writer {
   void finish() {
     const std::size_t length = out_.size() - length_at_;
     if (length > max_length) refuse("message longer than 2^31-1 bytes");
-    std::string word;
-    append_int(word, static_cast<std::int32_t>(length));
-    out_.replace(length_at_, word.size(), word);
+    store_int(out_.data() + length_at_, static_cast<std::int32_t>(length));
   }
 
  private:

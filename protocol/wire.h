@@ -67,6 +67,13 @@ void append_int(std::string& out, Int value) {
   out.append(static_cast<const char*>(static_cast<const void*>(&bits)), sizeof bits);
 }
 
+// Over what is there.
+template <typename Int>
+void store_int(char* at, Int value) {
+  const auto bits = load_int<Int>(static_cast<const char*>(static_cast<const void*>(&value)));
+  std::memcpy(at, &bits, sizeof bits);
+}
+
 inline void append_cstring(std::string& out, std::string_view value) { out.append(value).push_back('\0'); }
 
 }  // namespace protocol
