@@ -1,27 +1,30 @@
-// Accepts client connections and deals them out to the workers in turn. Main's io_context and thread.
+// Accepts client connections and hands each on, on the thread of the io_context that it is given: main's, which deals them out to the
+// workers in turn, or that of the only worker, which then needs no other thread to tell it of them.
 #pragma once
 
-#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
 
 #include "proxy/config.h"
+#include "proxy/tcp_options.h"
 
 namespace proxy {
 
 class listener {
  public:
-  // Gets each accepted socket, with TCP_NODELAY and keepalive on; it owns the handle from then on.
-  using taker = std::function<void(boost::asio::ip::tcp::socket::native_handle_type)>;
+  // Gets each accepted socket, non-blocking and with the options below; it owns the handle from then on. The thread of the io_context.
+  using taker = std::function<void(int)>;
 
-  // Binds and listens; throws std::runtime_error when it cannot. Accepts from now on.
-  listener(boost::asio::io_context&, const endpoint&, taker);
+  // Binds and listens; throws std::runtime_error when it cannot. Accepts from now on. This and what follows: one thread, any.
+  listener(boost::asio::io_context&, const endpoint&, const tcp_options&, taker);
   ~listener();
-  std::string address() const;
+  const std::string& address() const noexcept;
+  // Of clients that connect from now on.
+  void set_options(const tcp_options&) noexcept;
+  // Whoever connects from now on is refused.
   void stop();
 
  private:

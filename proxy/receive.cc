@@ -8,9 +8,9 @@
 
 namespace proxy {
 
-bool ask_for_rest(int native, int family) {
+bool ask_for_rest(int native) noexcept {
   const int on = 1;
-  return family != AF_UNIX && ::setsockopt(native, IPPROTO_TCP, TCP_INQ, &on, sizeof on) == 0;
+  return ::setsockopt(native, IPPROTO_TCP, TCP_INQ, &on, sizeof on) == 0;
 }
 
 received receive(int native, std::span<char> room) {

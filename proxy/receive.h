@@ -13,8 +13,8 @@ struct received {
   int rest = -1;      // bytes that are left; the end of the input counts as one. -1: the kernel did not say
 };
 
-// From now on receive() tells the rest. False: not for this kind of socket.
-bool ask_for_rest(int native, int family);
+// From now on receive() tells the rest, of this TCP socket and of those that it accepts. False: the kernel cannot.
+bool ask_for_rest(int native) noexcept;
 received receive(int native, std::span<char> room);
 
 }  // namespace proxy

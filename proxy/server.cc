@@ -114,7 +114,8 @@ task<void> server::start() {
   asio::co_spawn(coordinator_io_, coordinator_.run(), [this](std::exception_ptr failed) {
     asio::post(io_, [this, failed] { on_coordinator_end(failed); });
   });
-  listener_.emplace(io_, config_.listen, [this](auto handle) { workers_[next_worker_++ % workers_.size()]->adopt(handle); });
+  auto& accepts = workers_.size() == 1 ? workers_.front()->context() : io_;
+  listener_.emplace(accepts, config_.listen, config_.tcp, [this](int client) { workers_[next_worker_++ % workers_.size()]->adopt(client); });
   phase_ = phase::serving;
   log_info("listening on {} version={} workers={} generation={}", listener_->address(), PGROTOR_VERSION, workers_.size(),
            coordinator_.map()->number().value);
@@ -232,6 +233,7 @@ task<migration::answer> server::reload_here() {
   const auto settings = std::make_shared<const config>(in_force(config_, *fresh.settings));
   config_ = *settings;
   migration::set_log_level(*migration::parse_log_level(config_.log_level));
+  if (listener_) listener_->set_options(config_.tcp);
   for (const auto& one : workers_) {
     one->offer_tls(fresh.tls);
     co_await one->reconfigure(settings, fresh.known);

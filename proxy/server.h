@@ -1,5 +1,5 @@
 // Everything that `pgrotor serve` runs, in the order in which it starts and stops: workers, coordinator, listener; then listener,
-// workers, coordinator. Made and run on main's thread, which also accepts clients and answers HTTP.
+// workers, coordinator. Made and run on main's thread, which also answers HTTP and deals clients out to several workers.
 #pragma once
 
 #include <atomic>
@@ -72,7 +72,7 @@ class server final : public process_control {
   std::optional<http_server> http_;
   std::optional<listener> listener_;
   std::thread coordinator_thread_;
-  std::size_t next_worker_ = 0;
+  std::size_t next_worker_ = 0;  // of the listener's thread
 };
 
 }  // namespace proxy

@@ -63,11 +63,10 @@ struct login {
 };
 
 task<bool> connect_one(login& l, boost::asio::generic::stream_protocol::endpoint to) {
-  if (!l.server.socket.start_connect(to)) {
+  if (!l.server.socket.start_connect(to, l.target.tcp)) {
     l.fail_to_reach(fmt::format("connect: {}", std::strerror(errno)));
     co_return false;
   }
-  set_tcp_options(l.server.socket.native(), l.target.tcp);
   l.server.socket.listen(&l.wake);
   while (!l.server.socket.writable()) {
     l.server.socket.watch_write();

@@ -13,6 +13,7 @@
 namespace proxy {
 
 namespace {
+constexpr std::size_t login_answers = 512;  // bytes, mostly
 constexpr auto goodbye_time = std::chrono::seconds(1);
 constexpr std::size_t server_backlog = 256u << 10;  // on its way to a server that reads slowly
 }
@@ -22,7 +23,7 @@ session::session(worker::impl& w, int client_socket, std::int32_t pid)
   const auto random = random_bytes(key_.size());
   std::copy(random.begin(), random.end(), key_.begin());
   client_.listen(this);
-  set_tcp_options(client_socket, w.settings.tcp);
+  out_.reserve(login_answers);
 }
 
 task<void> session::run() {

@@ -114,8 +114,12 @@ task<bool> session::answer_request(bool ssl) {
 task<bool> session::begins_with_tls() {
   constexpr int handshake_record = 0x16;
   if (!w_.client_tls) co_return false;
-  while (!client_.readable() && !closing_) co_await wait_for_client();
-  co_return !closing_ && client_.peek() == handshake_record;
+  int first = client_.peek();
+  while (!client_.readable() && !closing_) {
+    co_await wait_for_client();
+    first = client_.peek();
+  }
+  co_return !closing_ && first == handshake_record;
 }
 
 // The TLS handshake. Who fails it, or takes too long, hears nothing: there is no way yet on which to say it.

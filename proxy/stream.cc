@@ -1,8 +1,5 @@
 #include "proxy/stream.h"
 
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -16,45 +13,23 @@ namespace proxy {
 namespace asio = boost::asio;
 using asio::generic::stream_protocol;
 
-namespace {
-
-void set_options(int native, int family) {
-  if (family == AF_UNIX) return;
-  const int on = 1;
-  ::setsockopt(native, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  ::setsockopt(native, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-  // A peer that vanished without a word is noticed within a minute and a half, also while bytes to it are unacknowledged.
-  const int idle = 60, between = 10, probes = 3, unacknowledged_ms = 90'000;
-  ::setsockopt(native, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
-  ::setsockopt(native, IPPROTO_TCP, TCP_KEEPINTVL, &between, sizeof between);
-  ::setsockopt(native, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
-  ::setsockopt(native, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged_ms, sizeof unacknowledged_ms);
-}
-
-}  // namespace
-
 stream::stream(asio::io_context& io) : state_(new state(io)) {}
 
-stream::stream(asio::io_context& io, int connected_socket) : stream(io) {
-  sockaddr_storage address{};
-  socklen_t length = sizeof address;
-  ::getsockname(connected_socket, reinterpret_cast<sockaddr*>(&address), &length);
-  ::fcntl(connected_socket, F_SETFL, ::fcntl(connected_socket, F_GETFL) | O_NONBLOCK);
-  take(connected_socket, address.ss_family);
+// What it says first is mostly there by now: reading finds out more cheaply than waiting.
+stream::stream(asio::io_context& io, int accepted) : stream(io) {
+  state_->open(accepted);
+  state_->readable = state_->tells_rest = true;
 }
 
-bool stream::take(int native, int family) {
-  set_options(native, family);
-  state_->tells_rest = ask_for_rest(native, family);
-  return state_->open(native);
-}
-
-bool stream::start_connect(const stream_protocol::endpoint& to) {
+bool stream::start_connect(const stream_protocol::endpoint& to, const tcp_options& options) {
   close();
   const int family = to.protocol().family();
   const int native = ::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (native < 0 || !take(native, family)) return false;
+  if (native < 0) return false;
+  state_->open(native);
   state_->writable = state_->readable = false;
+  state_->tells_rest = family != AF_UNIX && ask_for_rest(native);
+  if (family != AF_UNIX) set_tcp_options(native, options);
   const auto length = static_cast<socklen_t>(to.size());
   return ::connect(native, static_cast<const sockaddr*>(static_cast<const void*>(to.data())), length) == 0 || errno == EINPROGRESS;
 }
@@ -62,8 +37,7 @@ bool stream::start_connect(const stream_protocol::endpoint& to) {
 int stream::connect_error() const noexcept {
   int error = 0;
   socklen_t length = sizeof error;
-  ::getsockopt(native(), SOL_SOCKET, SO_ERROR, &error, &length);
-  return error;
+  return ::getsockopt(native(), SOL_SOCKET, SO_ERROR, &error, &length) == 0 ? error : errno;
 }
 
 void stream::state::on_event(side which) {
@@ -126,9 +100,11 @@ bool stream::quiet() const noexcept {
   return is_open() && ::recv(native(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EINTR);
 }
 
-int stream::peek() const noexcept {
+int stream::peek() noexcept {
   unsigned char byte = 0;
-  return ::recv(native(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1 ? byte : -1;
+  const auto got = ::recv(native(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  if (got < 0 && errno == EAGAIN) state_->readable = false;
+  return got == 1 ? byte : -1;
 }
 
 void stream::shut_output() noexcept {

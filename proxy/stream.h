@@ -14,6 +14,7 @@
 #include <boost/asio/io_context.hpp>
 
 #include "proxy/byte_queue.h"
+#include "proxy/tcp_options.h"
 #include "proxy/tls.h"
 #include "proxy/wakeup.h"
 #include "proxy/watched_socket.h"
@@ -30,13 +31,14 @@ struct io_result {
 class stream {
  public:
   explicit stream(boost::asio::io_context&);
-  stream(boost::asio::io_context&, int connected_socket);  // takes it over; TCP or Unix
+  // Takes over a non-blocking socket (TCP or Unix) that a listener has accepted; its options are the listener's.
+  stream(boost::asio::io_context&, int accepted);
   ~stream() { close(); }
   stream(const stream&) = delete;
   stream& operator=(const stream&) = delete;
 
   // Starts connecting; completes when writable, then connected() tells the outcome. False: failed at once, errno says why.
-  bool start_connect(const boost::asio::generic::stream_protocol::endpoint&);
+  bool start_connect(const boost::asio::generic::stream_protocol::endpoint&, const tcp_options& = {});
   int connect_error() const noexcept;  // 0: connected
 
   void listen(readiness_listener* who) noexcept { state_->listener = who; }
@@ -57,8 +59,8 @@ class stream {
   const tls_channel* tls() const noexcept { return tls_.get(); }
   // "TLSv1.3"; nothing without TLS.
   std::optional<std::string> tls_version() const;
-  // The first byte that was sent and is not read yet, or -1.
-  int peek() const noexcept;
+  // The first byte that was sent and is not read yet, or -1; then it is readable() only at the end of the input.
+  int peek() noexcept;
   // Nothing to read and not closed by the peer: a server connection that may be used.
   bool quiet() const noexcept;
   void shut_output() noexcept;  // the peer sees end of file
@@ -75,7 +77,6 @@ class stream {
     bool tells_rest = false;  // the kernel says with each read whether more is there (TCP_INQ)
     bool read_awaits_write = false, write_awaits_read = false;  // TLS goes on when the other way is ready; never both
   };
-  bool take(int native, int family);
   io_result read_tls(byte_queue&, std::size_t whole);
   io_result write_tls(std::span<const iovec>);
   void note_wants(tls_wants, bool reading) noexcept;

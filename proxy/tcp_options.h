@@ -11,7 +11,7 @@ struct tcp_options {
   std::chrono::milliseconds user_timeout{90'000};  // 0: the kernel's
 };
 
-// Does nothing to a Unix socket.
+// And TCP_NODELAY. To a listening socket: for those that it will accept, which inherit all of it.
 void set_tcp_options(int socket, const tcp_options&) noexcept;
 
 }  // namespace proxy

@@ -1,6 +1,7 @@
 #include "proxy/watched_socket.h"
 
 #include <poll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <utility>
@@ -21,6 +22,7 @@ watched_socket::operation::operation(watched_socket& s, side w)
 boost::asio::detail::reactor_op::status watched_socket::operation::is_ready(reactor_op* base) {
   const auto& self = *static_cast<operation*>(base);
   if (self.from_reactor) return done_and_exhausted;
+  if (self.is_first) return not_done;
   pollfd asked{self.socket.native_, static_cast<short>(self.which == side::read ? POLLIN : POLLOUT), 0};
   return ::poll(&asked, 1, 0) > 0 ? done_and_exhausted : not_done;
 }
@@ -36,13 +38,6 @@ void watched_socket::operation::complete(void* owner, boost::asio::detail::opera
 watched_socket::watched_socket(boost::asio::io_context& io)
     : reactor_(boost::asio::use_service<reactor>(io)), read_(*this, side::read), write_(*this, side::write) {
   reactor_.init_task();
-}
-
-bool watched_socket::open(int native) noexcept {
-  native_ = native;
-  if (reactor_.register_descriptor(native, registered_) == 0) return true;
-  close();
-  return false;
 }
 
 void watched_socket::close() noexcept {
@@ -63,6 +58,13 @@ void watched_socket::watch(side which) {
   one.alive = this;
   one.ec_ = {};
   one.from_reactor = false;
+  one.is_first = !registered_;
+  if (one.is_first && reactor_.register_descriptor(native_, registered_) != 0) {
+    reactor_.deregister_descriptor(native_, registered_, true);
+    reactor_.cleanup_descriptor_data(registered_);
+    ::shutdown(native_, SHUT_RDWR);  // who reads or writes now is told
+    return reactor_.post_immediate_completion(&one, false);
+  }
   reactor_.start_op(which == side::read ? reactor::read_op : reactor::write_op, native_, registered_, &one, false, true);
   one.from_reactor = true;
 }

@@ -24,12 +24,12 @@ class watched_socket : public boost::intrusive_ref_counter<watched_socket, boost
   watched_socket(const watched_socket&) = delete;
   watched_socket& operator=(const watched_socket&) = delete;
 
-  // Takes a non-blocking socket over. False: it could not be registered (no memory, too many watches), and is closed.
-  bool open(int native) noexcept;
+  // Takes a non-blocking socket over. It is registered with its first watch.
+  void open(int native) noexcept { native_ = native; }
   void close() noexcept;  // watches under way never fire
   int native() const noexcept { return native_; }
   bool is_open() const noexcept { return native_ >= 0; }
-  // Calls on_event() once, never from here.
+  // Calls on_event() once, never from here. A socket that cannot be registered (no memory, too many watches) is shut down first.
   void watch(side);
 
  protected:
@@ -43,6 +43,7 @@ class watched_socket : public boost::intrusive_ref_counter<watched_socket, boost
     watched_socket& socket;
     const side which;
     bool from_reactor = false;  // asked by the reactor because of an event, not at the start
+    bool is_first = false;      // the registration that was just made tells of what is there already
     bool again = false;         // watched anew while the end of an aborted watch was still under way
     boost::intrusive_ptr<watched_socket> alive;
   };

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include <boost/asio/dispatch.hpp>
+
 #include "proxy/log.h"
 #include "proxy/session.h"
 #include "proxy/worker_state.h"
@@ -346,8 +348,8 @@ void worker::stop_and_join() {
   impl_->thread.join();
 }
 
-void worker::adopt(asio::ip::tcp::socket::native_handle_type client) {
-  asio::post(impl_->io, [state = impl_.get(), client] { state->adopt(client); });
+void worker::adopt(int client) {
+  asio::dispatch(impl_->io, [state = impl_.get(), client] { state->adopt(client); });
 }
 
 migration::task<void> worker::reconfigure(std::shared_ptr<const config> fresh, std::shared_ptr<const users> known) {

@@ -9,7 +9,6 @@
 #include <vector>
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
 
 #include "migration/commands.h"
 #include "migration/pg.h"
@@ -41,8 +40,8 @@ class worker {
   migration::task<void> drain();
   void stop_and_join();
 
-  // Takes over a client socket that main's listener accepted. Any thread.
-  void adopt(boost::asio::ip::tcp::socket::native_handle_type client);
+  // Takes over a non-blocking client socket that the listener accepted. Any thread; at once when it is the worker's own.
+  void adopt(int client);
 
   // For SHOW CLIENTS, SERVERS, POOLS: rows made on the worker's own thread. Any thread may await them.
   migration::task<migration::answer> show(std::string what);

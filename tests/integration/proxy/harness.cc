@@ -3,7 +3,6 @@
 // each with one line of JSON on standard output; the first line it writes is {"port": N}. See world.py, which drives it.
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/use_future.hpp>
 
 #include <fmt/format.h>
@@ -16,6 +15,7 @@
 
 #include "allocations.h"
 #include "proxy/gate.h"
+#include "proxy/listener.h"
 #include "proxy/log.h"
 #include "proxy/users.h"
 #include "proxy/worker.h"
@@ -69,8 +69,7 @@ class harness {
     thread_ = std::thread([this] { io_.run(); });
   }
   ~harness() {
-    boost::system::error_code ignored;
-    asio::post(io_, [this] { acceptor_.close(); });
+    listener_.reset();
     for (const auto& one : workers_) one->stop_and_join();
     work_.reset();
     io_.stop();
@@ -79,12 +78,9 @@ class harness {
 
   void publish() { run(gates_.publish(map_)); }
   int listen() {
-    const asio::ip::tcp::endpoint any(asio::ip::address_v4::loopback(), 0);
-    acceptor_.open(any.protocol());
-    acceptor_.bind(any);
-    acceptor_.listen();
-    accept();
-    return acceptor_.local_endpoint().port();
+    listener_.emplace(io_, proxy::endpoint{"127.0.0.1", 0}, proxy::tcp_options(), [this](int client) { workers_[next_++ % workers_.size()]->adopt(client); });
+    const auto& where = listener_->address();
+    return std::stoi(where.substr(where.rfind(':') + 1));
   }
   std::string command(std::istringstream line);
 
@@ -98,13 +94,6 @@ class harness {
   std::future<T> start(migration::task<T> what) { return asio::co_spawn(io_, std::move(what), asio::use_future); }
   template <typename T>
   T run(migration::task<T> what) { return start(std::move(what)).get(); }
-  void accept() {
-    acceptor_.async_accept([this](boost::system::error_code failed, asio::ip::tcp::socket client) {
-      if (failed) return;
-      workers_[next_++ % workers_.size()]->adopt(client.release());
-      accept();
-    });
-  }
   migration::moving_set moving(std::istringstream& line);
   std::string flip(std::uint64_t id);
   std::string counters();
@@ -114,12 +103,12 @@ class harness {
 
   asio::io_context io_;
   asio::executor_work_guard<asio::io_context::executor_type> work_{io_.get_executor()};
-  asio::ip::tcp::acceptor acceptor_{io_};
   std::shared_ptr<const routing::shard_map> map_;
   std::vector<std::unique_ptr<proxy::worker>> workers_;
   proxy::gate_controller gates_;
   std::map<std::uint64_t, migration::moving_set> sets_;
   std::size_t next_ = 0;
+  std::optional<proxy::listener> listener_;
   std::future<bool> closing_;
   std::thread thread_;
 };

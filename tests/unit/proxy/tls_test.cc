@@ -51,7 +51,7 @@ struct pair {
 
   explicit pair(const proxy::tls_files& files) {
     int ends[2];
-    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
     server = std::make_unique<proxy::stream>(io, ends[0]);
     client = std::make_unique<proxy::stream>(io, ends[1]);
     const auto offered = proxy::tls_context::for_clients(files);
@@ -178,7 +178,7 @@ TEST_CASE("tls: a handshake that must write first waits for the socket to take i
   const auto files = make_files(folder, "server");
   boost::asio::io_context io;
   int ends[2];
-  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
   proxy::stream server(io, ends[0]), client(io, ends[1]);
   server.start_tls(std::make_unique<tls_channel>(proxy::tls_context::for_clients(files).context, ends[0]));
   client.start_tls(std::make_unique<tls_channel>(proxy::tls_context::for_shard({}).context, ends[1], "localhost", false));
