@@ -19,6 +19,11 @@
 namespace proxy {
 namespace {
 
+// What a shard lets clients prepare. pgrotor prepares nothing itself, so that no number is wrong as such.
+struct two_phase {
+  reachable shard;
+  std::int64_t allowed = 0, used = 0;
+};
 
 // False: a finding.
 task<bool> certificates_are_fine(const config& c, reachable what, std::vector<std::string>& findings) {
@@ -47,17 +52,43 @@ task<void> check_catalog(const config& c, std::vector<std::string>& findings) {
   }
 }
 
-task<void> check_one(const config& c, const shard_config& shard, std::vector<std::string>& findings) {
+task<two_phase> read_two_phase(migration::pg::connection& connection, reachable shard) {
+  const auto row = co_await connection.query(
+      "SELECT pg_catalog.current_setting('max_prepared_transactions')::bigint, (SELECT pg_catalog.count(*) FROM pg_catalog.pg_prepared_xacts)");
+  two_phase read{std::move(shard), row.integer(0, 0), row.integer(0, 1)};
+  co_return read;
+}
+
+task<void> check_one(const config& c, const shard_config& shard, std::vector<std::string>& findings, std::vector<two_phase>& prepared) {
   const auto what = shard_of(c, shard);
   const bool fine = co_await certificates_are_fine(c, what, findings);
   if (!fine) co_return;
   const auto connection = co_await try_open(c, what, findings);
   if (!connection) co_return;
   try {
+    auto of_shard = co_await read_two_phase(*connection, what);
+    prepared.push_back(std::move(of_shard));
     co_await migration::check_shard(*connection);
   } catch (const std::exception& error) {
     findings.push_back(problem_line(c, what, refusal_text(what, error)));
   }
+}
+
+// A key that moves between shards that differ takes PREPARE TRANSACTION away from its clients. False: all were asked,
+// and not one has it, as PostgreSQL is installed; most clients do not miss it.
+bool check_two_phase(const config& c, const std::vector<two_phase>& prepared, std::vector<std::string>& findings) {
+  const bool any = std::ranges::any_of(prepared, [](const two_phase& one) { return one.allowed > 0; });
+  for (const auto& [shard, allowed, used] : prepared) {
+    if (any && allowed == 0)
+      findings.push_back(problem_line(c, shard, fmt::format("{}: max_prepared_transactions is 0, and more on other shards; PREPARE TRANSACTION fails with "
+                                                            "55000 on this one; run: ALTER SYSTEM SET max_prepared_transactions = 10; and restart the server",
+                                                            shard.where)));
+    if (allowed > 0 && used >= allowed)
+      findings.push_back(problem_line(c, shard, fmt::format("{}: no free prepared transaction; {} of {} are in use; end those of pg_prepared_xacts that were "
+                                                            "forgotten, or run: ALTER SYSTEM SET max_prepared_transactions = {}; and restart the server",
+                                                            shard.where, used, allowed, allowed * 2)));
+  }
+  return any || prepared.size() < c.shards.size();
 }
 
 // PREPARE runs it to make tables that a new owner lacks: found out here rather than then.
@@ -81,9 +112,9 @@ void check_client_tls(const config& c, std::vector<std::string>& findings) {
     findings.push_back(fmt::format("{}:{}: listen.tls.certificate: {}: {}", c.path, c.tls.line, c.tls.certificate, worry));
 }
 
-task<void> check_all(const config& c, std::vector<std::string>& findings) {
+task<void> check_all(const config& c, std::vector<std::string>& findings, std::vector<two_phase>& prepared) {
   co_await check_catalog(c, findings);
-  for (const auto& shard : c.shards) co_await check_one(c, shard, findings);
+  for (const auto& shard : c.shards) co_await check_one(c, shard, findings, prepared);
 }
 
 }  // namespace
@@ -94,7 +125,10 @@ int run_check(const std::string& config_path) {
   std::vector<std::string> findings;
   check_pg_dump(c, findings);
   check_client_tls(c, findings);
-  run_to_end(check_all(c, findings));
+  std::vector<two_phase> prepared;
+  run_to_end(check_all(c, findings, prepared));
+  if (!check_two_phase(c, prepared, findings))
+    fmt::print("{}: max_prepared_transactions is 0 on every shard: PREPARE TRANSACTION fails with 55000; raise it where clients use two-phase commit\n", c.path);
   for (const auto& finding : findings) fmt::print(stderr, "{}\n", finding);
   if (findings.empty()) fmt::print("{}: catalog and {} shards are fine\n", c.path, c.shards.size());
   return findings.empty() ? 0 : 1;

@@ -50,6 +50,31 @@ def init_twice(fleet):
     assert "catalog and 3 shards are fine" in fleet.pgrotor.command("check").stdout
 
 
+def two_phase_commit(fleet):
+    """check: a shard that refuses PREPARE TRANSACTION while others take it, one where no more fits, and shards that all refuse it."""
+    def check(**settings):
+        for name, most in settings.items():
+            fleet.shards[name].restart(max_prepared_transactions=most)
+        return fleet.pgrotor.command("check", check=False)
+    raised = "run: ALTER SYSTEM SET max_prepared_transactions = {}; and restart the server\n"
+    done = check(s1=0)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and done.stderr.endswith(
+        ": shard.dsn: shard s1: max_prepared_transactions is 0, and more on other shards; PREPARE TRANSACTION fails with 55000 on this one; "
+        + raised.format(10)), done
+    fleet.shards["s1"].restart(max_prepared_transactions=1)
+    fleet.shards["s1"].execute("BEGIN; PREPARE TRANSACTION 'forgotten'")
+    done = check()
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and done.stderr.endswith(
+        ": shard.dsn: shard s1: no free prepared transaction; 1 of 1 are in use; end those of pg_prepared_xacts that were forgotten, or "
+        + raised.format(2)), done
+    fleet.shards["s1"].execute("ROLLBACK PREPARED 'forgotten'")
+    done = check(s1=0, s2=0, s3=0)
+    assert done.returncode == 0 and "max_prepared_transactions is 0 on every shard: PREPARE TRANSACTION fails with 55000" in done.stdout, done
+    assert "catalog and 3 shards are fine" in done.stdout, done
+    done = check(s1=10, s2=10, s3=10)
+    assert done.returncode == 0 and "max_prepared" not in done.stdout, done
+
+
 def console(fleet):
     assert [row["shard"] for row in fleet.console("SHOW SHARDS")] == ["s1", "s2", "s3"]
     table = psql(fleet.pgrotor, "SHOW VERSION")
@@ -160,6 +185,7 @@ def main():
         fleet = Fleet(scene, settings={"proxy.workers": 3, "proxy.drain_timeout_ms": 5000}, serve=False)
         before_init(fleet)
         init_twice(fleet)
+        two_phase_commit(fleet)
         fleet.pgrotor.serve()
         fleet.shop()
         for step in (console, one_coordinator, terminated, stuck_transaction, shard_down, catalog_down):
