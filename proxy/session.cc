@@ -91,8 +91,8 @@ bool session::serve_once() {
   flush_client();
   if (waiting_) return leave_queue();
   bool moved = server_ && !client_output_pending() && server_may_move() && step_server() && (server_ || client_output_pending());
-  if (expired_) obey_time();
-  if (state_.asking() && !client_output_pending()) end_overdue_question();
+  if (expired_ && obey_time()) moved = true;
+  if (state_.asking() && !client_output_pending() && end_overdue_question()) moved = true;
   if (killed_) obey_kill();
   if (!state_.parked.empty() && !client_output_pending() && step_parked()) moved = true;
   if (leaving_ && !unit_open_ && status() == protocol::transaction_status::idle)

@@ -91,6 +91,33 @@ def statement(fleet):
         os.kill(pid, signal.SIGCONT)
 
 
+def large_message(fleet):
+    """One that comes slower than the statement may take is taken whole; of one that stops in its middle the client is told, which need not
+    send more of it to hear that, and its server is closed."""
+    configure(fleet, query_ms=500)
+    bind = wire.bind("", ["x" * (6 << 20)])
+    with closing(client_of(fleet)) as alone, closing(client_of(fleet)) as in_block:
+        stopped = {alone: "ZI", in_block: "ZE"}
+        in_block.kinds(wire.query("BEGIN"))
+        before = counter(fleet, "statement_timeouts")
+        began = time.monotonic()
+        for client in stopped:
+            client.send(wire.parse("", "SELECT length($1::text)") + bind[:3 << 20])
+        wait_until(lambda: len(servers(fleet)) >= 2, "two servers to be used")
+        used = servers(fleet)
+        for client, ready in stopped.items():
+            words = next(wire.fields(body) for kind, body in client.until(b"E") if kind == b"E")
+            assert (words["S"], words["C"]) == ("ERROR", "08006") and "large message" in words["D"], words
+            assert 4 < time.monotonic() - began < 9
+        assert not used & servers(fleet)
+        assert in_transaction(fleet) == 0
+        for client, ready in stopped.items():
+            assert client.kinds(bind[3 << 20:] + wire.execute() + wire.SYNC) == ready
+            assert client.kinds(wire.query("ROLLBACK")).endswith("C:ROLLBACK ZI")
+            assert client.rows("SELECT 1") == [["1"]]
+        assert counter(fleet, "statement_timeouts") == before + 2
+
+
 def idle_in_transaction(fleet):
     configure(fleet, idle_in_transaction_ms=600)
     for statements in (("BEGIN", "SELECT 1"), ("BEGIN",)):
@@ -282,7 +309,7 @@ def main():
     with Scene("timeouts") as scene:
         fleet = Fleet(scene, names=("s1",), catalog="s1", settings={"limits.login_timeout_ms": 1000, "pool.size": 3,
                                                                             "pool.connect_timeout_ms": ANSWER_MS})
-        for step in (login, statement, idle_in_transaction, transaction, client_idle, socket_options, question_behind_a_transaction,
+        for step in (login, statement, large_message, idle_in_transaction, transaction, client_idle, socket_options, question_behind_a_transaction,
                      clients_that_do_not_read, settings_made_again, types_of_parameters):
             print(step.__name__, flush=True)
             step(fleet)
