@@ -35,9 +35,8 @@ struct listener::impl final : watched_socket {
     open(listening);
   }
 
-  std::shared_ptr<impl> self() { return std::static_pointer_cast<impl>(shared_from_this()); }
   void accept_soon() {
-    asio::post(io, [me = self()] { me->accept(); });
+    asio::post(io, [me = boost::intrusive_ptr(this)] { me->accept(); });
   }
   void on_event(side) override { accept(); }
 
@@ -55,7 +54,7 @@ struct listener::impl final : watched_socket {
   void rest(int error) {
     report(error);
     pause.expires_after(std::chrono::milliseconds(100));
-    pause.async_wait([me = self()](const boost::system::error_code& cancelled) {
+    pause.async_wait([me = boost::intrusive_ptr(this)](const boost::system::error_code& cancelled) {
       if (!cancelled) me->accept();
     });
   }
@@ -77,7 +76,7 @@ struct listener::impl final : watched_socket {
 };
 
 listener::listener(asio::io_context& io, const endpoint& where, const tcp_options& options, taker take)
-    : impl_(std::make_shared<impl>(io, where, std::move(take))) {
+    : impl_(new impl(io, where, std::move(take))) {
   ask_for_rest(impl_->native());
   set_options(options);
   impl_->accept_soon();

@@ -3,10 +3,10 @@
 #pragma once
 
 #include <functional>
-#include <memory>
 #include <string>
 
 #include <boost/asio/io_context.hpp>
+#include <boost/smart_ptr/intrusive_ptr.hpp>
 
 #include "proxy/config.h"
 #include "proxy/tcp_options.h"
@@ -21,6 +21,8 @@ class listener {
   // Binds and listens; throws std::runtime_error when it cannot. Accepts from now on. This and what follows: one thread, any.
   listener(boost::asio::io_context&, const endpoint&, const tcp_options&, taker);
   ~listener();
+  listener(const listener&) = delete;
+  listener& operator=(const listener&) = delete;
   const std::string& address() const noexcept;
   // Of clients that connect from now on.
   void set_options(const tcp_options&) noexcept;
@@ -29,7 +31,7 @@ class listener {
 
  private:
   struct impl;
-  std::shared_ptr<impl> impl_;
+  boost::intrusive_ptr<impl> impl_;
 };
 
 }  // namespace proxy

@@ -3,7 +3,7 @@
 // without any. They are in boost::asio::detail, which promises nothing: this file alone uses it, as it is in Boost 1.81.
 //
 // Edge-triggered: after a watch has fired, read (or write) until the kernel says that there is no more before watching again.
-// Worker's thread only; kept alive by the watches under way, and counted without atomic operations.
+// One thread only; kept alive by the watches under way. Who holds one may let go of it on any thread.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -15,7 +15,7 @@
 
 namespace proxy {
 
-class watched_socket : public boost::intrusive_ref_counter<watched_socket, boost::thread_unsafe_counter> {
+class watched_socket : public boost::intrusive_ref_counter<watched_socket, boost::thread_safe_counter> {
  public:
   enum class side { read, write };
 
