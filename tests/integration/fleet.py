@@ -59,8 +59,8 @@ class Pgrotor:
         users_file = self.users_file = os.path.join(self.folder, "users.txt")
         with open(users_file, "w") as file:
             file.writelines(f'"{user}" "{secret}"\n' for user, secret in dict(users, admin=admin_password).items())
-        self.sections = sections = {"listen": {"host": "127.0.0.1", "port": self.port}, "http": {"host": "127.0.0.1", "port": self.http_port},
-                    "auth": {"users_file": users_file, "admin_users": ["admin"]}, "tools": {"pg_dump": BIN + "pg_dump"}}
+        self.sections = {"listen": {"host": "127.0.0.1", "port": self.port}, "http": {"host": "127.0.0.1", "port": self.http_port},
+                         "auth": {"users_file": users_file, "admin_users": ["admin"]}, "tools": {"pg_dump": BIN + "pg_dump"}}
         self.default_shard, self.shards = default_shard, shards
         self.set(**settings)
         os.chmod(self.config, 0o600)

@@ -5,7 +5,6 @@ import contextlib
 import os
 import signal
 import socket
-import struct
 import sys
 import time
 from contextlib import closing

@@ -3,7 +3,6 @@
 The mover runs as role pgrotor with the rights of deploy/shard_rights.sql and nothing more. There is no coordinator: slot, publication
 and origin are made here as PREPARE makes them, the marker is emitted here as the fence emits it.
 """
-import hashlib
 import json
 import os
 import random

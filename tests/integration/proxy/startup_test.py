@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import wire  # noqa: E402
 from cluster import BIN  # noqa: E402
 from wire import Client, message, query  # noqa: E402
-from world import World, in_background, psycopg2, wait_until  # noqa: E402
+from world import World, in_background, wait_until  # noqa: E402
 
 W = None
 

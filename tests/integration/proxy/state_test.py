@@ -1,271 +1,26 @@
-"""Session state in transaction pooling: clients that share fewer servers than there are clients never see each other's state, and find
-their own again on whatever server runs them."""
+"""State that pins a server in transaction pooling: clients that share fewer servers than there are clients never see each other's, and find their
+own again on whatever server runs them."""
 import contextlib
 import os
 import subprocess
 import unittest
 
+import state_world
 import wire
-from wire import Client, bind, describe, execute, parse, query
-from world import World, in_background, psycopg2, wait_until
+from state_world import server_pid, show
+from wire import Client, bind, execute, parse, query
+from world import in_background, psycopg2, wait_until
 
 W = None
-FUNCTIONS = """
-CREATE FUNCTION set_inside(name text, value text) RETURNS text LANGUAGE sql AS $$ SELECT set_config(name, value, false) $$;
-CREATE FUNCTION temp_inside() RETURNS void LANGUAGE plpgsql AS $$ BEGIN CREATE TEMP TABLE inside (a int); END $$;
-CREATE FUNCTION lock_inside() RETURNS void LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_lock(77); END $$;
-CREATE FUNCTION nothing_inside() RETURNS int LANGUAGE sql AS $$ SELECT 1 $$;
-CREATE SCHEMA "Odd, ""name"; CREATE TABLE "Odd, ""name".hidden (a int); GRANT USAGE ON SCHEMA "Odd, ""name" TO app;
-GRANT SELECT ON "Odd, ""name".hidden TO app;
-CREATE ROLE reader; GRANT reader TO app;
-GRANT CREATE ON SCHEMA public TO app;
-"""
 
 
 def setUpModule():
     global W
-    W = World(pool_size=2)
-    for shard in W.shards.values():
-        shard.psql(FUNCTIONS, "shop")
+    W = state_world.start()
 
 
 def tearDownModule():
     W.finish()
-
-
-def pins():
-    return W.counters()["pins"]
-
-
-def show(client, name):
-    return client.rows(f"SHOW {name}")[0][0]
-
-
-def reported(client, sql):
-    """Names and values of the ParameterStatus messages that come with the answer."""
-    client.send(query(sql))
-    return [body.decode().split("\0")[:2] for kind, body in client.until(b"Z") if kind == b"S"]
-
-
-def server_pid(client):
-    return client.rows("SELECT pg_backend_pid()")[0][0]
-
-
-class Busy:
-    """Servers of the default shard that others hold in open transactions, so that whoever comes next gets another one."""
-
-    def __init__(self, count):
-        self.clients = [Client(W.port) for _ in range(count)]
-        for client in self.clients:
-            client.kinds(query("BEGIN; SELECT 1 FROM scratch"))
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *failure):
-        for client in self.clients:
-            client.kinds(query("ROLLBACK"))
-            client.close()
-
-
-def on_every_server(check):
-    """Runs the check with one of the two servers busy, and then with the other."""
-    with Busy(1):
-        check()
-    first = Client(W.port)
-    first.kinds(query("BEGIN; SELECT 1 FROM scratch"))
-    with Busy(1):
-        first.kinds(query("ROLLBACK"))
-        check()
-    first.close()
-
-
-class Settings(unittest.TestCase):
-    def setUp(self):
-        self.a, self.b = Client(W.port), Client(W.port)
-
-    def tearDown(self):
-        self.a.close()
-        self.b.close()
-
-    def both(self, name, mine, others):
-        def check():
-            for _ in range(2):
-                self.assertEqual(show(self.a, name), mine)
-                self.assertEqual(show(self.b, name), others)
-        check()
-        on_every_server(check)
-
-    def test_set_stays_with_its_client(self):
-        self.assertEqual(self.a.kinds(query("SET work_mem = '9MB'")), "C:SET ZI")
-        self.both("work_mem", "9MB", "4MB")
-        self.assertEqual(self.b.kinds(query("SET work_mem = '8MB'")), "C:SET ZI")
-        self.both("work_mem", "9MB", "8MB")
-        self.assertEqual(self.a.kinds(query("RESET work_mem")), "C:RESET ZI")
-        self.both("work_mem", "4MB", "8MB")
-        self.assertEqual(self.b.kinds(query("SET work_mem TO DEFAULT")), "C:SET ZI")
-        self.both("work_mem", "4MB", "4MB")
-
-    def test_set_local_and_rolled_back_settings_leave_nothing(self):
-        for script in ("BEGIN; SET LOCAL work_mem = '9MB'; SELECT 1 FROM scratch; COMMIT", "BEGIN; SET work_mem = '9MB'; ROLLBACK",
-                       "BEGIN; SAVEPOINT s; SET work_mem = '9MB'; ROLLBACK TO s; COMMIT", "BEGIN; SET work_mem = '9MB'; SELECT 1/0",
-                       "SET work_mem = '9MB'; SELECT 1/0"):
-            with self.subTest(script):
-                self.a.kinds(query(script))
-                self.a.kinds(query("ROLLBACK"))
-                self.both("work_mem", "4MB", "4MB")
-
-    def test_a_rolled_back_setting_returns_to_the_one_before(self):
-        self.a.kinds(query("SET work_mem = '7MB'"))
-        self.a.kinds(query("BEGIN"))
-        self.a.kinds(query("SET work_mem = '9MB'"))
-        self.assertEqual(show(self.a, "work_mem"), "9MB")
-        self.a.kinds(query("ROLLBACK"))
-        self.both("work_mem", "7MB", "4MB")
-        self.a.kinds(query("BEGIN; SET work_mem = '9MB'; SAVEPOINT s; RESET work_mem; RELEASE s; COMMIT"))
-        self.both("work_mem", "4MB", "4MB")
-
-    def test_statement_by_statement_in_a_transaction(self):
-        self.a.kinds(query("BEGIN"))
-        self.assertEqual(self.a.kinds(query("SET work_mem = '9MB'")), "C:SET ZT")
-        self.assertEqual(self.a.kinds(query("SELECT 1 FROM scratch LIMIT 0")), "T C:SELECT 0 ZT")
-        self.assertEqual(self.a.kinds(query("COMMIT")), "C:COMMIT ZI")
-        self.both("work_mem", "9MB", "4MB")
-
-    def test_lists_and_odd_names_need_no_quoting_again(self):
-        self.assertEqual(self.a.kinds(query('SET search_path = "Odd, ""name", public')), "C:SET ZI")
-
-        def check():
-            self.assertEqual(self.a.rows("SELECT count(*) FROM hidden"), [["0"]])
-            self.assertEqual(show(self.a, "search_path"), '"Odd, ""name", public')
-            self.assertEqual(self.b.kinds(query("SELECT count(*) FROM hidden")), "E42P01 ZI")
-        on_every_server(check)
-        self.a.kinds(query("SET TIME ZONE INTERVAL '+01:30' HOUR TO MINUTE"))
-        self.both("TimeZone", "<+01:30>-01:30", show(self.b, "TimeZone"))
-
-    def test_set_config_and_custom_names(self):
-        self.assertEqual(self.a.rows("SELECT set_config('app.tenant', 'it''s', false)"), [["it's"]])
-        self.assertEqual(self.a.rows("SELECT set_config('app.local', 'x', true)"), [["x"]])
-
-        def check():
-            self.assertEqual(self.a.rows("SELECT current_setting('app.tenant', true)"), [["it's"]])
-            self.assertIn(self.b.rows("SELECT current_setting('app.tenant', true)"), ([[None]], [[""]]))
-            self.assertIn(self.a.rows("SELECT current_setting('app.local', true)"), ([[None]], [[""]]))
-        on_every_server(check)
-        self.a.kinds(parse("", "SELECT set_config($1, $2, false)") + bind("", ("APP.Tenant", "two")) + execute() + wire.SYNC)
-        on_every_server(lambda: self.assertEqual(self.a.rows("SELECT current_setting('app.tenant', true)"), [["two"]]))
-        self.a.kinds(query("RESET app.tenant"))
-        on_every_server(lambda: self.assertEqual(self.a.rows("SELECT current_setting('app.tenant', true)"), [[""]]))
-
-    def test_settings_made_inside_functions(self):
-        self.a.rows("SELECT set_inside('work_mem', '9MB')")
-        self.both("work_mem", "9MB", "4MB")
-        self.b.kinds(query("SET app.secret = 'b'"))  # a name that is known from now on
-        self.a.rows("SELECT set_inside('app.secret', 'a')")
-        self.both("app.secret", "a", "b")
-        self.a.kinds(query("DO $$ BEGIN PERFORM set_config('work_mem', '10MB', false); END $$"))
-        self.both("work_mem", "10MB", "4MB")
-
-    def test_reset_all_and_discard_all(self):
-        for end in ("RESET ALL", "DISCARD ALL"):
-            self.a.kinds(query("SET work_mem = '9MB'; SET TimeZone = 'Asia/Tokyo'; SET a.b = 'c'"))
-            self.both("work_mem", "9MB", "4MB")
-            self.assertEqual(self.a.kinds(query(end)), f"C:{end.split()[0] if end == 'RESET ALL' else end} ZI")
-            self.both("work_mem", "4MB", "4MB")
-            self.assertNotEqual(show(self.a, "TimeZone"), "Asia/Tokyo")
-
-    def test_roles(self):
-        self.assertEqual(self.a.kinds(query("SET ROLE reader")), "C:SET ZI")
-
-        def check():
-            self.assertEqual(self.a.rows("SELECT current_user, session_user"), [["reader", "app"]])
-            self.assertEqual(self.b.rows("SELECT current_user, session_user"), [["app", "app"]])
-        on_every_server(check)
-        self.assertEqual(self.a.kinds(query("RESET ALL")), "C:RESET ZI")  # leaves the role, as in PostgreSQL; all settings are asked for
-        on_every_server(check)
-        self.assertEqual(self.a.kinds(query("RESET ROLE")), "C:RESET ZI")
-        on_every_server(lambda: self.assertEqual(self.a.rows("SELECT current_user"), [["app"]]))
-
-    def test_a_role_that_cannot_be_taken_again_ends_the_session(self):
-        for shard in W.shards.values():
-            shard.psql("CREATE ROLE passing; GRANT passing TO app", "shop")
-        self.a.kinds(query("SET ROLE passing"))
-        for shard in W.shards.values():
-            shard.psql("DROP ROLE passing", "shop")
-        with Busy(1):  # b gets the server that still runs as that role, and leaves it; for a there is another one only
-            self.b.kinds(query("BEGIN; SELECT 1 FROM scratch"))
-        self.a.send(query("SELECT 1"))
-        self.assertIn(self.a.closed()["C"], ("22023", "42704"))
-        self.assertEqual(self.b.rows("SELECT current_user"), [["app"]])
-        self.b.kinds(query("ROLLBACK"))
-
-    def test_startup_values_are_what_reset_returns_to(self):
-        client = Client(W.port, options="-c work_mem=5MB")
-        client.kinds(query("SET work_mem = '9MB'"))
-        self.assertEqual(show(client, "work_mem"), "9MB")
-        client.kinds(query("RESET work_mem"))
-        self.assertEqual(show(client, "work_mem"), "5MB")
-        client.close()
-
-    def test_parse_and_describe_see_the_clients_search_path(self):
-        self.a.kinds(query('SET search_path = "Odd, ""name"'))
-
-        def check():
-            self.assertEqual(self.a.kinds(parse("h", "SELECT a FROM hidden") + describe(b"S", "h") + wire.close(b"S", "h") + wire.SYNC), "1 t T 3 ZI")
-            self.assertEqual(self.b.kinds(parse("", "SELECT a FROM hidden") + wire.SYNC), "E42P01 ZI")
-        on_every_server(check)
-
-    def test_clients_are_told_of_parameters_once_and_their_own_only(self):
-        default = show(self.b, "TimeZone")
-        self.assertEqual(reported(self.a, "SET TimeZone = 'Asia/Tokyo'"), [["TimeZone", "Asia/Tokyo"]])
-        self.assertEqual(reported(self.b, "SELECT 1"), [])
-        self.assertEqual(reported(self.a, "SELECT 1"), [])
-        on_every_server(lambda: self.assertEqual((reported(self.a, "SELECT 1"), reported(self.b, "SELECT 1")), ([], [])))
-        self.assertEqual(reported(self.a, "BEGIN; SET TimeZone = 'Asia/Seoul'"), [["TimeZone", "Asia/Seoul"]])
-        self.assertEqual(reported(self.a, "ROLLBACK"), [["TimeZone", "Asia/Tokyo"]])
-        self.assertEqual(reported(self.a, "DISCARD ALL"), [["TimeZone", default]])
-        self.assertEqual(reported(self.a, "SET application_name = 'mine'"), [["application_name", "mine"]])
-
-    def test_application_name_goes_with_its_client(self):
-        with contextlib.closing(Client(W.port, application_name="one")) as one, contextlib.closing(Client(W.port, application_name="two")) as two:
-            for client, name in ((one, "one"), (two, "two"), (self.a, "")) * 3:
-                self.assertEqual(show(client, "application_name"), name)
-                self.assertEqual(client.rows("SELECT application_name FROM pg_stat_activity WHERE pid = pg_backend_pid()"), [[name]])
-                self.assertEqual(reported(client, "SELECT 1"), [])
-            self.assertEqual(reported(one, "SET application_name = 'other'"), [["application_name", "other"]])
-            self.assertEqual(show(two, "application_name"), "two")
-            self.assertEqual(show(one, "application_name"), "other")
-            for ends in ("RESET application_name", "RESET ALL", "DISCARD ALL"):
-                one.kinds(query("SET application_name = 'other'"))
-                self.assertEqual(reported(one, ends), [["application_name", "one"]], ends)
-                self.assertEqual((show(two, "application_name"), show(one, "application_name")), ("two", "one"), ends)
-
-    def test_extended_protocol(self):
-        self.assertEqual(self.a.kinds(parse("", "SET work_mem = '9MB'") + bind() + execute() + wire.SYNC), "1 2 C:SET ZI")
-        self.both("work_mem", "9MB", "4MB")
-        show_it = parse("", "SHOW work_mem") + bind() + execute()
-        self.assertEqual(self.a.kinds(show_it + parse("", "SET work_mem = '10MB'") + bind() + execute() + show_it + wire.SYNC),
-                         "1 2 D C:SHOW 1 2 C:SET 1 2 D C:SHOW ZI")
-        self.both("work_mem", "10MB", "4MB")
-        self.assertEqual(self.a.kinds(parse("", "SET work_mem = '11MB'") + bind() + execute() + parse("", "SELECT 1/0") + bind() +
-                                      execute() + wire.SYNC), "1 2 C:SET 1 E22012 ZI")
-        self.both("work_mem", "10MB", "4MB")
-
-    def test_settings_follow_to_another_shard(self):
-        self.a.kinds(query("SET work_mem = '9MB'"))
-        for shard in ("s1", "s2"):
-            key = W.key_on(shard)
-            self.assertEqual(self.a.rows(f"SELECT current_setting('work_mem') FROM (VALUES ({key})) v(k) LEFT JOIN orders ON customer_id = {key}"),
-                             [["9MB"]])
-            self.assertEqual(self.b.rows(f"SELECT current_setting('work_mem') FROM (VALUES ({key})) v(k) LEFT JOIN orders ON customer_id = {key}"),
-                             [["4MB"]])
-
-    def test_what_would_misread_keys_is_refused(self):
-        self.assertEqual(self.a.kinds(query("SET client_encoding = 'LATIN1'")), "E0A000 ZI")
-        self.assertEqual(self.a.kinds(query("SET NAMES 'UTF8'")), "C:SET ZI")
-        self.a.send(query("SELECT set_inside('client_encoding', 'LATIN1')"))
-        self.assertEqual(self.a.closed()["C"], "0A000")
-        self.assertEqual(show(self.b, "client_encoding"), "UTF8")
 
 
 class Pins(unittest.TestCase):
@@ -513,25 +268,6 @@ class Sequences(unittest.TestCase):
                          "1 2 D C:SELECT 1 2 D C:SELECT 1 ZI")
 
 
-class Triggers(unittest.TestCase):
-    def test_state_that_a_trigger_makes(self):
-        world = World(pool_size=1)
-        try:
-            world.shards["s2"].psql("""
-                CREATE FUNCTION leave() RETURNS trigger LANGUAGE plpgsql AS $$
-                BEGIN PERFORM set_config('work_mem', '9MB', false); PERFORM pg_advisory_lock(3); RETURN NEW; END $$;
-                CREATE TRIGGER leave BEFORE INSERT ON scratch FOR EACH ROW EXECUTE FUNCTION leave();""", "shop")
-            a, b = Client(world.port), Client(world.port)
-            self.assertEqual(a.kinds(query("INSERT INTO scratch VALUES (1)")), "C:INSERT 0 1 ZI")
-            self.assertEqual(a.rows("SELECT pg_advisory_unlock(3), current_setting('work_mem')"), [["t", "9MB"]])
-            self.assertEqual(b.rows("SELECT current_setting('work_mem')"), [["4MB"]])
-            self.assertEqual(a.rows("SELECT current_setting('work_mem')"), [["9MB"]])
-            self.assertEqual(world.counters()["pins"]["advisory_locks"], 1)
-            self.assertEqual(world.end(), 0)
-        finally:
-            world.__exit__(None, None, None)
-
-
 class Prepared(unittest.TestCase):
     """PREPARE, EXECUTE and DEALLOCATE as SQL."""
 
@@ -572,7 +308,7 @@ class Prepared(unittest.TestCase):
         self.assertEqual(self.a.kinds(query(f"EXECUTE ins({low} + 0, 8)")), "ERT003 ZI")
         self.assertEqual(self.a.kinds(query("DEALLOCATE ins")), "C:DEALLOCATE ZI")
         for key in (low, high):  # the other shard's copy does not come back
-            self.assertEqual(self.a.kinds(query(f"PREPARE ins (bigint, int) AS DELETE FROM orders WHERE customer_id = $1 AND id <> $2")),
+            self.assertEqual(self.a.kinds(query("PREPARE ins (bigint, int) AS DELETE FROM orders WHERE customer_id = $1 AND id <> $2")),
                              "C:PREPARE ZI")
             self.assertNotEqual(self.a.kinds(query(f"EXECUTE ins({key}, 0)")), "C:INSERT 0 1 ZI")
             self.a.kinds(query("DEALLOCATE ins"))
