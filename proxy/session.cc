@@ -90,15 +90,15 @@ session::turn session::serve_rounds() {
 bool session::serve_once() {
   flush_client();
   if (waiting_) return leave_queue();
-  bool moved = server_ && !client_output_pending() && server_may_move() && step_server() && (server_ || client_output_pending());
-  if (expired_ && obey_time()) moved = true;
-  if (state_.asking() && !client_output_pending() && end_overdue_question()) moved = true;
+  bool moved = server_ && !client_output_pending() && server_may_move() && step_server() && server_;
+  if (expired_) obey_time();
+  if (state_.asking() && !client_output_pending()) end_overdue_question();
   if (killed_) obey_kill();
   if (!state_.parked.empty() && !client_output_pending() && step_parked()) moved = true;
   if (leaving_ && !unit_open_ && status() == protocol::transaction_status::idle)
     fatal(make_error(sqlstate::admin_shutdown, "terminating connection: pgrotor is shutting down"));
   if (!closing_ && may_take() && has_input() && take_message()) moved = true;
-  return flush_server() || moved;
+  return flush_server() || moved || (client_output_pending() && client_.writable());
 }
 
 // step_server() has something to work on: input, an answer of the proxy's own, or the end of a loan.

@@ -143,8 +143,8 @@ class session final : public std::enable_shared_from_this<session>, private read
   void clock_question();
   bool end_overdue_question();
   void cancel_overdue();
-  bool obey_time();
-  bool end_disobedience();
+  void obey_time();
+  void end_disobedience();
   void end_overdue_transaction();
   void obey_kill();
 

@@ -55,33 +55,30 @@ void session::cancel_overdue() {
   w_.deadlines.start(timed::obey, unit_place_, clock::now());
 }
 
-// True: the client may be owed an error.
-bool session::obey_time() {
+void session::obey_time() {
   const bool idle = status() == transaction_status::idle;
   switch (*std::exchange(expired_, std::nullopt)) {
     case timed::statement:
     case timed::question:
-    case timed::server: return false;
+    case timed::server: return;
     case timed::obey: return end_disobedience();
     case timed::idle_in_transaction:
-      if (unit_open_ || idle) return false;
+      if (unit_open_ || idle) return;
       ++w_.counted.timeouts_idle_in_transaction;
-      return fatal(make_error(sqlstate::idle_in_transaction_timeout, "terminating connection due to idle-in-transaction timeout")), true;
-    case timed::transaction: return end_overdue_transaction(), true;
+      return fatal(make_error(sqlstate::idle_in_transaction_timeout, "terminating connection due to idle-in-transaction timeout"));
+    case timed::transaction: return end_overdue_transaction();
     case timed::client_idle:
-      if (unit_open_ || !idle) return false;
+      if (unit_open_ || !idle) return;
       ++w_.counted.timeouts_client_idle;
-      return fatal(make_error(sqlstate::idle_session_timeout, "terminating connection due to idle-session timeout")), true;
+      return fatal(make_error(sqlstate::idle_session_timeout, "terminating connection due to idle-session timeout"));
   }
-  return false;
 }
 
 // The cancel of an overdue statement has changed nothing. It could not, where the server waits for the rest of a message.
-bool session::end_disobedience() {
-  if (!server_ || !unit_open_) return false;
+void session::end_disobedience() {
+  if (!server_ || !unit_open_) return;
   server_lost(copy_bytes_ > 0 && !copy_in_ ? "The shard took no more of a large message for [timeouts] query_ms, and did not obey a cancel."
                                            : "The shard did not obey a cancel after [timeouts] query_ms.");
-  return true;
 }
 
 // A commit under way is waited for: nobody is told that it failed when it may not have (I5).
