@@ -91,12 +91,7 @@ bool decode_bind(std::string_view body, bind& out) {
   return reader.done();  // whether the number of formats fits is the server's to say
 }
 
-bool decode_bind_names(std::string_view body, bind& out) noexcept {
-  wire_reader reader(body);
-  out.portal = reader.read_cstring();
-  out.statement = reader.read_cstring();
-  return reader.ok();
-}
+bool decode_bind_names(std::string_view body, bind& out) { return decode_bind_front(body, 0, out) == 0; }
 
 std::size_t decode_bind_front(std::string_view body, std::size_t count, bind& out) {
   wire_reader reader(body);

@@ -67,7 +67,7 @@ std::optional<bind> decode_bind(std::string_view body);
 // The same into a message that the caller keeps, so that its vectors are allocated once. False: malformed, `out` is half filled.
 bool decode_bind(std::string_view body, bind& out);
 // Only the two names at its front; what follows may be malformed.
-bool decode_bind_names(std::string_view body, bind& out) noexcept;
+bool decode_bind_names(std::string_view body, bind& out);
 // The names, the formats and the first `count` values of a Bind of which `body` may be only the front; with count 0 the names alone. 0 when
 // they are there, or fewer is all it has. Else so many bytes of the body are needed to try again: more than it has when it is malformed.
 std::size_t decode_bind_front(std::string_view body, std::size_t count, bind& out);
