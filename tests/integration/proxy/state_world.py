@@ -23,10 +23,6 @@ def start():
     return W
 
 
-def pins():
-    return W.counters()["pins"]
-
-
 def show(client, name):
     return client.rows(f"SHOW {name}")[0][0]
 
