@@ -2,7 +2,7 @@
    paused A), and a second attempt after one that was given up. Each -D removes one rule of DESIGN 7 and has a counterexample:
    NO_EPOCH, NO_WFENCE (guard and register), END_BEFORE_FENCE (marker without the lock), NO_DRAIN (switch before the marker is
    applied), NO_RFENCE (reads on the old owner after the switch), STALE_MARKER (an earlier attempt's marker counts).
-   Run by cutover_model.sh. */
+   Run by spin_model.sh. */
 #define NP 2
 #ifndef NW
 #define NW 3
