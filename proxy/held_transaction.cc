@@ -119,7 +119,7 @@ held_transaction::answer held_transaction::run(const routing::statement_plan& pl
       go_back(savepoints_, plan.savepoint, false);
       failed_ = false;
       break;
-    default: break;
+    default: imports_snapshot_ = imports_snapshot_ || plan.imports_snapshot; break;
   }
   return given;
 }
@@ -130,20 +130,22 @@ void held_transaction::keep(std::string_view sql) {
   bytes_ += sql.size() + sizeof(std::string);
 }
 
-// AND CHAIN begins the next transaction with the same characteristics: those of BEGIN and of SET TRANSACTION after it.
+// AND CHAIN begins the next transaction with the same characteristics, those of BEGIN and of SET TRANSACTION after it, and a new snapshot.
 void held_transaction::finish(bool chain) noexcept {
   if (!chain || texts_.empty()) return clear();
   texts_.erase(std::remove_if(texts_.begin() + 1, texts_.end(),
-                              [](std::string_view sql) { return !(take_word(sql, "set") && take_word(sql, "transaction")); }),
+                              [](std::string_view sql) {
+                                return !(take_word(sql, "set") && take_word(sql, "transaction")) || take_word(sql, "snapshot");
+                              }),
                texts_.end());
   bytes_ = 0;
   for (const auto& text : texts_) bytes_ += text.size() + sizeof(std::string);
   savepoints_.clear();
-  failed_ = false;
+  failed_ = imports_snapshot_ = false;
 }
 
 void held_transaction::clear() noexcept {
-  open_ = failed_ = false;
+  open_ = failed_ = imports_snapshot_ = false;
   savepoints_.clear();
   bytes_ = 0;
   texts_.clear();

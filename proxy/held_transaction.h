@@ -34,6 +34,7 @@ class held_transaction {
 
   bool open() const noexcept { return open_; }
   bool failed() const noexcept { return failed_; }
+  bool imports_snapshot() const noexcept { return imports_snapshot_; }
   void fail() noexcept { failed_ = open_ = true; }
   void clear() noexcept;
   const std::vector<std::string>& texts() const noexcept { return texts_; }
@@ -41,7 +42,7 @@ class held_transaction {
 
  private:
   void finish(bool chain) noexcept;
-  bool open_ = false, failed_ = false;
+  bool open_ = false, failed_ = false, imports_snapshot_ = false;
   std::vector<std::string> savepoints_;  // names may repeat: the newest hides the others
   std::size_t bytes_ = 0;
   std::vector<std::string> texts_;  // the first holds BEGIN

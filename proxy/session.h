@@ -2,6 +2,7 @@
 // server from ReadyForQuery to ReadyForQuery, and relays. Lives on its worker's thread, kept alive by its own coroutine (run()).
 // Split over session_login.cc, session_console.cc, session_replication.cc, session_query.cc (simple protocol), session_batch.cc and session_write.cc (extended),
 // session_large.cc (messages that are passed on as they come), session_prepared.cc (two-phase commit), session_route.cc (shard, gate, pool),
+// session_snapshot.cc (how old a transaction's snapshot may be),
 // session_state.cc (what outlives transactions) and session_relay.cc (bytes, ends of transactions, lost servers).
 #pragma once
 
@@ -59,7 +60,9 @@ class session final : public std::enable_shared_from_this<session>, private read
     boost::container::small_vector<routing::touch, 4> touches;
     bool row_locks = false;
     bool sequence_values = false;   // reads those that the session has drawn
-    bool ended = false;             // a pipeline: the transaction ends before its last message
+    bool ended = false;             // the transaction ends before the last statement
+    bool arrived = false;           // a key came to this shard after the transaction did
+    bool foreign_snapshot = false;  // the transaction's is that of another one
     std::vector<sql_prepare_ptr> executes;
     std::optional<protocol::notice> refused;
   };
@@ -203,9 +206,22 @@ class session final : public std::enable_shared_from_this<session>, private read
   bool types_are_missing();
   task<std::optional<protocol::notice>> learn_types();
   task<std::vector<std::uint32_t>> ask_types(const prepared_statement&);
-  bool take_type_answer(const protocol::frame_header&, std::vector<std::uint32_t>& types);
+  struct heard {
+    std::vector<std::uint32_t> types;  // of ParameterDescription
+    std::string text;                  // the first column of a row
+  };
+  task<heard> hear_aside();
+  bool take_aside(const protocol::frame_header&, heard&);
   const std::vector<std::uint32_t>& types_of(const prepared_statement&, const routing::statement_plan&) const;
   static bool wants_types(const prepared_statement&, const routing::statement_plan&) noexcept;
+
+  // session_snapshot.cc
+  static protocol::notice foreign_snapshot_refused();
+  bool has_arrived(const routing::decision&) const noexcept;
+  task<std::optional<protocol::notice>> judge_snapshot();
+  task<std::string> ask_isolation();
+  void note_snapshot(const choice&);
+  void renew_snapshot();
 
   // session_prepared.cc
   bool must_be_found(const routing::statement_plan*) const;
@@ -342,6 +358,9 @@ class session final : public std::enable_shared_from_this<session>, private read
   server_ptr given_;         // in the queue, for the message that waited
   server_ptr server_;
   std::shared_ptr<const routing::shard_map> map_at_attach_;
+  std::shared_ptr<const routing::shard_map> snapshot_map_;   // no snapshot of the transaction is older; none: as map_at_attach_
+  std::shared_ptr<const routing::shard_map> map_after_end_;  // what was sent ends the transaction, and may begin the next one there
+  bool foreign_snapshot_ = false, foreign_after_end_ = false;
   protocol::transaction_status server_status_ = protocol::transaction_status::idle;
   held_transaction held_;
   session_state state_;

@@ -237,8 +237,7 @@ bool session::choose_for_item(const batch_item& item, choice& chosen) {
   if (item.type != 'P' && item.type != 'B') return true;
   const auto* plan = item.plan;
   if (!plan) return true;
-  const bool ends = ends_transaction(plan->kind);
-  if (held_.failed() && !ends && plan->kind != statement_kind::rollback_to) {
+  if (held_.failed() && !ends_transaction(plan->kind) && plan->kind != statement_kind::rollback_to) {
     chosen.refused =
         make_error(sqlstate::failed_transaction, "current transaction is aborted, commands ignored until end of transaction block");
     return false;
@@ -247,7 +246,6 @@ bool session::choose_for_item(const batch_item& item, choice& chosen) {
     chosen.refused = prepared_in_pipeline();
     return false;
   }
-  if (item.type == 'B') chosen.ended = chosen.ended || ends;
   if (item.type == 'P') {
     if (plan->destination != destination_kind::refused) return true;
     return add_to_choice(chosen, *plan, {});

@@ -138,6 +138,7 @@ void session::on_error_relayed() {
   // The primary has become a standby, or was made read only: the next transaction looks for the one that writes.
   if (answers.sqlstate() == sqlstate::read_only_transaction && server_->must_write) server_->unusable = true;
   if (!borrowed_) state_.transaction.note_failure();
+  map_after_end_.reset();
   if (borrowed_ && held_.open()) held_.fail();
   if (pipeline_open_) skip_to_sync_ = true;
   if (copy_in_ && !copy_simple_) copy_in_ = false, pipeline_open_ = skip_to_sync_ = !answers.has(request::sync);
@@ -166,6 +167,7 @@ void session::finish_unit(const exchange::step& step) {
     server_->in.consume(replaced);
     append_ready(borrowed_ ? held_.status() : status);
   }
+  if (map_after_end_) renew_snapshot();
   names_.settle();
   unit_open_ = pipeline_open_ = skip_to_sync_ = state_.unsynced = false;
   const auto now = clock::now();
@@ -218,6 +220,8 @@ void session::release_server() {
   server_whole_ = server_rest_ = 0;
   server_closed_ = false;
   map_at_attach_.reset();
+  snapshot_map_.reset();
+  map_after_end_.reset();
   server_status_ = transaction_status::idle;
   if (!borrowed) end_transaction();
   server->unusable = server->unusable || copy_bytes_ > 0;  // half a message
@@ -243,6 +247,8 @@ void session::server_lost(std::string_view why) {
   skip_bytes_ += std::exchange(copy_bytes_, 0);
   server_status_ = transaction_status::idle;
   map_at_attach_.reset();
+  snapshot_map_.reset();
+  map_after_end_.reset();
   const auto shard = server->shard_name;
   const bool was_probing = state_.probing, state_was_there = server->pinned != 0 || was_probing;
   if (server->pinned != 0) --w_.counted.pinned_now;

@@ -21,7 +21,9 @@ protocol::notice row_locks_refused() {
 
 session::choice session::empty_choice() const {
   choice c;
-  if (server_ && !borrowed_) c.shard = server_->shard;
+  const bool attached = server_ && !borrowed_;
+  if (attached) c.shard = server_->shard;
+  c.foreign_snapshot = attached ? foreign_snapshot_ : held_.imports_snapshot();
   return c;
 }
 
@@ -39,6 +41,8 @@ bool session::add_to_choice(choice& c, const routing::statement_plan& plan, std:
     c.refused = as_notice(*decided.refused);
     return false;
   }
+  if (ends_transaction(plan.kind)) c.ended = true, c.foreign_snapshot = false;
+  c.foreign_snapshot = c.foreign_snapshot || plan.imports_snapshot;
   c.sequence_values = c.sequence_values || (plan.effects.makes & routing::state::sequence_values) != 0;
   if (!plan.deallocate.empty() && !c.shard)
     for (const auto& server : state_.parked)
@@ -51,7 +55,12 @@ bool session::add_to_choice(choice& c, const routing::statement_plan& plan, std:
   }
   c.shard = decided.shard;
   if (decided.destination != destination_kind::by_key) return true;
+  if (c.foreign_snapshot) {
+    c.refused = foreign_snapshot_refused();
+    return false;
+  }
   c.by_key = true;
+  c.arrived = c.arrived || (!c.ended && has_arrived(decided));
   c.row_locks = c.row_locks || plan.row_locks;
   if (!w_.gate.nothing_known()) c.touches.insert(c.touches.end(), decided.touches.begin(), decided.touches.end());
   return true;
@@ -85,6 +94,11 @@ task<std::optional<protocol::notice>> session::settle(const choice& c, bool& aga
       case gate_book::verdict::wait: again = true; co_return co_await hold_at_gate(bits);
     }
   }
+  if (attached && c.arrived) {
+    auto why = co_await judge_snapshot();
+    again = closing_ || version != w_.routing_version;
+    if (why || again) co_return why;
+  }
   if (attached) co_return prepare_for(c);
   auto failed = co_await attach(c.shard.value_or(usual_shard()), c.sequence_values);
   if (failed) *failed = with_severity(std::move(*failed), "ERROR");  // a shard's FATAL ends no session here
@@ -106,7 +120,7 @@ task<std::optional<protocol::notice>> session::settle(const choice& c, bool& aga
 
 bool session::settle_now(const choice& c) {
   if (!w_.gate.nothing_known() && !c.touches.empty()) return false;
-  if (c.sequence_values || !c.executes.empty()) return false;
+  if (c.sequence_values || c.arrived || !c.executes.empty()) return false;
   return (server_ && !borrowed_) || attach_now(c.shard.value_or(usual_shard()));
 }
 
@@ -179,7 +193,8 @@ void session::take_server(server_ptr server) {
   begin_with_server();
   server_status_ = protocol::transaction_status::idle;
   map_at_attach_ = w_.map;
-  borrowed_ = false;
+  snapshot_map_.reset();
+  foreign_snapshot_ = borrowed_ = false;
 }
 
 task<std::optional<protocol::notice>> session::attach(routing::shard_id shard, bool sequence_values) {
@@ -212,6 +227,7 @@ void session::put_held_in_front() {
 void session::touch(const choice& c) {
   if (c.by_key) ++w_.counted.routed_by_key;
   else ++w_.counted.routed_default;
+  note_snapshot(c);
   if (w_.gate.nothing_known() || c.touches.empty()) return;
   const auto fresh = w_.gate.bits_of(c.touches) & ~touched_;
   w_.gate.transaction_touched(fresh);

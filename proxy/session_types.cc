@@ -2,11 +2,19 @@
 // which. It is asked once by Parse and Describe, before the pipeline is placed. Declared in proxy/session.h.
 #include <algorithm>
 
+#include "protocol/wire.h"
 #include "proxy/session.h"
 
 namespace proxy {
 
 namespace {
+
+std::string first_column(std::string_view row) {
+  protocol::wire_reader in(row);
+  in.read<std::int16_t>();
+  const auto size = in.read<std::int32_t>();
+  return size > 0 ? std::string(in.read_bytes(static_cast<std::size_t>(size))) : std::string();
+}
 
 bool undeclared(const std::vector<std::uint32_t>& types, std::size_t index) noexcept { return index >= types.size() || types[index] == 0; }
 
@@ -75,8 +83,14 @@ task<std::vector<std::uint32_t>> session::ask_types(const prepared_statement& st
   const protocol::describe describe{'S', ""};
   protocol::append(server_->out, describe);
   protocol::append_sync(server_->out);
+  auto answer = co_await hear_aside();
+  co_return std::move(answer.types);
+}
+
+// What the server says to a question of the proxy's own that was just put behind nothing else, up to its ReadyForQuery.
+task<session::heard> session::hear_aside() {
   server_->statements.unnamed = 0;
-  std::vector<std::uint32_t> types;
+  heard answer;
   state_.typing = state_.alone = true;
   clock_question();
   while (server_ && !closing_) {
@@ -84,7 +98,7 @@ task<std::vector<std::uint32_t>> session::ask_types(const prepared_statement& st
     protocol::frame_header header;
     const auto seen = protocol::read_header(server_->in.view(), protocol::peer::backend, protocol::max_frame_size, header);
     if (seen == protocol::frame_error::none && server_->in.size() >= header.size) {
-      const bool over = take_type_answer(header, types);
+      const bool over = take_aside(header, answer);
       if (over) break;
       continue;
     }
@@ -101,14 +115,15 @@ task<std::vector<std::uint32_t>> session::ask_types(const prepared_statement& st
   }
   state_.typing = state_.alone = false;
   question_place_.unlink();
-  co_return types;
+  co_return answer;
 }
 
 // True at ReadyForQuery. What the server says on its own account is the client's to hear.
-bool session::take_type_answer(const protocol::frame_header& header, std::vector<std::uint32_t>& types) {
+bool session::take_aside(const protocol::frame_header& header, heard& answer) {
   const auto frame = server_->in.view().substr(0, header.size);
   const auto body = frame.substr(protocol::frame_header_size);
-  if (header.type == 't') types = protocol::decode_parameter_description(body).value_or(std::vector<std::uint32_t>());
+  if (header.type == 't') answer.types = protocol::decode_parameter_description(body).value_or(std::vector<std::uint32_t>());
+  if (header.type == 'D') answer.text = first_column(body);
   if (header.type == 'S' || header.type == 'A') server_->answers.feed(frame, out_);
   if (server_->answers.has_reports()) absorb_reports(*server_);
   const auto ready = header.type == 'Z' ? protocol::decode_ready_for_query(body) : std::nullopt;

@@ -107,6 +107,7 @@ struct statement_plan {
   bool plain_read = false;            // SELECT without row locks, data-modifying CTE, cursors or functions that may write
   bool row_locks = false;             // FOR UPDATE / SHARE on a sharded table
   bool chain = false;                 // COMMIT / ROLLBACK AND CHAIN
+  bool imports_snapshot = false;      // SET TRANSACTION SNAPSHOT
   std::string savepoint;              // of SAVEPOINT, RELEASE, ROLLBACK TO: its name
   std::string gid;                    // of COMMIT PREPARED, ROLLBACK PREPARED
   session_effects effects;

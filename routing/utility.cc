@@ -86,7 +86,11 @@ statement_plan set_variable(const PgQuery__VariableSetStmt& s) {
   const auto name = ast::text(s.name);
   if (misleads_analysis(name, s)) return refused_plan(fixed_setting(name));
   const bool multi = s.kind == PG_QUERY__VARIABLE_SET_KIND__VAR_SET_MULTI;
-  if (s.is_local || (multi && name.starts_with("TRANSACTION"))) return plan_to(destination_kind::any, statement_kind::set_local);
+  if (s.is_local || (multi && name.starts_with("TRANSACTION"))) {
+    statement_plan plan = plan_to(destination_kind::any, statement_kind::set_local);
+    plan.imports_snapshot = multi && name == "TRANSACTION SNAPSHOT";
+    return plan;
+  }
   if (name == "seed") return leaves(state::random_seed);
   statement_plan plan = leaves(state::settings);
   plan.effects.resets = s.kind != PG_QUERY__VARIABLE_SET_KIND__VAR_SET_VALUE && !multi;

@@ -128,6 +128,19 @@ TEST_CASE("held_transaction: AND CHAIN keeps the characteristics of BEGIN") {
   CHECK(held.texts() == std::vector<std::string>{"BEGIN ISOLATION LEVEL SERIALIZABLE", "SET TRANSACTION READ ONLY", "COMMIT AND CHAIN"});
 }
 
+TEST_CASE("held_transaction: the snapshot of another transaction is not that of the next one") {
+  held_transaction held;
+  run(held, kind::begin, "BEGIN ISOLATION LEVEL REPEATABLE READ");
+  auto import = plan(kind::set_local);
+  import.imports_snapshot = true;
+  held.run(import, "SET TRANSACTION SNAPSHOT 'x'");
+  held.keep("SET TRANSACTION SNAPSHOT 'x'");
+  CHECK(held.imports_snapshot());
+  run(held, kind::commit, "COMMIT AND CHAIN", true);
+  CHECK_FALSE(held.imports_snapshot());
+  CHECK(held.texts() == std::vector<std::string>{"BEGIN ISOLATION LEVEL REPEATABLE READ", "COMMIT AND CHAIN"});
+}
+
 TEST_CASE("held_transaction: a second BEGIN is told and changes nothing") {
   held_transaction held;
   CHECK_FALSE(held.run(plan(kind::begin), "BEGIN").already_in_progress);

@@ -73,6 +73,7 @@ std::string describe(const statement_plan& p) {
   if (p.plain_read) text += " plain";
   if (p.row_locks) text += " locks";
   if (p.chain) text += " chain";
+  if (p.imports_snapshot) text += " snapshot";
   if (!p.gid.empty()) text += fmt::format(" gid({})", p.gid);
   text += describe(p.effects);
   if (p.prepare) text += fmt::format(" prepare({}: {})", p.prepare->name, describe(*p.prepare->inner));

@@ -18,6 +18,7 @@ TEST_CASE("utility: transactions, settings and cursors") {
       {"SET LOCAL work_mem = '1MB'", "set_local any"},
       {"SET LOCAL ROLE bob", "set_local any"},
       {"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "set_local any"},
+      {"SET TRANSACTION SNAPSHOT '00000003-0000001B-1'", "set_local any snapshot"},
       {"SET CONSTRAINTS ALL DEFERRED", "set_local any"},
       {"SHOW work_mem", "any"},
       {"DISCARD ALL", "discard_all any"},
