@@ -18,12 +18,18 @@ constexpr auto pause_after_refusal = std::chrono::milliseconds(250);
 constexpr auto trusted_time = std::chrono::milliseconds(20);
 }  // namespace
 
-pool::pool(boost::asio::io_context& io, pool_key key, pool_limits limits, counters& counted, permit_desk& desk, shard_watch& shard)
+pool::pool(boost::asio::io_context& io, pool_key key, pool_limits limits, counters& counted, permit_desk& desk, shard_watch& shard,
+           standard_ptr standard)
     : io_(io), key_(std::move(key)), owner_{key_.user, key_.database}, limits_(std::move(limits)), counters_(counted), desk_(desk),
       account_(desk.join(owner_, *this)),
-      shard_(shard) {}
+      shard_(shard), standard_(std::move(standard)) {
+  standard_->pools.push_back(this);
+}
 
-pool::~pool() { desk_.leave(owner_, *this); }
+pool::~pool() {
+  std::erase(standard_->pools, this);
+  desk_.leave(owner_, *this);
+}
 
 // Nobody is served before those in the queue, while the pool is paused, or by a shard that is down.
 bool pool::may_take_idle() const noexcept { return queue_.empty() && !paused_ && (!shard_.down() || lives()); }
@@ -35,7 +41,7 @@ bool pool::due_for_check(const server_connection& server, clock::time_point now)
 server_ptr pool::acquire_idle(const settings_ptr& wanted) {
   if (idle_.empty() || !may_take_idle()) return nullptr;
   const auto now = clock::now();
-  return due_for_check(**next_idle(wanted, 0), now) ? nullptr : take_idle(wanted, 0, now);
+  return due_for_check(**next_idle(wanted, 0), now) || due_for_look(now) ? nullptr : take_idle(wanted, 0, now);
 }
 
 task<pool::acquired> pool::acquire(wakeup& wake, const bool& cancelled, const settings_ptr& wanted, std::int32_t sequences_of) {
@@ -44,9 +50,10 @@ task<pool::acquired> pool::acquire(wakeup& wake, const bool& cancelled, const se
     const auto now = clock::now();
     found.server = take_idle(wanted, sequences_of, now);
     if (!found.server) break;
-    if (!due_for_check(*found.server, now)) co_return found;
-    const bool answers = co_await still_answers(*found.server, wake);
-    if (answers) co_return found;
+    bool good = true;
+    if (due_for_check(*found.server, now)) good = co_await still_answers(*found.server, wake);
+    if (good && due_for_look(now)) good = co_await started_as_now(*found.server, wake);
+    if (good) co_return found;
     discard(std::move(found.server));
   }
   if (const auto* why = shard_.down(); why && !lives()) {
@@ -91,13 +98,12 @@ void pool::permit_lent() {
 }
 
 task<void> pool::open() {
-  const auto target = target_;
   wakeup wake(io_);
   open_result result;
   try {
-    result = co_await open_server(io_, target, wake, clock::now() + limits_.connect_timeout);
+    result = co_await open_equal(wake);
   } catch (const std::exception& failure) {
-    result.failed = make_error(sqlstate::internal_error, fmt::format("cannot log in to shard {}", target.shard_name), failure.what());
+    result.failed = make_error(sqlstate::internal_error, fmt::format("cannot log in to shard {}", target_.shard_name), failure.what());
   }
   opened(std::move(result));
 }
@@ -209,9 +215,11 @@ bool pool::too_old(const server_connection& server, clock::time_point now) const
 void pool::release(server_ptr server) {
   server->idle_since = last_answer_ = clock::now();
   if (server->unusable || too_old(*server, server->idle_since)) return discard(std::move(server));
-  std::erase(attached_, server.get());
   server->answers.clear();
   server->in.release_if_empty();
+  if (due_for_look(server->idle_since))
+    return boost::asio::co_spawn(io_, look_and_release(std::move(server)), [](std::exception_ptr failure) { log_failure("looking at settings", failure); });
+  std::erase(attached_, server.get());
   hand_over(std::move(server));
 }
 
@@ -329,6 +337,7 @@ void pool::set_paused(bool paused) {
 
 void pool::reconnect() {
   for (auto* one : attached_) one->unusable = true;
+  given_.clear();
   close_idle();
 }
 

@@ -12,6 +12,7 @@
 #include <boost/intrusive/list.hpp>
 
 #include "proxy/counters.h"
+#include "proxy/equal_settings.h"
 #include "proxy/permit_desk.h"
 #include "proxy/probe.h"
 #include "proxy/server_connection.h"
@@ -33,6 +34,13 @@ struct pool_limits {
   std::string check_query;
   bool last_used_first = true;
 };
+
+// Of the pools of one user, database and set of startup parameters, one a shard.
+struct standard_settings {
+  std::optional<server_settings> values;  // of the default shard; none before its first login
+  std::vector<pool*> pools;
+};
+using standard_ptr = std::shared_ptr<standard_settings>;
 
 // What a worker knows of a shard, and wants to be told of it.
 class shard_watch {
@@ -72,7 +80,7 @@ class pool final : public permit_user {
     std::unique_ptr<protocol::notice> failed_;
   };
 
-  pool(boost::asio::io_context&, pool_key, pool_limits, counters&, permit_desk&, shard_watch&);
+  pool(boost::asio::io_context&, pool_key, pool_limits, counters&, permit_desk&, shard_watch&, standard_ptr);
   ~pool();
   // Where to log in, from the current map; the secret of the latest client.
   void set_target(server_target target) { target_ = std::move(target); }
@@ -101,6 +109,11 @@ class pool final : public permit_user {
   // What is open now is closed, in use when it is released.
   void reconnect();
   void shard_changed();  // it went down, or answers again
+  void look_again() noexcept { looked_at_ = {}; }
+  const standard_ptr& standard() const noexcept { return standard_; }
+  // Startup parameters that make this shard's sessions start as the default shard's do, and what differs all the same.
+  const text_pairs& made_equal() const noexcept { return given_; }
+  const std::vector<std::string>& unequal() const noexcept { return told_; }
 
   const credentials& secret() const noexcept { return target_.secret; }
   const pool_key& key() const noexcept { return key_; }
@@ -132,6 +145,15 @@ class pool final : public permit_user {
  private:
   task<void> open();
   void opened(open_result);
+  // pool_settings.cc
+  task<open_result> open_equal(wakeup&);
+  task<std::optional<server_settings>> ask_settings(server_connection&, wakeup&, clock::time_point deadline, protocol::notice& failed);
+  bool accept_settings(server_settings, open_result&);
+  void set_standard(server_settings);
+  task<bool> started_as_now(server_connection&, wakeup&);
+  task<void> look_and_release(server_ptr);
+  bool due_for_look(clock::time_point now) const noexcept;
+  protocol::notice refused_start(const std::vector<std::string>& differences) const;
   task<acquired> wait_in_queue(wakeup&, const bool& cancelled);
   task<bool> still_answers(server_connection&, wakeup&);
   protocol::notice waited_in_vain() const;
@@ -172,6 +194,11 @@ class pool final : public permit_user {
   std::vector<wakeup*> warming_;
   clock::time_point warm_since_, last_answer_, open_again_;
   name_values_ptr reported_;
+  const standard_ptr standard_;
+  std::optional<server_settings> seen_;  // at the latest login
+  clock::time_point looked_at_{};        // whether it is still so
+  text_pairs given_;
+  std::vector<std::string> told_;
   const text_pairs none_;
   known_defaults defaults_;
   bool sequence_values_ = false, triggers_make_state_ = false;

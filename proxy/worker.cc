@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <tuple>
 
 #include <boost/asio/dispatch.hpp>
 
@@ -130,6 +131,16 @@ void worker::impl::drop_unused_pools() {
   if (std::erase_if(pools, [](const auto& entry) { return entry.second->unused(); }) > 0) ++pools_version;
 }
 
+// That of the same pool on other shards.
+standard_ptr worker::impl::standard_for(const pool_key& key) const {
+  auto first = key;
+  first.shard = {};
+  const auto other = pools.lower_bound(first);
+  const bool same = other != pools.end() && std::tie(other->first.user, other->first.database, other->first.parameters) ==
+                                                std::tie(key.user, key.database, key.parameters);
+  return same ? other->second->standard() : std::make_shared<standard_settings>();
+}
+
 pool* worker::impl::find_or_make_pool(const pool_key& key, const credentials& secret) {
   const auto* shard = map->find_shard(key.shard);
   if (!shard) return nullptr;
@@ -138,10 +149,11 @@ pool* worker::impl::find_or_make_pool(const pool_key& key, const credentials& se
     if (pools.size() >= max_pools) drop_unused_pools();
     if (pools.size() >= max_pools) return nullptr;
     auto& side = side_of(key.shard);
-    found = pools.emplace(key, std::make_unique<pool>(io, key, limits_of(settings), counted, side.desk, side)).first;
+    found = pools.emplace(key, std::make_unique<pool>(io, key, limits_of(settings), counted, side.desk, side, standard_for(key))).first;
     found->second->set_paused(paused(key.database));
   }
-  found->second->set_target(server_target{shard->name, shard->dsn, key.user, key.parameters, secret, settings.tcp});
+  found->second->set_target(
+      server_target{shard->name, shard->dsn, key.user, key.parameters, secret, settings.tcp, key.shard == map->default_shard()});
   return found->second.get();
 }
 
@@ -222,7 +234,10 @@ void worker::impl::reconfigure(const config& fresh, std::shared_ptr<const users>
   settings = fresh;
   accounts = std::move(known);
   set_deadlines(deadlines, settings);
-  for (auto& [key, one] : pools) one->set_limits(limits_of(settings));
+  for (auto& [key, one] : pools) {
+    one->set_limits(limits_of(settings));
+    one->look_again();
+  }
   for (auto& [shard, home] : homes) home->ledger.set_rules(rules_of(settings));
   for (const auto& [shard, home] : homes) settle_permits(shard);
 }

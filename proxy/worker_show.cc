@@ -45,14 +45,23 @@ std::optional<std::string> down_text(const worker::impl& w, routing::shard_id sh
   return why ? std::optional(why->detail) : std::nullopt;
 }
 
+// The startup parameters with which it does as the default shard does; null when it needs none.
+std::optional<std::string> made_equal(const pool& one) {
+  std::string text;
+  for (const auto& [name, value] : one.made_equal()) text += fmt::format("{}{} = {}", text.empty() ? "" : ", ", name, quoted_literal(value));
+  return text.empty() ? std::nullopt : std::optional(text);
+}
+
 migration::answer pools(const worker::impl& w) {
   migration::answer table;
-  table.columns = {"user", "database", "shard", "cl_waiting", "sv_active", "sv_idle", "sv_login", "maxwait_us", "pool_mode", "paused", "shard_down"};
+  table.columns = {"user", "database", "shard", "cl_waiting", "sv_active", "sv_idle", "sv_login", "maxwait_us", "pool_mode", "paused", "shard_down",
+                   "made_equal", "unequal"};
   for (const auto& [key, one] : w.pools) {
     const auto* shard = w.map ? w.map->find_shard(key.shard) : nullptr;
     table.rows.push_back({key.user, key.database, shard ? shard->name : std::to_string(key.shard.value), std::to_string(one->waiting()),
                           std::to_string(one->attached_servers().size()), std::to_string(one->idle()), std::to_string(one->opening()),
-                          std::to_string(one->longest_wait().count()), std::string(to_string(w.settings.pool_mode)), one->paused() ? "1" : "0", down_text(w, key.shard)});
+                          std::to_string(one->longest_wait().count()), std::string(to_string(w.settings.pool_mode)), one->paused() ? "1" : "0", down_text(w, key.shard),
+                          made_equal(*one), one->unequal().empty() ? std::nullopt : std::optional(fmt::format("{}", fmt::join(one->unequal(), "; ")))});
   }
   return table;
 }

@@ -120,6 +120,7 @@ struct worker::impl {
 
   std::map<pool_key, std::unique_ptr<pool>> pools;
   std::uint64_t pools_version = 0;  // moves when a pool goes away: sessions remember where theirs are
+  standard_ptr standard_for(const pool_key&) const;
   pool* find_or_make_pool(const pool_key&, const credentials&);  // nullptr: too many pools, or no such shard
   void give_back(server_ptr);  // to its pool, once no cancel is under way to it
   void cancel_on_server(server_connection&);

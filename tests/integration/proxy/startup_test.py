@@ -197,6 +197,9 @@ class NewServer:
                     self.cancelled.wait(10)
                     peer.sendall(message(b"E", b"SERROR\0VERROR\0C57014\0Mcanceled\0\0") + ready)
                 elif kind == b"Q":
+                    if b"pg_show_all_settings" in body:
+                        row = [b"s", b"server_encoding", b"UTF8", b"internal"]
+                        peer.sendall(message(b"D", struct.pack("!h", len(row)) + b"".join(struct.pack("!i", len(cell)) + cell for cell in row)))
                     peer.sendall(message(b"C", b"SELECT 1\0") + ready)
 
 
