@@ -23,7 +23,7 @@ std::string_view to_string(routing::statement_kind kind) {
 }
 
 std::string_view to_string(routing::destination_kind kind) {
-  static constexpr auto names = std::to_array<std::string_view>({"any shard", "default shard", "by key", "refused"});
+  static constexpr auto names = std::to_array<std::string_view>({"any shard", "default shard", "by key", "by key on the default shard", "refused"});
   return names[static_cast<std::size_t>(kind)];
 }
 

@@ -250,6 +250,7 @@ class session final : public std::enable_shared_from_this<session>, private read
   choice empty_choice() const;
   bool add_to_choice(choice&, const routing::statement_plan&, std::span<const routing::parameter>);
   protocol::notice second_shard(const routing::decision&) const;
+  protocol::notice at_home_only(std::string_view effect) const;
   // Passes the gate and has a server for it. `again`: the map or a gate changed meanwhile, decide anew.
   task<std::optional<protocol::notice>> settle(const choice&, bool& again);
   bool settle_now(const choice&);  // the same where nothing has to be waited for; false: it has, or may have

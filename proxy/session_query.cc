@@ -155,12 +155,17 @@ void session::refuse_query(const protocol::notice& why) {
   finish_alone();
 }
 
-// Function calls by number (large objects of libpq) run on the transaction's shard, else on the default shard.
+// Function calls by number: large objects of libpq and JDBC, which belong to the whole database.
 task<void> session::handle_function_call(std::string_view frame) {
   if (!unit_open_) begin_unit();
   pipeline_open_ = false;
   while (!closing_) {
-    const auto chosen = empty_choice();
+    auto chosen = empty_choice();
+    if (chosen.shard && *chosen.shard != w_.map->default_shard()) {
+      ++w_.counted.refused_not_one_shard;
+      co_return refuse_query(at_home_only("a function call (large objects)"));
+    }
+    chosen.shard = w_.map->default_shard();
     if (held_.failed()) co_return refuse_query(make_error(sqlstate::failed_transaction, "current transaction is aborted"));
     bool again = false;
     const auto failed = co_await settle(chosen, again);

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "proxy/session.h"
+#include "routing/refusals.h"
 
 namespace proxy {
 
@@ -50,7 +51,7 @@ bool session::add_to_choice(choice& c, const routing::statement_plan& plan, std:
   if (decided.destination == destination_kind::any) return true;
   if (c.shard && *c.shard != decided.shard) {
     ++w_.counted.refused_not_one_shard;
-    c.refused = second_shard(decided);
+    c.refused = plan.home_effect.empty() ? second_shard(decided) : at_home_only(plan.home_effect);
     return false;
   }
   c.shard = decided.shard;
@@ -80,6 +81,10 @@ protocol::notice session::second_shard(const routing::decision& decided) const {
   return make_error(sqlstate::not_one_shard, "the transaction already runs on another shard",
                     "Its statements, and those of one pipeline, must stay on one shard.",
                     "End the transaction first, or use keys that live together.");
+}
+
+protocol::notice session::at_home_only(std::string_view effect) const {
+  return as_notice(routing::home_only(effect, w_.map->find_shard(w_.map->default_shard())->name));
 }
 
 task<std::optional<protocol::notice>> session::settle(const choice& c, bool& again) {

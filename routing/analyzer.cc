@@ -30,10 +30,14 @@ statement_plan plan_of(query_analysis& query) {
     // Nothing but NULL for a key: no row anywhere matches, and PostgreSQL refuses to store one.
     plan.destination = plan.keys.empty() ? destination_kind::any : destination_kind::by_key;
     plan.row_locks = query.locks_rows();
+    if (!query.home_effect().empty()) plan.destination = plan.keys.empty() ? destination_kind::default_shard : destination_kind::by_key_at_home;
+  } else if (!query.home_effect().empty()) {
+    plan.destination = destination_kind::default_shard;
   } else if (!query.local_table().empty()) {
     plan.destination = destination_kind::default_shard;
   }
   plan.effects = query.effects();
+  plan.home_effect = query.home_effect();
   plan.plain_read = !query.writes() && !query.locks_rows() && !query.may_have_effects();
   return plan;
 }

@@ -48,8 +48,11 @@ query_analysis::item_ptr query_analysis::item(const ast::node& n, scope& here) {
     case PG_QUERY__NODE__NODE_RANGE_SUBSELECT: {
       const auto& sub = *n.range_subselect;
       const auto* query = ast::payload(sub.subquery);
+      const auto references = references_;
       row_shape shape = query ? statement(*query, sub.lateral ? &here : here.outer, here.ctes) : row_shape::unknown();
-      return relation(alias_of(sub.alias), renamed(std::move(shape), sub.alias));
+      auto made = relation(alias_of(sub.alias), renamed(std::move(shape), sub.alias));
+      if (references_ > references) made->reference = last_reference_;
+      return made;
     }
     case PG_QUERY__NODE__NODE_RANGE_TABLE_SAMPLE: {
       walk(ast::list(n.range_table_sample->args, n.range_table_sample->n_args), here);
@@ -86,6 +89,7 @@ query_analysis::item_ptr query_analysis::table(const PgQuery__RangeVar& r, const
   }
   auto made = relation(shown_as, renamed(std::move(shape), r.alias));
   if (!r.alias) made->schema = known ? known->schema : std::string(schema);
+  if (known && !known->distribution) made->reference = known->name;
   return made;
 }
 
@@ -101,6 +105,8 @@ row_shape query_analysis::sharded(const routing::table& t, const std::string& sh
 void query_analysis::unsharded(const routing::table* reference, std::string_view schema, std::string_view name, usage how) {
   if (reference) {
     if (how != usage::read) refuse(reference_write(*reference));
+    last_reference_ = reference->name;
+    ++references_;
     return;
   }
   if (map_.is_dependent_view(schema, name)) {

@@ -93,6 +93,17 @@ bool is_quiet(std::string_view name) noexcept {
   return std::binary_search(quiet.begin(), quiet.end(), name);
 }
 
+// Sorted; beside those on advisory locks. currval() and lastval() tell what this session drew, wherever it drew: they are not among them.
+constexpr auto of_database = std::to_array<std::string_view>({
+    "lo_close", "lo_creat", "lo_create", "lo_export", "lo_from_bytea", "lo_get", "lo_import", "lo_lseek", "lo_lseek64", "lo_open", "lo_put",
+    "lo_tell", "lo_tell64", "lo_truncate", "lo_truncate64", "lo_unlink", "loread", "lowrite", "nextval", "pg_copy_logical_replication_slot",
+    "pg_copy_physical_replication_slot", "pg_create_logical_replication_slot", "pg_create_physical_replication_slot",
+    "pg_create_restore_point", "pg_drop_replication_slot", "pg_export_snapshot", "pg_listening_channels", "pg_logical_emit_message",
+    "pg_logical_slot_get_binary_changes", "pg_logical_slot_get_changes", "pg_logical_slot_peek_binary_changes",
+    "pg_logical_slot_peek_changes", "pg_notify", "pg_replication_slot_advance", "setval",
+});
+static_assert(std::is_sorted(of_database.begin(), of_database.end()));
+
 bool takes_session_lock(std::string_view name) noexcept {
   return is_one_of(name, {"pg_advisory_lock", "pg_advisory_lock_shared", "pg_try_advisory_lock", "pg_try_advisory_lock_shared"});
 }
@@ -120,6 +131,24 @@ void note_set_config(const PgQuery__FuncCall& call, session_effects& out) {
 
 bool is_harmless_function(const ast::qualified_name& f) noexcept {
   return f.is_builtin() && std::binary_search(harmless.begin(), harmless.end(), f.name);
+}
+
+bool belongs_to_database(const ast::qualified_name& f) noexcept {
+  if (!f.is_builtin()) return false;
+  if (f.name.starts_with("pg_advisory_") || f.name.starts_with("pg_try_advisory_") || f.name.starts_with("pg_replication_origin_")) return true;
+  return std::binary_search(of_database.begin(), of_database.end(), f.name);
+}
+
+std::string home_effect_of(const ast::message& m) {
+  if (const auto* call = ast::as<PgQuery__FuncCall>(m, pg_query__func_call__descriptor)) {
+    const auto f = ast::name_of(ast::list(call->funcname, call->n_funcname));
+    if (belongs_to_database(f)) return std::string(f.name) + "()";
+  }
+  std::string found;
+  ast::for_each_child(m, [&](const ast::message& child) {
+    if (found.empty()) found = home_effect_of(child);
+  });
+  return found;
 }
 
 void note_call(const PgQuery__FuncCall& call, session_effects& out) {

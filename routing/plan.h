@@ -38,6 +38,7 @@ enum class destination_kind {
   any,            // no table, catalogs, or reference tables read only: the transaction's shard, else the default shard
   default_shard,  // touches a table that is not sharded
   by_key,         // every sharded table is proven to be restricted to the key values in `keys`
+  by_key_at_home, // the same, and it has a home effect: the keys must live on the default shard. No decision says so, only plans
   refused,
 };
 
@@ -97,6 +98,7 @@ struct sql_execute {
   };
   std::string name;
   std::vector<argument> arguments;
+  std::string home_effect;  // of a function called in an argument
 };
 
 struct statement_plan {
@@ -110,6 +112,7 @@ struct statement_plan {
   bool imports_snapshot = false;      // SET TRANSACTION SNAPSHOT
   std::string savepoint;              // of SAVEPOINT, RELEASE, ROLLBACK TO: its name
   std::string gid;                    // of COMMIT PREPARED, ROLLBACK PREPARED
+  std::string home_effect;            // what it calls or is that belongs to the whole database, and so to the default shard: nextval(), NOTIFY
   session_effects effects;
   std::shared_ptr<const sql_prepare> prepare;  // PREPARE
   std::shared_ptr<const sql_execute> execute;  // EXECUTE, also inside EXPLAIN and CREATE TABLE AS

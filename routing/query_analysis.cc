@@ -23,6 +23,18 @@ bool calls_nothing(const ast::message& m) {
   return plain;
 }
 
+// A reference table of which these names (all, where there are none) lock rows in the item.
+std::string_view locked_reference(const from_item& item, std::span<ast::node* const> names) {
+  if (item.is_join()) {
+    const auto left = locked_reference(*item.left, names);
+    return left.empty() ? locked_reference(*item.right, names) : left;
+  }
+  const auto is_named = [&](const ast::node* n) {
+    return n->node_case == PG_QUERY__NODE__NODE_RANGE_VAR && ast::text(n->range_var->relname) == item.name;
+  };
+  return names.empty() || std::any_of(names.begin(), names.end(), is_named) ? std::string_view(item.reference) : std::string_view();
+}
+
 bool is_row_by_row(const PgQuery__SelectStmt& s) {
   if (s.n_distinct_clause || s.n_group_clause || s.having_clause || s.n_window_clause || s.limit_count || s.limit_offset ||
       s.n_locking_clause) {
@@ -155,6 +167,7 @@ row_shape query_analysis::plain_select(const PgQuery__SelectStmt& s, const scope
   std::vector<item_ptr> owned;
   scope here{outer, ctes, {}, {}};
   from(ast::list(s.from_clause, s.n_from_clause), here, owned);
+  lock(ast::list(s.locking_clause, s.n_locking_clause), owned);
   filter(s.where_clause, here, nullptr);
   for (const ast::node* part : {s.where_clause, s.having_clause, s.limit_count, s.limit_offset}) {
     if (part) walk(part->base, here);
@@ -264,7 +277,26 @@ void query_analysis::walk(const ast::message& m, const scope& s) {
 
 void query_analysis::call(const PgQuery__FuncCall& f) {
   note_call(f, effects_);
-  if (!is_harmless_function(ast::name_of(ast::list(f.funcname, f.n_funcname)))) may_have_effects_ = true;
+  const auto name = ast::name_of(ast::list(f.funcname, f.n_funcname));
+  if (is_harmless_function(name)) return;
+  may_have_effects_ = true;
+  if (belongs_to_database(name)) note_home_effect(std::string(name.name) + "()");
+}
+
+// Two transactions that lock one reference row must meet, so they do on the default shard.
+void query_analysis::lock(nodes clauses, const std::vector<item_ptr>& from) {
+  for (const auto* clause : clauses) {
+    if (clause->node_case != PG_QUERY__NODE__NODE_LOCKING_CLAUSE) continue;
+    const nodes names = ast::list(clause->locking_clause->locked_rels, clause->locking_clause->n_locked_rels);
+    for (const auto& item : from) {
+      const auto reference = locked_reference(*item, names);
+      if (!reference.empty()) note_home_effect("a row lock on reference table \"" + std::string(reference) + "\"");
+    }
+  }
+}
+
+void query_analysis::note_home_effect(std::string what) {
+  if (home_effect_.empty()) home_effect_ = std::move(what);
 }
 
 }  // namespace routing

@@ -33,6 +33,7 @@ class query_analysis {
   bool locks_rows() const noexcept { return locks_rows_; }
   bool may_have_effects() const noexcept { return may_have_effects_; }  // calls a function that is not known to be harmless
   const session_effects& effects() const noexcept { return effects_; }
+  const std::string& home_effect() const noexcept { return home_effect_; }
 
  private:
   using nodes = std::span<ast::node* const>;
@@ -52,6 +53,8 @@ class query_analysis {
   void walk(const ast::message&, const scope&);
   void walk(nodes, const scope&);
   void call(const PgQuery__FuncCall&);
+  void lock(nodes clauses, const std::vector<item_ptr>& from);
+  void note_home_effect(std::string);
   void find_other_uses(const ast::message&);
   bool cast_away(std::size_t parameter, key_type) const;
   void refuse(refusal);
@@ -106,6 +109,9 @@ class query_analysis {
   std::optional<refusal> refused_;
   std::string local_table_;
   session_effects effects_;
+  std::string home_effect_;     // the first one
+  std::string last_reference_;  // the last reference table that was read, of references_
+  std::size_t references_ = 0;
   bool writes_ = false, locks_rows_ = false, may_have_effects_ = false, fills_table_ = false;
   // Uses of parameters, and the types of the keys that they are compared with or stored in.
   std::unordered_set<const PgQuery__ParamRef*> key_uses_;

@@ -71,6 +71,12 @@ refusal result_into_table() {
                        "Create the table first, distribute it, and fill it with INSERT ... SELECT for one shard key at a time.");
 }
 
+refusal home_only(std::string_view what, std::string_view default_shard) {
+  return not_one_shard(fmt::format("{} belongs to the whole database and runs on the default shard \"{}\" only", what, default_shard),
+                       "This statement or its transaction runs on another shard, where no other session would meet the effect.",
+                       "Send it as a statement of its own, outside of this transaction, and give its result as a value.");
+}
+
 refusal fixed_setting(std::string_view name) {
   return {std::string(protocol::sqlstate::feature_not_supported), fmt::format("{} cannot be changed to this value", name),
           "Shard keys are read from literals and placed by their bytes in the server's encoding.",

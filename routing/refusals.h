@@ -20,6 +20,7 @@ refusal dependent_view(std::string_view name);
 refusal ambiguous_table(std::string_view name);
 refusal run_on_each_shard(std::string_view what, std::string_view table);
 refusal result_into_table();
+refusal home_only(std::string_view what, std::string_view default_shard);
 // 0A000
 refusal fixed_setting(std::string_view name);
 // 54001

@@ -146,6 +146,13 @@ std::optional<refusal> route_by_key(decision& d, const statement_plan& plan, con
                        "Send one statement for each shard key.");
 }
 
+// What belongs to the whole database happens on the default shard or not at all.
+void keep_at_home(decision& d, std::string_view effect, const shard_map& map) {
+  if (d.destination == destination_kind::any) d.destination = destination_kind::default_shard;
+  if (d.destination == destination_kind::refused || d.shard == map.default_shard()) return;
+  refuse(d, home_only(effect, map.find_shard(map.default_shard())->name));
+}
+
 refusal refuse_argument(std::string_view name) {
   return not_one_shard(fmt::format("cannot tell which shard EXECUTE of \"{}\" runs on", name),
                        "An argument that is a shard key is an expression.", "Give it as a literal.");
@@ -171,6 +178,10 @@ decision route(const statement_plan& plan, const shard_map& map, std::span<const
   d.shard = map.default_shard();
   if (plan.destination == destination_kind::by_key) {
     if (auto why = route_by_key(d, plan, map, given)) refuse(d, std::move(*why));
+  } else if (plan.destination == destination_kind::by_key_at_home) {
+    d.destination = destination_kind::by_key;
+    if (auto why = route_by_key(d, plan, map, given)) refuse(d, std::move(*why));
+    keep_at_home(d, plan.home_effect, map);
   } else if (plan.destination == destination_kind::refused) {
     refuse(d, *plan.refused);
   }
@@ -189,7 +200,9 @@ decision route(const sql_prepare& prepared, const sql_execute& execute, const sh
     refuse(d, refuse_argument(prepared.name));
     return d;
   }
-  return route(*prepared.inner, map, values);
+  decision d = route(*prepared.inner, map, values);
+  if (!execute.home_effect.empty()) keep_at_home(d, execute.home_effect, map);
+  return d;
 }
 
 }  // namespace routing

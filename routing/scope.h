@@ -46,6 +46,7 @@ struct from_item {
   std::string schema;       // of a table without alias
   row_shape shape;          // of a relation
   std::size_t relations = 1;  // in all, for a join
+  std::string reference;    // a reference table of which a row lock on this item locks rows; empty: none
   bool shape_is_known = true;  // of a join: false if its alias renames columns
   std::unique_ptr<from_item> left, right;
   PgQuery__JoinType type = PG_QUERY__JOIN_TYPE__JOIN_INNER;

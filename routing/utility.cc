@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "routing/functions.h"
 #include "routing/key_constant.h"
 #include "routing/refusals.h"
 
@@ -58,6 +59,14 @@ statement_plan leaves(state_bits makes, state_bits ends = 0) {
   statement_plan plan = plan_to(destination_kind::any);
   plan.effects.makes = makes;
   plan.effects.ends = ends;
+  return plan;
+}
+
+// A listener must hear every notification, so both are on the default shard.
+statement_plan at_home(std::string_view command, state_bits makes = 0, state_bits ends = 0) {
+  statement_plan plan = leaves(makes, ends);
+  plan.destination = destination_kind::default_shard;
+  plan.home_effect = command;
   return plan;
 }
 
@@ -128,7 +137,10 @@ sql_execute::argument argument_of(const ast::node* n) {
 std::shared_ptr<const sql_execute> execute_of(const PgQuery__ExecuteStmt& s) {
   auto made = std::make_shared<sql_execute>();
   made->name = ast::text(s.name);
-  for (const auto* n : ast::list(s.params, s.n_params)) made->arguments.push_back(argument_of(n));
+  for (const auto* n : ast::list(s.params, s.n_params)) {
+    made->arguments.push_back(argument_of(n));
+    if (made->home_effect.empty()) made->home_effect = home_effect_of(n->base);
+  }
   return made;
 }
 
@@ -147,11 +159,11 @@ std::optional<statement_plan> simple_plan(const ast::node& n) {
     case PG_QUERY__NODE__NODE_DISCARD_STMT: return discard(*n.discard_stmt);
     case PG_QUERY__NODE__NODE_DEALLOCATE_STMT: return deallocate(*n.deallocate_stmt);
     case PG_QUERY__NODE__NODE_VARIABLE_SHOW_STMT:
-    case PG_QUERY__NODE__NODE_FETCH_STMT:
-    case PG_QUERY__NODE__NODE_NOTIFY_STMT: return plan_to(destination_kind::any);
+    case PG_QUERY__NODE__NODE_FETCH_STMT: return plan_to(destination_kind::any);
+    case PG_QUERY__NODE__NODE_NOTIFY_STMT: return at_home("NOTIFY");
     case PG_QUERY__NODE__NODE_CLOSE_PORTAL_STMT: return leaves(0, state::held_cursors);
-    case PG_QUERY__NODE__NODE_LISTEN_STMT: return leaves(state::listening);
-    case PG_QUERY__NODE__NODE_UNLISTEN_STMT: return leaves(0, state::listening);
+    case PG_QUERY__NODE__NODE_LISTEN_STMT: return at_home("LISTEN", state::listening);
+    case PG_QUERY__NODE__NODE_UNLISTEN_STMT: return at_home("UNLISTEN", 0, state::listening);
     case PG_QUERY__NODE__NODE_LOAD_STMT: return leaves(state::libraries);
     case PG_QUERY__NODE__NODE_EXECUTE_STMT: return execute(*n.execute_stmt);
     default: return std::nullopt;

@@ -174,12 +174,12 @@ class Pins(unittest.TestCase):
     def test_state_on_two_shards(self):
         low = W.key_on("s1")
         self.a.kinds(query("CREATE TEMP TABLE mine (a int)"))
-        self.a.rows(f"SELECT pg_advisory_lock(1) FROM (VALUES ({low})) v(k) LEFT JOIN orders ON customer_id = {low}")
+        self.a.kinds(query(f"DECLARE kept CURSOR WITH HOLD FOR SELECT 1 FROM orders WHERE customer_id = {low}"))
         self.assertEqual(self.a.rows("SELECT count(*) FROM mine"), [["0"]])
         self.assertEqual(W.counters()["pinned_now"], 2)
         shown = [row for row in W.command("show CLIENTS") if row["pinned"]]
-        self.assertEqual(sorted(shown[0]["pinned"].split(",")), ["advisory_locks", "temp_objects"])
-        self.assertEqual({row["pinned"] for row in W.command("show SERVERS") if row["pinned"]}, {"advisory_locks", "temp_objects"})
+        self.assertEqual(sorted(shown[0]["pinned"].split(",")), ["held_cursors", "temp_objects"])
+        self.assertEqual({row["pinned"] for row in W.command("show SERVERS") if row["pinned"]}, {"held_cursors", "temp_objects"})
 
     def test_a_pinned_server_that_dies_ends_its_client(self):
         self.a.kinds(query("CREATE TEMP TABLE mine (a int)"))

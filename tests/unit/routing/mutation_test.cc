@@ -94,7 +94,8 @@ TEST_CASE("mutation: damaged statements do no harm, and a text and its form are 
       const auto& s = plan->statements[n];
       by_key += s.destination == destination_kind::by_key;
       refused += s.destination == destination_kind::refused;
-      if ((s.destination == destination_kind::by_key) != !s.keys.empty()) FAIL("keys and destination disagree");
+      const bool has_key = s.destination == destination_kind::by_key || s.destination == destination_kind::by_key_at_home;
+      if (has_key != !s.keys.empty()) FAIL("keys and destination disagree");
       if ((s.destination == destination_kind::refused) != s.refused.has_value()) FAIL("refusal and destination disagree");
       if (route_outcome(s, *map, {}) != route_outcome(cached->statements[n], *map, literals)) FAIL("text and form disagree: " << sql);
     }

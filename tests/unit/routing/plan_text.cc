@@ -69,6 +69,7 @@ std::string describe(const statement_plan& p) {
   if (p.destination == destination_kind::refused) return p.refused->sqlstate;
   std::string text(name(p.kind));
   text += p.destination == destination_kind::any ? "any" : p.destination == destination_kind::default_shard ? "default" : "key";
+  if (!p.home_effect.empty()) text += fmt::format(" home({})", p.home_effect);
   for (const auto& k : p.keys) text += describe(k);
   if (p.plain_read) text += " plain";
   if (p.row_locks) text += " locks";

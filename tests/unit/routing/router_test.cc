@@ -188,6 +188,33 @@ TEST_CASE("router: EXECUTE runs where its arguments say") {
   CHECK(routed(by_key, "EXECUTE p(5.4)").refused.value().sqlstate == "RT003");
   CHECK(routed(by_typed, "EXECUTE p(5)").refused.value().sqlstate == "RT003");
   CHECK(routed("PREPARE p AS SELECT 1", "EXECUTE p").destination == destination_kind::any);
+  CHECK(routed("PREPARE p(int) AS SELECT $1", "EXECUTE p(nextval('s'))").destination == destination_kind::default_shard);
+  int elsewhere = 0;
+  while (owner(sample::shop, placement_of_int(elsewhere)) == sample::s2) ++elsewhere;
+  const auto insert = "PREPARE p AS INSERT INTO order_lines (customer_id, order_id) VALUES ($1, $2)"sv;
+  const auto why = routed(insert, "EXECUTE p(" + std::to_string(elsewhere) + ", nextval('s'))").refused;
+  CHECK(why.value().message == "nextval() belongs to the whole database and runs on the default shard \"s2\" only");
+}
+
+TEST_CASE("router: what belongs to the whole database runs on the default shard or is refused by name") {
+  const auto sql = "INSERT INTO order_lines (customer_id, order_id) VALUES ($1, nextval('s'))"sv;
+  bool here = false, elsewhere = false;
+  for (int key = 0; !here || !elsewhere; ++key) {
+    const auto text = std::to_string(key);
+    const auto d = route_sql(sql, {{text, 0, 20}});
+    if (owner(sample::shop, placement_of_int(key)) == sample::s2) {
+      check_touches(d, sample::shop, placement_of_int(key));
+      here = true;
+      continue;
+    }
+    elsewhere = true;
+    REQUIRE(d.refused);
+    CHECK(d.refused->sqlstate == "RT003");
+    CHECK(d.refused->message == "nextval() belongs to the whole database and runs on the default shard \"s2\" only");
+    CHECK(d.touches.empty());
+  }
+  CHECK(route_sql(sql, {{std::nullopt, 0, 20}}).destination == destination_kind::default_shard);
+  CHECK(route_sql("SELECT pg_notify('a', 'b')").shard == sample::s2);
 }
 
 TEST_CASE("router: the text that PREPARE is replayed with is its own") {
