@@ -23,7 +23,7 @@ counters& counters::operator+=(const counters& other) noexcept {
       &counters::plan_misses,      &counters::cancels,            &counters::commits_unknown, &counters::latency_sum_us,
       &counters::servers_checked,  &counters::shard_outages,      &counters::shards_down_now, &counters::shard_probes,
       &counters::shard_refusals,   &counters::timeouts_statement, &counters::timeouts_idle_in_transaction,
-      &counters::timeouts_transaction, &counters::timeouts_client_idle,
+      &counters::timeouts_transaction, &counters::timeouts_client_idle, &counters::sockets_overlooked, &counters::sessions_failed,
       &counters::probes,           &counters::replays,            &counters::unpins,          &counters::pinned_now,
   };
   for (const auto member : sums) this->*member += other.*member;

@@ -24,6 +24,7 @@ struct counters {
   std::uint64_t servers_checked = 0, shard_outages = 0, shards_down_now = 0, shard_probes = 0, shard_refusals = 0;
   std::uint64_t timeouts_statement = 0, timeouts_idle_in_transaction = 0, timeouts_transaction = 0, timeouts_client_idle = 0;
   std::uint64_t parses_injected = 0, plan_hits = 0, plan_misses = 0, cancels = 0, commits_unknown = 0;
+  std::uint64_t sockets_overlooked = 0, sessions_failed = 0;
   std::uint64_t probes = 0, replays = 0, unpins = 0, pinned_now = 0;
   std::array<std::uint64_t, pin_reasons.size()> pins{};  // by reason
   std::array<std::uint64_t, latency_bounds_us.size() + 1> latency{};  // of statements, client message to last byte of the answer

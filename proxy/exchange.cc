@@ -35,7 +35,9 @@ constexpr std::array answers_to = {
     answer_types("", "Tn"),          // describe_portal
     answer_types("DGHWdc", "CIs"),   // execute
     answer_types("", "3"),           // close
-    answer_types("", ""), answer_types("", ""), answer_types("", ""),
+    answer_types("", ""),            // sync: ReadyForQuery
+    answer_types("I", ""),           // fence: up to the second ReadyForQuery of its own
+    answer_types("", ""), answer_types("", ""),
 };
 static_assert(answers_to.size() == static_cast<std::size_t>(request::emit) + 1);
 
@@ -103,8 +105,9 @@ void exchange::clear() noexcept {
   rows_.clear();
   failure_.clear();
   reports_.clear();
-  captured_ = false;
-  head_ = remaining_ = 0;
+  captured_ = fence_reached_ = false;
+  doubt_ = doubt::none;
+  head_ = remaining_ = held_ready_ = 0;
 }
 
 void exchange::pop() noexcept {
@@ -154,6 +157,7 @@ void exchange::relay_plain(cursor& c) {
       rest.remove_prefix(size);
       c.at += size;
     } while (!answer.completes[type]);
+    if (front().what == request::execute) doubt_ = doubt::none;  // the COPY, if it was one, has ended well
     pop();
   }
 }
@@ -235,6 +239,7 @@ bool exchange::take_error(cursor& c, const frame_header& header, step& result) {
     return result.what = event::fatal, false;
   }
   if (idle() || code.size() != sqlstate_.size()) return result.what = event::unexpected, false;
+  if (front().what == request::fence) return fence_reached_ = true, pass(c, header.size, false), true;  // a cancel, if anything
   if (front().how == fate::capture) {
     failure_ = frame;
     c.drop(header.size);
@@ -242,6 +247,7 @@ bool exchange::take_error(cursor& c, const frame_header& header, step& result) {
   }
   std::copy(code.begin(), code.end(), sqlstate_.begin());
   tell_error(c, frame, header.size);
+  if (doubt_ == doubt::open) doubt_ = doubt::failed;
   skip_to_sync();
   result.what = event::error;
   return true;
@@ -264,7 +270,7 @@ void exchange::tell_error(cursor& c, std::string_view frame, std::size_t size) {
 // After an error the server reads and discards messages until Sync; a simple query ends by itself.
 void exchange::skip_to_sync() {
   skipped_.clear();
-  while (!idle() && front().what != request::sync && front().what != request::query) {
+  while (!idle() && front().what != request::sync && front().what != request::query && front().what != request::fence) {
     skipped_.push_back(front());
     pop();
   }
@@ -272,7 +278,14 @@ void exchange::skip_to_sync() {
 
 bool exchange::take_ready(cursor& c, step& result) {
   const auto ready = protocol::decode_ready_for_query(c.rest().substr(frame_header_size, 1));
+  if (ready && doubt_ == doubt::failed) {
+    result.status = ready->status;
+    pass(c, ready_size, false);
+    hold_ready(result, c.out);
+    return true;
+  }
   if (!ready || idle() || (front().what != request::sync && front().what != request::query)) return result.what = event::unexpected, false;
+  doubt_ = doubt::none;
   const auto how = front().how;
   result.ready_in_run = how == fate::relay && pending_error_.empty();
   pass(c, ready_size, result.ready_in_run);
@@ -285,6 +298,19 @@ bool exchange::take_ready(cursor& c, step& result) {
   return result.what = event::ready, true;
 }
 
+// The first belongs to the simple query that failed, if it was one; then as many as Syncs have come behind the failure; then the fence's
+// own two, with the answer to its empty query between them. All say the same.
+void exchange::hold_ready(step& result, std::string& out) {
+  if (!idle() && front().what == request::query) pop();
+  if (!fence_reached_) return void(++held_ready_);
+  pop();
+  const auto theirs = std::exchange(held_ready_, 0) - 1;
+  fence_reached_ = false;
+  doubt_ = doubt::none;
+  for (std::uint32_t i = 1; i < theirs; ++i) protocol::append(out, protocol::ready_for_query{result.status});
+  if (theirs > 0) result.what = event::ready;
+}
+
 void exchange::take_answer(cursor& c, const frame_header& header, step& result) {
   if (idle() || !belongs(front().what, header.type) || front().how == fate::replace) {
     result.what = event::unexpected;
@@ -293,10 +319,14 @@ void exchange::take_answer(cursor& c, const frame_header& header, step& result) 
   const auto what = front().what;
   const bool relayed = front().how == fate::relay;
   pass(c, header.size, relayed);
-  if (what != request::query && completes(what, header.type)) pop();
+  if (what == request::fence) fence_reached_ = true;
+  if (what != request::query && completes(what, header.type)) {
+    if (what == request::execute) doubt_ = doubt::none;
+    pop();
+  }
   if (header.type != 'G' || !relayed) return;
   if (what == request::execute && data_was_sent()) return;
-  if (what == request::execute) drop_unanswered_sync();
+  if (what == request::execute) doubt_pipelined_sync();
   result.what = event::copy_in;
 }
 
@@ -309,7 +339,11 @@ bool exchange::data_was_sent() {
   return true;
 }
 
-// A server in COPY IN ignores a Sync that was pipelined behind Execute (manual 55.2.6): the client sends another one after CopyDone.
-void exchange::drop_unanswered_sync() { queue_.resize(head_ + 1); }
+// A server in COPY IN ignores a Sync that was pipelined behind Execute (manual 55.2.6): the client sends another one after CopyDone. Where
+// the COPY fails before it has read that far, the Sync is answered.
+void exchange::doubt_pipelined_sync() {
+  if (has(request::sync)) doubt_sync();
+  queue_.resize(head_ + 1);
+}
 
 }  // namespace proxy

@@ -16,8 +16,8 @@
 
 namespace proxy {
 
-// copy_end: CopyDone or CopyFail was sent in a pipeline; it is answered by nothing of its own.
-enum class request : char { query, parse, bind, describe_statement, describe_portal, execute, close, sync, copy_end, emit };
+// copy_end: CopyDone or CopyFail was sent in a pipeline; it is answered by nothing of its own. fence: see exchange::fence().
+enum class request : char { query, parse, bind, describe_statement, describe_portal, execute, close, sync, fence, copy_end, emit };
 enum class fate : char {
   relay,    // the client sees the answer
   swallow,  // the client does not know of the request; an error of it is told as the error of the client's next one
@@ -57,6 +57,13 @@ class exchange {
   void expect(request, fate = fate::relay, std::uint64_t statement = 0, std::uint32_t undo = 0);
   void emit(std::string_view frames, std::uint32_t undo = 0);
   void expect_failure(std::string_view error_frame);
+  // A Sync was sent while a COPY reads the client's data. The server ignores it (manual 55.2.6), unless the COPY has failed by then.
+  void doubt_sync() noexcept { doubt_ = doubt::open; }
+  bool in_doubt() const noexcept { return doubt_ != doubt::none; }
+  // The COPY has failed, and only a fence() can tell how many of those Syncs came behind the failure: a Sync and an empty query of the
+  // proxy's own were sent behind them. The client gets its ReadyForQuery messages, if there are any, once the fence is answered.
+  bool needs_fence() const noexcept { return doubt_ == doubt::failed && !has(request::fence); }
+  void fence() { expect(request::fence, fate::swallow); }
   step feed(std::string_view in, std::string& out);
 
   bool idle() const noexcept { return head_ == queue_.size(); }
@@ -79,12 +86,18 @@ class exchange {
   void clear() noexcept;
 
  private:
+  enum class doubt : char {
+    none,
+    open,    // Syncs were sent during the COPY under way
+    failed,  // ... and it failed: each that came later is answered
+  };
   struct cursor;
   void relay_plain(cursor&);
   bool take_frame(cursor&, step&);
   bool take_error(cursor&, const protocol::frame_header&, step&);
   void tell_error(cursor&, std::string_view frame, std::size_t size);
   bool take_ready(cursor&, step&);
+  void hold_ready(step&, std::string& out);
   bool take_aside(cursor&, const protocol::frame_header&, step&);
   void tell_notification(std::string& out, std::string_view frame);
   void take_answer(cursor&, const protocol::frame_header&, step&);
@@ -92,7 +105,7 @@ class exchange {
   void pass(cursor&, std::size_t size, bool relayed);
   void skip_to_sync();
   bool data_was_sent();
-  void drop_unanswered_sync();
+  void doubt_pipelined_sync();
   const expected& front() const noexcept { return queue_[head_]; }
   void pop() noexcept;
   std::string_view text_of(const expected& e) const noexcept { return std::string_view(texts_).substr(e.text_at, e.text_size); }
@@ -107,6 +120,9 @@ class exchange {
   std::array<char, 5> sqlstate_{};
   std::string last_words_, rows_, failure_, reports_;
   bool captured_ = false;
+  doubt doubt_ = doubt::none;
+  std::uint32_t held_ready_ = 0;  // since the failure
+  bool fence_reached_ = false;    // its empty query was answered
   std::int32_t server_pid_ = 0, client_pid_ = 0;
 };
 

@@ -61,6 +61,9 @@ constexpr auto fields = std::to_array<counter_field>({
     {"pgrotor_pinned_servers", "Server connections that are kept for one client now.", &counters::pinned_now, true},
     {"pgrotor_plan_cache_hits_total", "Statement texts found in a plan cache.", &counters::plan_hits},
     {"pgrotor_plan_cache_misses_total", "Statement texts that had to be analysed.", &counters::plan_misses},
+    {"pgrotor_sockets_overlooked_total", "Sockets whose readiness or end was found by the sweep instead of being told: a bug of pgrotor, if there are any.",
+     &counters::sockets_overlooked},
+    {"pgrotor_sessions_failed_total", "Clients whose session ended by an error inside pgrotor: a bug, if there are any.", &counters::sessions_failed},
     {"pgrotor_cancels_total", "Cancel requests passed on to shards.", &counters::cancels},
     {"pgrotor_commits_unknown_total", "COMMITs whose outcome was not known (08007).", &counters::commits_unknown},
 });

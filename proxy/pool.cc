@@ -249,7 +249,8 @@ void pool::tell_settled() {
 
 // To the first in the queue, to another worker, or idle.
 void pool::hand_over(server_ptr server) {
-  if (paused_ || desk_.must_give(account_, *this, queue_.empty() ? permit_want::nobody_waits : queue_.front().since_)) {
+  const auto first = queue_.empty() ? permit_want::nobody_waits : queue_.front().since_;
+  if (paused_ || server->socket.has_ended() || desk_.must_give(account_, *this, first)) {
     server.reset();
     return forget_closed(1);
   }
@@ -260,7 +261,10 @@ void pool::hand_over(server_ptr server) {
   }
   server->socket.listen(server.get());
   // Over TLS or a Unix socket only a read would have told that nothing is left.
-  if (server->socket.readable() && server->socket.quiet()) server->socket.not_readable();
+  if (server->socket.readable()) {
+    if (!server->socket.quiet()) return server.reset(), forget_closed(1);
+    server->socket.not_readable();
+  }
   server->socket.watch_read();
   idle_.push_back(std::move(server));
 }

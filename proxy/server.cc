@@ -14,6 +14,7 @@
 #include "migration/prepare.h"
 #include "protocol/sqlstate.h"
 #include "proxy/log.h"
+#include "proxy/run_handlers.h"
 #include "proxy/metrics.h"
 #include "proxy/reach.h"
 #include "proxy/reload.h"
@@ -85,7 +86,7 @@ int server::run() {
     log_error("{}", text_of(failed));
     begin_shut_down(1);
   });
-  io_.run();
+  run_handlers(io_, "main");
   return exit_code_;
 }
 
@@ -95,7 +96,7 @@ void server::start_threads() {
     one->set_peers(workers_);
     one->start();
   }
-  coordinator_thread_ = std::thread([this] { coordinator_io_.run(); });
+  coordinator_thread_ = std::thread([this] { run_handlers(coordinator_io_, "coordinator"); });
 }
 
 task<void> server::start() {

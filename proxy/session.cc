@@ -7,14 +7,12 @@
 #include <boost/asio/this_coro.hpp>
 
 #include "proxy/crypto.h"
-#include "proxy/log.h"
 #include "proxy/pins.h"
 
 namespace proxy {
 
 namespace {
 constexpr std::size_t login_answers = 512;  // bytes, mostly
-constexpr auto goodbye_time = std::chrono::seconds(1);
 constexpr std::size_t server_backlog = 256u << 10;  // on its way to a server that reads slowly
 }
 
@@ -38,8 +36,8 @@ task<void> session::run() {
     else if (known) known = co_await welcome();
     if (known && !console && !replication_) co_await serve();
     co_await say_goodbye();
-  } catch (const std::exception& failure) {
-    log_error("client {}: {}", pid_, failure.what());
+  } catch (...) {
+    tell_failure(std::current_exception());
   }
   finish_session();
 }
@@ -111,6 +109,7 @@ bool session::may_take() const noexcept {
   if (out_.size() - out_at_ > byte_queue::block_size || borrowed_ || state_.probing || waiting_) return false;
   if (server_ && server_->out.size() - server_->out_at >= server_backlog) return false;
   if (query_waits_ && server_ && !server_->answers.idle()) return false;
+  if (server_ && server_->answers.in_doubt() && !copy_in_ && copy_bytes_ == 0) return false;
   return !unit_open_ || pipeline_open_ || copy_in_ || copy_bytes_ > 0;
 }
 
@@ -148,7 +147,9 @@ bool session::take_message() {
     case 'X': return closing_ = true;
     case 'd':
     case 'c':
-    case 'f': return skip_frame(header);  // as PostgreSQL does outside of COPY
+    case 'f':
+      // Outside of COPY they are ignored, as by PostgreSQL; whether it is one shows when what was flushed has been answered.
+      return !wait_for_answers() && skip_frame(header);
     case 'p': return fatal(make_error(sqlstate::protocol_violation, "unexpected password message")), true;
     case 'Q':
     case 'F': break;
@@ -157,11 +158,17 @@ bool session::take_message() {
   const bool streamed = header.type == 'F' && is_streamed(header, 0);
   if (!streamed && !have_whole(header.size)) return closing_ || read_client();
   // In a pipeline without Sync it runs when all before it is known to have succeeded; after an error it would be skipped.
-  query_waits_ = pipeline_open_ && server_ && !server_->answers.idle();
-  if (query_waits_) return false;
+  if (wait_for_answers()) return false;
   if (streamed) skip_bytes_ = header.size - in_.size();
   taken(header.type, header.size - skip_bytes_, header.type == 'Q' && query_now(in_.view().substr(0, header.size)));
   return true;
+}
+
+// The server says what came of the pipeline so far.
+bool session::wait_for_answers() {
+  query_waits_ = pipeline_open_ && server_ && !server_->answers.idle();
+  if (query_waits_) protocol::append_flush(server_->out);
+  return query_waits_;
 }
 
 void session::taken(char type, std::size_t size, bool done) {
@@ -301,53 +308,6 @@ void session::end_skipping() {
   if (!server_ || borrowed_) return finish_alone();
   protocol::append_sync(server_->out);
   server_->answers.expect(request::sync);
-}
-
-void session::fatal(protocol::notice why) {
-  if (server_) keep_passed();
-  protocol::append_error(out_, as_fatal(std::move(why)));
-  closing_ = told_why_ = true;
-}
-
-// The last words reach a client that reads; one that does not is not waited for. A client that is still sending would lose them to the
-// reset that closing with unread input causes: what it sends is read and dropped.
-task<void> session::say_goodbye() {
-  const auto deadline = clock::now() + goodbye_time;
-  bool in_time = true;
-  while (client_output_pending() && in_time) {
-    const bool moved = flush_client();
-    if (moved) continue;
-    client_.watch_write();
-    in_time = co_await wake_.wait(deadline);
-  }
-  if (!told_why_) co_return;
-  client_.shut_output();
-  want_whole_ = 0;
-  bool gone = false;
-  while (!gone && in_time) {
-    gone = client_.readable() && client_.read(in_).closed;
-    in_.consume(in_.size());
-    if (gone || client_.readable()) continue;
-    client_.watch_read();
-    in_time = co_await wake_.wait(deadline);
-  }
-}
-
-void session::finish_session() noexcept {
-  client_.close();
-  queue_place_.abandon();
-  if (server_) {
-    server_->socket.close();
-    pin(0);
-    auto* home = server_->home;
-    if (home) home->discard(std::move(server_));
-    else --w_.counted.servers_now, server_.reset();
-  }
-  leave_parked();
-  end_transaction();
-  unclaim();
-  names_.clear();
-  w_.session_ended(pid_);
 }
 
 // Nothing is answered, and a wrong key takes as long as a right one: guessing costs the guesser only.

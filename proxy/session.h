@@ -3,7 +3,7 @@
 // Split over session_login.cc, session_console.cc, session_replication.cc, session_query.cc (simple protocol), session_batch.cc and session_write.cc (extended),
 // session_large.cc (messages that are passed on as they come), session_prepared.cc (two-phase commit), session_route.cc (shard, gate, pool),
 // session_snapshot.cc (how old a transaction's snapshot may be),
-// session_state.cc (what outlives transactions) and session_relay.cc (bytes, ends of transactions, lost servers).
+// session_state.cc (what outlives transactions), session_relay.cc (bytes, ends of transactions, lost servers) and session_end.cc.
 #pragma once
 
 #include <array>
@@ -40,6 +40,7 @@ class session final : public std::enable_shared_from_this<session>, private read
   void leave_now() noexcept;
   void time_is_up(timed);
   void kill();  // KILL of its database
+  void fail(std::exception_ptr) noexcept;  // something of pgrotor's own went wrong: the session ends
   const std::string& database() const noexcept { return database_; }
   // A set became known while this session has a transaction open on its source: counts as touching it.
   void touch_if_attached(routing::shard_id source, touch_bits bit);
@@ -118,6 +119,7 @@ class session final : public std::enable_shared_from_this<session>, private read
   void on_ready() override;
   bool take_message();
   bool take_pipeline();
+  bool wait_for_answers();
   void taken(char type, std::size_t size, bool done);
   void queue_up(pool&);
   bool leave_queue();
@@ -136,6 +138,7 @@ class session final : public std::enable_shared_from_this<session>, private read
   bool has_input() const noexcept { return !in_.empty() || client_.readable(); }
   bool read_client();
   void fatal(protocol::notice);
+  void tell_failure(std::exception_ptr) noexcept;
   task<void> say_goodbye();
   void finish_session() noexcept;
 
@@ -277,6 +280,9 @@ class session final : public std::enable_shared_from_this<session>, private read
   void keep_passed();
   bool forward();
   bool take_copy_frame(const protocol::frame_header&);
+  void refuse_copy_frame(char type);
+  void send_fence();
+  void forget_questions() noexcept;
   void append_ready(protocol::transaction_status);
   bool generation_is_told() const noexcept { return !w_.map || generation_told_ == w_.map->number(); }
   void answer_error(const protocol::notice&);
@@ -378,7 +384,7 @@ class session final : public std::enable_shared_from_this<session>, private read
   bool borrowed_ = false;       // the server was taken for Parse and Describe only
   bool pipeline_open_ = false;  // messages were sent up to a Flush; Sync is to come
   bool skip_to_sync_ = false;   // an error happened: messages are discarded until Sync
-  bool query_waits_ = false;    // for the answers of the pipeline that it ends
+  bool query_waits_ = false;    // the next message, for the answers of the pipeline before it
   bool copy_in_ = false, copy_simple_ = false;
   bool unit_in_block_ = false, unit_writes_ = false, unit_may_commit_ = false;
   deadline_list::place unit_place_{*this}, transaction_place_{*this}, question_place_{*this};

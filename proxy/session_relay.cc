@@ -110,6 +110,7 @@ void session::on_step(const exchange::step& step) {
     case exchange::event::copy_in:
       copy_in_ = true;
       copy_simple_ = server_->answers.has(request::query);
+      query_waits_ = false;  // what waits for the pipeline's answers has come into the COPY
       return;
     case exchange::event::fatal: {
       const auto words = server_->answers.last_words();
@@ -140,8 +141,19 @@ void session::on_error_relayed() {
   if (!borrowed_) state_.transaction.note_failure();
   map_after_end_.reset();
   if (borrowed_ && held_.open()) held_.fail();
+  // What the client still sends for the COPY is for nobody. A simple query ends by itself.
+  if (std::exchange(copy_in_, false) && !copy_simple_) pipeline_open_ = true;
   if (pipeline_open_) skip_to_sync_ = true;
-  if (copy_in_ && !copy_simple_) copy_in_ = false, pipeline_open_ = skip_to_sync_ = !answers.has(request::sync);
+  send_fence();
+}
+
+// Never in the middle of a message that is being passed on.
+void session::send_fence() {
+  if (copy_bytes_ > 0 || !server_->answers.needs_fence()) return;
+  protocol::append_sync(server_->out);
+  protocol::append(server_->out, protocol::query{""});
+  server_->statements.unnamed = 0;
+  server_->answers.fence();
 }
 
 void session::append_ready(transaction_status status) {
@@ -215,6 +227,8 @@ void session::keep_passed() {
 }
 
 void session::release_server() {
+  keep_passed();
+  forget_questions();
   auto server = std::move(server_);
   const bool borrowed = std::exchange(borrowed_, false);
   server_whole_ = server_rest_ = 0;
@@ -252,8 +266,7 @@ void session::server_lost(std::string_view why) {
   const auto shard = server->shard_name;
   const bool was_probing = state_.probing, state_was_there = server->pinned != 0 || was_probing;
   if (server->pinned != 0) --w_.counted.pinned_now;
-  state_.probing = state_.adjusting = state_.typing = state_.seeking = false;
-  question_place_.unlink();
+  forget_questions();
   state_.transaction.clear();
   state_.wrote = state_.unsynced = false;
   log_warning("shard {}: connection of client {} lost: {}", shard, pid_, why);
@@ -278,8 +291,13 @@ void session::server_lost(std::string_view why) {
   else finish_alone();
 }
 
-// CopyData and the rest of a large message go on as they come, whatever their length; CopyDone and CopyFail end a COPY, and so does Sync in
-// the extended protocol.
+// Without a server nobody waits for one's answer.
+void session::forget_questions() noexcept {
+  state_.probing = state_.adjusting = state_.typing = state_.seeking = false;
+  question_place_.unlink();
+}
+
+// CopyData and the rest of a large message go on as they come, whatever their length; CopyDone and CopyFail end a COPY.
 bool session::forward() {
   const auto all = in_.view();
   const bool during_copy = copy_in_;
@@ -295,8 +313,7 @@ bool session::forward() {
     const auto seen = protocol::read_header(all.substr(at), protocol::peer::frontend, protocol::max_frame_size, header);
     if (seen == protocol::frame_error::need_more) break;
     if (at > 0 && header.type != 'd') break;  // first what came before it
-    if (seen != protocol::frame_error::none || !take_copy_frame(header))
-      fatal(make_error(sqlstate::protocol_violation, "unexpected message during COPY from the client"));
+    if (seen != protocol::frame_error::none || !take_copy_frame(header)) refuse_copy_frame(all[at]);
     moved = true;
     if (copy_bytes_ == 0) break;
   }
@@ -304,7 +321,19 @@ bool session::forward() {
   server_->send(all.substr(0, at));
   in_.consume(at);
   if (!during_copy) clock_arrival();
+  if (copy_bytes_ > 0) return true;
+  send_fence();
+  // Whether it ended well decides about the Syncs before, and is waited for: nothing else would make the server say it.
+  if (!copy_in_ && server_->answers.in_doubt()) protocol::append_flush(server_->out);
   return true;
+}
+
+// As PostgreSQL does, which has no way back from there.
+void session::refuse_copy_frame(char type) {
+  keep_passed();
+  answer_error(make_error(sqlstate::protocol_violation, fmt::format("unexpected message type 0x{:02X} during COPY from stdin",
+                                                                    static_cast<unsigned>(static_cast<unsigned char>(type)))));
+  fatal(make_error(sqlstate::protocol_violation, "terminating connection because protocol synchronization was lost"));
 }
 
 bool session::take_copy_frame(const protocol::frame_header& header) {
@@ -317,19 +346,11 @@ bool session::take_copy_frame(const protocol::frame_header& header) {
       [[fallthrough]];
     case 'd': copy_bytes_ = header.size; return true;
     case 'X': closing_ = true; return true;
+    case 'S': server_->answers.doubt_sync(); [[fallthrough]];
     case 'H':
-    case 'S': {
-      if (header.size != protocol::frame_header_size) return false;
-      in_.consume(header.size);
-      if (copy_simple_) return true;  // a server in COPY ignores both, and so would the simple query's end
-      if (header.type == 'H') return true;
-      protocol::append_sync(server_->out);
-      // One more Sync than answers: the server might answer it when its next user has it.
-      if (server_->answers.has(request::sync)) server_->unusable = true;
-      else server_->answers.expect(request::sync);
-      pipeline_open_ = false;
-      return true;
-    }
+      // The server ignores them, unless the COPY has failed already: it has to see them too.
+      copy_bytes_ = header.size;
+      return header.size == protocol::frame_header_size;
     default: return false;
   }
 }

@@ -33,7 +33,7 @@ void session::clock_question() { w_.deadlines.start(timed::question, question_pl
 // Whose time is up stands in no list any more. True: the server has not answered, and is given up. What is in its socket is looked at
 // first: nobody reads it while the client does not take what came before, and a worker that stood still itself is late for all of them.
 bool session::end_overdue_question() {
-  if (!state_.asking() || question_place_.is_linked()) return false;
+  if (!server_ || !state_.asking() || question_place_.is_linked()) return false;
   if (!server_->socket.quiet()) return clock_question(), false;
   server_lost("The shard did not answer a question of pgrotor's within [pool] connect_timeout_ms.");
   return true;

@@ -57,14 +57,15 @@ void stream::watch_write() {
   if (!state_->writable) state_->watch(watched_socket::side::write);
 }
 
-// Watches are edge-triggered: `readable` stays until the kernel has said that nothing is left, the end of the input included.
+// Watches are edge-triggered: `readable` stays until the kernel has said that nothing is left, the end of the input included. It does not
+// count a reset that waits behind the bytes.
 io_result stream::read(byte_queue& into, std::size_t whole) {
   if (tls_) return read_tls(into, whole);
   const auto room = into.room(whole);
   const auto got = state_->tells_rest ? receive(native(), room) : received{::recv(native(), room.data(), room.size(), 0)};
   if (got.bytes > 0) {
     into.filled(static_cast<std::size_t>(got.bytes));
-    state_->readable = got.rest != 0;
+    state_->readable = got.rest != 0 || state_->has_ended();
     return {static_cast<std::size_t>(got.bytes), !state_->readable, false, static_cast<std::size_t>(std::max(got.rest, 0))};
   }
   if (got.bytes < 0 && (errno == EAGAIN || errno == EINTR)) {

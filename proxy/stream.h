@@ -46,6 +46,8 @@ class stream {
   void watch_write();
   // It turned out that there is nothing to read although the watch said so.
   void not_readable() noexcept { state_->readable = false; }
+  // The last event said that the connection is over: there may be bytes before its end.
+  bool has_ended() const noexcept { return state_->has_ended(); }
   bool readable() const noexcept { return state_->readable; }
   bool writable() const noexcept { return state_->writable; }
 

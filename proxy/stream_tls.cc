@@ -29,7 +29,7 @@ void stream::note_wants(tls_wants wants, bool reading) noexcept {
 }
 
 io_result stream::read_tls(byte_queue& into, std::size_t whole) {
-  const auto got = tls_->read(into.room(whole));
+  const auto got = tls_->read(into.room(whole), state_->has_ended());
   into.filled(got.bytes);
   note_wants(got.wants, true);
   // The end is told when all that came before it has been taken.

@@ -77,7 +77,8 @@ class tls_channel {
   step handshake(tls_wants& wants);
   const std::string& failure() const noexcept { return failure_; }
 
-  progress read(std::span<char> into);
+  // `ended`: the socket's end is known to be near, so that it is read until it shows.
+  progress read(std::span<char> into, bool ended);
   // After a write that was blocked the next one must begin with the same bytes.
   progress write(std::span<const iovec> pieces);
   // Decrypted or undecrypted bytes wait in here, whatever the socket says.

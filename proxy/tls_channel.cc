@@ -159,7 +159,7 @@ std::string tls_channel::reason_of_failure() const {
   return reason == nullptr ? std::string() : reason;
 }
 
-tls_channel::progress tls_channel::read(std::span<char> into) {
+tls_channel::progress tls_channel::read(std::span<char> into, bool ended) {
   progress done;
   while (done.bytes < into.size() && !broken_) {
     const auto rest = into.subspan(done.bytes);
@@ -167,7 +167,7 @@ tls_channel::progress tls_channel::read(std::span<char> into) {
     const int got = SSL_read(ssl_, rest.data(), static_cast<int>(std::min(rest.size(), std::size_t{1} << 30)));
     if (got <= 0) return stopped(got, done.bytes);
     done.bytes += static_cast<std::size_t>(got);
-    if (!io_.drained || SSL_has_pending(ssl_) == 1) continue;
+    if (!io_.drained || ended || SSL_has_pending(ssl_) == 1) continue;
     done.wants = tls_wants::to_read;
     return done;
   }

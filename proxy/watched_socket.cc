@@ -1,6 +1,7 @@
 #include "proxy/watched_socket.h"
 
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -13,6 +14,15 @@ static_assert(BOOST_VERSION / 100 == 1081, "written for the reactor of Boost 1.8
 namespace proxy {
 
 using boost::asio::detail::reactor;
+
+namespace {
+
+// The reactor notes what epoll said of a socket where all of its operations keep their results.
+struct result_of : boost::asio::detail::operation {
+  static constexpr auto where = &result_of::task_result_;
+};
+
+}  // namespace
 
 watched_socket::operation::operation(watched_socket& s, side w)
     : reactor_op({}, &operation::is_ready, &operation::complete), socket(s), which(w) {}
@@ -31,18 +41,20 @@ void watched_socket::operation::complete(void* owner, boost::asio::detail::opera
   auto& self = *static_cast<operation*>(base);
   const auto alive = std::move(self.alive);
   if (!owner) return;  // the io_context is being destroyed
+  alive->swept_.suspect = false;
   if (!self.ec_) return alive->on_event(self.which);
   if (std::exchange(self.again, false)) alive->watch(self.which);
 }
 
 watched_socket::watched_socket(boost::asio::io_context& io)
-    : reactor_(boost::asio::use_service<reactor>(io)), read_(*this, side::read), write_(*this, side::write) {
+    : reactor_(boost::asio::use_service<reactor>(io)), sweep_(boost::asio::use_service<socket_sweep>(io)), read_(*this, side::read), write_(*this, side::write) {
   reactor_.init_task();
 }
 
 void watched_socket::close() noexcept {
   if (!is_open()) return;
   read_.again = write_.again = false;
+  swept_.unlink();
   reactor_.deregister_descriptor(native_, registered_, true);
   ::close(std::exchange(native_, -1));
   reactor_.cleanup_descriptor_data(registered_);
@@ -65,8 +77,15 @@ void watched_socket::watch(side which) {
     ::shutdown(native_, SHUT_RDWR);  // who reads or writes now is told
     return reactor_.post_immediate_completion(&one, false);
   }
+  if (one.is_first) sweep_.enter(swept_);
   reactor_.start_op(which == side::read ? reactor::read_op : reactor::write_op, native_, registered_, &one, false, true);
   one.from_reactor = true;
+}
+
+bool watched_socket::has_ended() const noexcept {
+  if (!registered_) return false;  // registering tells of an end that is there already
+  const auto* base = (const boost::asio::detail::operation*)registered_;  // a private base: only this cast reaches it
+  return (base->*result_of::where & (EPOLLHUP | EPOLLERR)) != 0;
 }
 
 }  // namespace proxy

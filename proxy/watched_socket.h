@@ -2,7 +2,8 @@
 // every wait, one system call a message; the reactor below it registers a socket once, edge-triggered, and its own operations wait
 // without any. They are in boost::asio::detail, which promises nothing: this file alone uses it, as it is in Boost 1.81.
 //
-// Edge-triggered: after a watch has fired, read (or write) until the kernel says that there is no more before watching again.
+// Edge-triggered: after a watch has fired, read (or write) until the kernel says that there is no more before watching again. Bytes and
+// a reset behind them may come as one event: who takes "no bytes are left" for an answer asks has_ended() first.
 // One thread only; kept alive by the watches under way. Who holds one may let go of it on any thread.
 #pragma once
 
@@ -12,6 +13,8 @@
 
 #include <boost/asio/detail/reactor.hpp>
 #include <boost/asio/detail/reactor_op.hpp>
+
+#include "proxy/socket_sweep.h"
 
 namespace proxy {
 
@@ -31,11 +34,14 @@ class watched_socket : public boost::intrusive_ref_counter<watched_socket, boost
   bool is_open() const noexcept { return native_ >= 0; }
   // Calls on_event() once, never from here. A socket that cannot be registered (no memory, too many watches) is shut down first.
   void watch(side);
+  // The last event said that the connection is over in both ways (EPOLLHUP, EPOLLERR): a read that finds no byte will say so too.
+  bool has_ended() const noexcept;
 
  protected:
   virtual void on_event(side) = 0;
 
  private:
+  friend class socket_sweep;
   struct operation : boost::asio::detail::reactor_op {
     operation(watched_socket&, side);
     static status is_ready(reactor_op*);
@@ -49,6 +55,8 @@ class watched_socket : public boost::intrusive_ref_counter<watched_socket, boost
   };
 
   boost::asio::detail::reactor& reactor_;
+  socket_sweep& sweep_;
+  socket_sweep::place swept_{*this};
   boost::asio::detail::reactor::per_descriptor_data registered_ = nullptr;
   int native_ = -1;
   operation read_, write_;

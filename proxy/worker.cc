@@ -8,6 +8,7 @@
 #include <boost/asio/dispatch.hpp>
 
 #include "proxy/log.h"
+#include "proxy/run_handlers.h"
 #include "proxy/session.h"
 #include "proxy/worker_state.h"
 
@@ -57,6 +58,8 @@ void log_failure(std::string_view what, std::exception_ptr failure) {
     std::rethrow_exception(failure);
   } catch (const std::exception& error) {
     log_error("{}: {}", what, error.what());
+  } catch (...) {
+    log_error("{}: failed", what);
   }
 }
 
@@ -218,7 +221,7 @@ void worker::impl::cancel(protocol::cancel_request request) {
     return asio::post(state.io, [&state, request = std::move(request)] { state.cancel(request); });
   }
   const auto found = sessions.find(request.pid);
-  if (found != sessions.end()) found->second->cancel(request.key);
+  if (found != sessions.end()) attempt(*found->second, [&](session& client) { client.cancel(request.key); });
 }
 
 void worker::impl::touching_transaction_ended() {
@@ -227,7 +230,17 @@ void worker::impl::touching_transaction_ended() {
 
 void worker::impl::tick() {
   refresh_permits();
-  deadlines.tick(clock::now(), [](timed kind, session& whose) { whose.time_is_up(kind); });
+  deadlines.tick(clock::now(), [this](timed kind, session& whose) { attempt(whose, [kind](session& client) { client.time_is_up(kind); }); });
+  counted.sockets_overlooked += sweep.visit();
+}
+
+// What fails for one session ends that session.
+void worker::impl::attempt(session& whose, auto what) {
+  try {
+    what(whose);
+  } catch (...) {
+    whose.fail(std::current_exception());
+  }
 }
 
 void worker::impl::reconfigure(const config& fresh, std::shared_ptr<const users> known) {
@@ -257,7 +270,7 @@ void worker::impl::obey(pool_command what, const std::string& database) {
   }
   if (what != pool_command::kill) return;
   for (const auto& [pid, client] : sessions)
-    if (client->database() == database) client->kill();
+    if (client->database() == database) attempt(*client, [](session& one) { one.kill(); });
 }
 
 bool worker::impl::quiet(const std::string& database) const {
@@ -280,8 +293,12 @@ task<void> tick_forever(worker::impl& w) {
   for (int ticks = 1; !w.stopping; ++ticks) {
     timer.expires_after(tick_time);
     co_await timer.async_wait(asio::use_awaitable);
-    w.tick();
-    if (ticks % ticks_a_second == 0) w.tick_second();
+    try {
+      w.tick();
+      if (ticks % ticks_a_second == 0) w.tick_second();
+    } catch (...) {
+      log_failure("worker: tick", std::current_exception());  // the next one comes all the same
+    }
   }
 }
 
@@ -348,7 +365,7 @@ asio::io_context& worker::context() noexcept { return impl_->io; }
 
 void worker::start() {
   asio::co_spawn(impl_->io, tick_forever(*impl_), [](std::exception_ptr failure) { log_failure("worker", failure); });
-  impl_->thread = std::thread([this] { impl_->io.run(); });
+  impl_->thread = std::thread([this] { run_handlers(impl_->io, fmt::format("worker {}", impl_->index)); });
 }
 
 void worker::offer_tls(std::shared_ptr<const tls_context> offered) {

@@ -28,6 +28,7 @@
 #include "proxy/pool.h"
 #include "proxy/prepared.h"
 #include "proxy/shard_side.h"
+#include "proxy/socket_sweep.h"
 #include "proxy/tls.h"
 #include "proxy/users.h"
 #include "proxy/worker.h"
@@ -137,12 +138,14 @@ struct worker::impl {
   std::vector<wakeup*> departure_watchers;  // drains that wait for sessions to end
   void session_ended(std::int32_t pid);
 
+  void attempt(session&, auto what);
   void tick();         // ten times a second
   void tick_second();  // old idle connections, unused pools
   void cancel(protocol::cancel_request);
 
   // Last, so that what handlers refer to outlives them.
   boost::asio::io_context io{BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO};  // sockets and timers are this thread's own; posts may come from any
+  socket_sweep& sweep = boost::asio::use_service<socket_sweep>(io);
   std::optional<boost::asio::executor_work_guard<boost::asio::io_context::executor_type>> work;
   std::thread thread;
 

@@ -1,5 +1,6 @@
 """What goes wrong: servers that die, clients that leave, pools that are full, results larger than memory, cancels, shutdown."""
 import contextlib
+import socket
 import struct
 import time
 import unittest
@@ -22,6 +23,10 @@ def tearDownModule():
 
 def backends(shard, condition="true"):
     return W.shards[shard].query(f"SELECT pid FROM pg_stat_activity WHERE usename = 'app' AND {condition}")
+
+
+def attached():
+    return sum(int(row["sv_active"]) for row in W.command("show POOLS"))
 
 
 def terminate(shard, condition="true"):
@@ -130,6 +135,33 @@ class Faults(unittest.TestCase):
             wait_until(lambda: not backends("s1", "state = 'idle in transaction'"), "the transaction to end", timeout=10)
             self.assertEqual(W.count("s1"), 0)
         wait_until(lambda: W.counters()["clients_now"] <= 1, "sessions to end", timeout=10)
+
+    def test_clients_that_are_reset_behind_their_last_bytes_leave_nothing(self):
+        large = parse("", "SELECT $1::text") + b"B" + struct.pack("!i", 5_000_000) + b"\0\0\0\0\0\1" + struct.pack("!i", 4_000_000) + b"x" * 90_000
+        copying = parse("", "COPY scratch FROM STDIN") + bind() + execute() + wire.message(b"d", b"1\tx\n")
+        half = query("BEGIN") + self.insert(1)
+        for last in (b"Q\0\0", parse("", "SELECT 1"), parse("", "SELECT 1") + wire.SYNC, large, copying, copying + query("SELECT 1"), half):
+            before, busy = W.counters()["clients_now"], attached()
+            for _ in range(8):
+                client = Client(W.port)
+                client.send(last)
+                client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.close()
+            # Sooner than the sweep would find them.
+            wait_until(lambda: W.counters()["clients_now"] <= before, f"the sessions behind {last[:30]} to end", timeout=4)
+            wait_until(lambda: attached() <= busy, "their servers to be back", timeout=4)
+        self.assertEqual(W.counters()["sockets_overlooked"], 0)
+        self.assertEqual(W.counters()["sessions_failed"], 0)
+
+    def test_a_copy_that_has_lost_its_protocol_ends_and_lets_its_server_go(self):
+        for wrong in (query("SELECT 1"), parse("", "SELECT 1"), wire.message(b"F", b"\0" * 14), wire.message(b"p", b"x\0")):
+            client = Client(W.port)
+            client.send(parse("", "COPY scratch FROM STDIN") + bind() + execute() + wire.FLUSH)
+            client.until(b"G")
+            client.send(wire.message(b"d", b"1\tx\n") + wrong + wire.SYNC)
+            self.assertEqual(client.closed()["C"], "08P01")
+        wait_until(lambda: not W.direct("s2", "SELECT 1 FROM pg_locks WHERE relation = 'scratch'::regclass"), "the locks to be gone", timeout=5)
+        self.assertEqual(W.count("s2", "scratch"), 0)
 
     def test_many_clients_share_few_servers(self):
         def work(number):

@@ -146,11 +146,12 @@ std::string harness::counters() {
       R"({{"statements": {}, "errors_by_proxy": {}, "gate_held": {}, "gate_waiting_now": {}, "gate_expired": {}, "servers_now": {}, )"
       R"("servers_opened": {}, "clients_now": {}, "pool_waits": {}, "parses_injected": {}, "commits_unknown": {}, "cancels": {}, )"
       R"("bytes_to_clients": {}, "transactions": {}, "logins_failed": {}, "shard_outages": {}, "shards_down_now": {}, )"
-      R"("shard_probes": {}, "probes": {}, "replays": {}, "unpins": {}, "pinned_now": {}, "pins": {{{}}}}})",
+      R"("shard_probes": {}, "probes": {}, "replays": {}, "unpins": {}, "pinned_now": {}, "sockets_overlooked": {}, "sessions_failed": {}, )"
+      R"("pins": {{{}}}}})",
       sum.statements, sum.errors_by_proxy, sum.gate_held, sum.gate_waiting_now, sum.gate_expired, sum.servers_now, sum.servers_opened,
       sum.clients_now, sum.pool_waits, sum.parses_injected, sum.commits_unknown, sum.cancels, sum.bytes_to_clients, sum.transactions,
       sum.logins_failed, sum.shard_outages, sum.shards_down_now, sum.shard_probes, sum.probes, sum.replays, sum.unpins, sum.pinned_now,
-      fmt::join(pins, ", "));
+      sum.sockets_overlooked, sum.sessions_failed, fmt::join(pins, ", "));
 }
 
 std::string harness::show(const std::string& what) {

@@ -206,18 +206,71 @@ TEST_CASE("exchange: what was not asked for is unexpected") {
   CHECK(events == "u");
 }
 
-TEST_CASE("exchange: COPY in the extended protocol takes back the Sync that the server ignores") {
+// A COPY that waits for data, behind which Syncs were sent.
+exchange copy_with_syncs(request by) {
   exchange answers;
   std::string events;
-  answers.expect(request::bind);
-  answers.expect(request::execute);
-  answers.expect(request::sync);
-  CHECK(relay(answers, frame('2') + frame('G', "format"), 1000, events) == frame('2') + frame('G', "format"));
+  if (by == request::execute) answers.expect(request::bind);
+  answers.expect(by);
+  if (by == request::execute) answers.expect(request::sync);
+  relay(answers, (by == request::execute ? frame('2') : "") + frame('G', "format"), 1000, events);
   CHECK(events == "g");
-  CHECK_FALSE(answers.has(request::sync));
-  answers.expect(request::sync);
-  relay(answers, frame('C', "COPY 1") + ready(), 1000, events);
-  CHECK(events == "I");
+  if (by == request::query) answers.doubt_sync();
+  CHECK(answers.in_doubt());
+  return answers;
+}
+
+TEST_CASE("exchange: COPY takes back the Syncs that the server ignores") {
+  for (const auto by : {request::execute, request::query}) {
+    auto answers = copy_with_syncs(by);
+    std::string events;
+    CHECK_FALSE(answers.has(request::sync));
+    if (by == request::execute) {
+      relay(answers, frame('C', "COPY 1"), 1000, events);
+      CHECK_FALSE(answers.in_doubt());
+      answers.expect(request::sync);
+      relay(answers, ready(), 1000, events);
+    } else {
+      relay(answers, frame('C', "COPY 1") + ready(), 1000, events);
+    }
+    CHECK(events == "I");
+    CHECK_FALSE(answers.in_doubt());
+    CHECK(answers.idle());
+  }
+}
+
+TEST_CASE("exchange: of a COPY that failed as many Syncs are answered as came behind the failure, which the fence counts") {
+  const auto failed = error("22P02", "broken data"), fence = ready() + frame('I') + ready();
+  struct row {
+    const char* name;
+    request by;
+    std::size_t answered;     // Syncs of the client behind the failure
+    const char* events;
+    std::size_t told;         // ReadyForQuery that the client gets besides the last, which the session writes
+  };
+  const row rows[] = {{"extended, all before it", request::execute, 0, "", 0},  {"extended, one behind it", request::execute, 1, "I", 0},
+                      {"extended, three behind it", request::execute, 3, "I", 2}, {"simple, all before it", request::query, 0, "I", 0},
+                      {"simple, two behind it", request::query, 2, "I", 2}};
+  for (const auto& row : rows)
+    for (const auto piece : pieces) {
+      CAPTURE(row.name);
+      CAPTURE(piece);
+      auto answers = copy_with_syncs(row.by);
+      std::string events, behind, told;
+      CHECK(relay(answers, failed, 1000, events) == failed);
+      CHECK(events == "e");
+      CHECK(answers.needs_fence());
+      // What the server says before the fence could be sent.
+      if (row.by == request::query) relay(answers, ready(), piece, events);
+      answers.fence();
+      CHECK_FALSE(answers.needs_fence());
+      for (std::size_t i = 0; i < row.answered; ++i) behind += ready();
+      for (std::size_t i = 0; i < row.told; ++i) told += ready();
+      CHECK(relay(answers, behind + fence, piece, events) == told);
+      CHECK(events == row.events);
+      CHECK_FALSE(answers.in_doubt());
+      CHECK(answers.idle());
+    }
 }
 
 TEST_CASE("exchange: a row larger than any buffer goes through in parts") {
