@@ -20,7 +20,10 @@ constexpr const char* session_settings =
     "SET search_path = pg_catalog, pg_temp; SET standard_conforming_strings = on; SET client_min_messages = warning;"
     "SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres'; SET TimeZone = 'UTC'; SET extra_float_digits = 3;"
     "SET bytea_output = 'hex'; SET synchronous_commit = on; SET default_transaction_isolation = 'read committed';"
-    "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET row_security = off";
+    "SET default_transaction_read_only = off; SET default_transaction_deferrable = off; SET quote_all_identifiers = off;"
+    "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET idle_session_timeout = 0;"
+    "SET row_security = off; SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout';"
+    "SELECT set_config(name, 'origin', false) FROM pg_settings WHERE name = 'session_replication_role' AND setting <> 'origin'";
 
 std::string trimmed(const char* text) {
   std::string out = text ? text : "";
@@ -70,7 +73,7 @@ connection::~connection() {
 task<std::unique_ptr<connection>> connection::open(asio::any_io_executor executor, connect_options options) {
   std::unique_ptr<connection> made(new connection(executor, std::move(options)));
   co_await made->connect();
-  if (!made->options_.replication) co_await made->query(session_settings);
+  co_await made->query(session_settings);
   co_return made;
 }
 
@@ -108,7 +111,13 @@ void connection::detach() noexcept {
   if (socket_.is_open()) socket_.release();  // libpq closes it
 }
 
+void connection::interrupt() noexcept {
+  interrupted_ = true;
+  cancel();
+}
+
 void connection::start_deadline(milliseconds timeout) {
+  if (interrupted_) throw interrupted(options_.where + ": called off");
   if (broken_) throw sql_error(options_.where, "08003", "the connection is broken", "", "", true);
   deadline_ = clock::now() + (timeout.count() > 0 ? timeout : options_.timeout);
   arm_timer(deadline_);
@@ -359,7 +368,9 @@ void connection::fail(std::string_view doing) {
 
 void connection::fail_result(const result& error) {
   const auto* raw = error.raw();
-  const bool lost = PQstatus(conn_) == CONNECTION_BAD;
+  // After a FATAL the server closes, whether libpq has seen that yet or not: the session was ended by an administrator, a time-out, a shutdown.
+  const auto severity = field(raw, PG_DIAG_SEVERITY_NONLOCALIZED);
+  const bool lost = PQstatus(conn_) == CONNECTION_BAD || severity == "FATAL" || severity == "PANIC";
   broken_ = broken_ || lost;
   if (lost) detach();
   auto message = field(raw, PG_DIAG_MESSAGE_PRIMARY);

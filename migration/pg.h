@@ -37,6 +37,11 @@ class sql_error : public std::runtime_error {
   bool connection_lost;
 };
 
+// Somebody called the work of this connection off (connection::interrupt).
+class interrupted : public std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 class result {
  public:
   result() = default;
@@ -110,6 +115,9 @@ class connection {
 
   // Asks the server to cancel what runs; safe from the same executor while an operation waits.
   void cancel() noexcept;
+  // The same, and every later operation throws `interrupted`: whoever works with the connection stops soon, wherever it stands. The
+  // connection is of no use afterwards.
+  void interrupt() noexcept;
   bool broken() const noexcept { return broken_; }
   int backend_pid() const noexcept { return PQbackendPID(conn_); }
   int server_version() const noexcept { return PQserverVersion(conn_); }
@@ -140,7 +148,7 @@ class connection {
   clock::time_point deadline_{};
   std::shared_ptr<connection*> self_;              // handlers that outlive the object find nullptr here
   PGconn* conn_ = nullptr;
-  bool broken_ = false;
+  bool broken_ = false, interrupted_ = false;
 };
 
 // Identifiers by the server's rules, always quoted: a"b becomes "a""b".
