@@ -165,14 +165,36 @@ task<void> catalog::save_map(const routing::shard_map::parts& parts, std::string
       fmt::format("DELETE FROM pgrotor.maps WHERE generation <= {}", static_cast<std::int64_t>(parts.number.value) - kept_maps));
 }
 
-task<std::vector<migration_row>> catalog::insert(std::vector<migration_row> rows) {
-  auto params = text_params({std::to_string(epoch_), json_array(rows, migration_json)});
+task<bool> catalog::has_map(const routing::shard_map::parts& parts) {
+  const auto found = co_await connection_->query(fmt::format("SELECT checksum FROM pgrotor.maps WHERE generation = {}", parts.number.value));
+  co_return found.rows() > 0 && found.get(0, 0) == map_checksum(map_json(parts));
+}
+
+task<std::uint64_t> catalog::next_job() {
+  const auto drawn = co_await connection_->query("SELECT nextval('pgrotor.job_number')");
+  co_return static_cast<std::uint64_t>(drawn.integer(0, 0));
+}
+
+task<bool> catalog::has_job(std::uint64_t job) {
+  const auto found = co_await connection_->query(fmt::format("SELECT EXISTS (SELECT FROM pgrotor.migrations WHERE job = {})", job));
+  co_return found.boolean(0, 0);
+}
+
+task<std::vector<migration_row>> catalog::insert(std::vector<migration_row> rows, const routing::shard_map::parts* parts, std::string reason) {
+  auto job = rows.empty() ? 0 : rows.front().job;
+  if (job == 0) job = co_await next_job();
+  pg::text_params params{std::to_string(epoch_), std::to_string(job), json_array(rows, migration_json), std::nullopt, std::nullopt, std::nullopt};
+  if (parts) {
+    params[3] = map_json(*parts);
+    params[4] = map_checksum(*params[3]);
+    params[5] = std::move(reason);
+  }
   const auto ids = co_await call(
-      *connection_, "SELECT i.id, i.job FROM pgrotor.insert_migrations($1::bigint, $2::jsonb) i ORDER BY i.place", std::move(params));
+      *connection_, "SELECT i.id FROM pgrotor.insert_job($1::bigint, $2::bigint, $3::jsonb, $4::jsonb, $5, $6) i ORDER BY i.place", std::move(params));
   for (int row = 0; row < ids.rows(); ++row) {
     auto& made = rows.at(static_cast<std::size_t>(row));
     made.id = static_cast<std::uint64_t>(ids.integer(row, 0));
-    made.job = static_cast<std::uint64_t>(ids.integer(row, 1));
+    made.job = job;
     made.epoch = epoch_;
   }
   co_return rows;

@@ -34,7 +34,16 @@ struct ledger_entry {
   std::string name;
 };
 
-class catalog {
+// The cleanup ledger, as those see it who make and drop objects.
+class ledger {
+ public:
+  virtual ~ledger() = default;
+  virtual task<void> write_ledger(std::uint64_t migration, std::vector<ledger_entry>) = 0;
+  virtual task<std::vector<ledger_entry>> read_ledger(std::uint64_t migration) = 0;
+  virtual task<void> strike_ledger(std::uint64_t migration, ledger_entry) = 0;  // the object is gone
+};
+
+class catalog : public ledger {
  public:
   // Connects, takes the coordinator's session advisory lock (a second coordinator on one catalog is refused with a message that
   // names the holder's pid) and starts a term: epoch + 1. Throws sql_error; 3F000/42P01 are turned into "run pgrotor init".
@@ -48,8 +57,14 @@ class catalog {
   // Writes generation N+1 (number is taken from the parts) as one transaction that fails when the newest is not N.
   task<void> save_map(const routing::shard_map::parts&, std::string reason);
 
-  // Migrations. `insert` gives them their ids and their job; all or none.
-  task<std::vector<migration_row>> insert(std::vector<migration_row>);
+  // True when exactly this map was once saved: asked after a save_map whose answer was lost.
+  task<bool> has_map(const routing::shard_map::parts&);
+
+  // Migrations. `insert` gives them their ids, and their job where it was not drawn before; all or none, together with a map of the next
+  // generation where one is given.
+  task<std::uint64_t> next_job();
+  task<bool> has_job(std::uint64_t);
+  task<std::vector<migration_row>> insert(std::vector<migration_row>, const routing::shard_map::parts* = nullptr, std::string reason = {});
   task<std::vector<migration_row>> load_migrations();
   // Persists a transition or a change of attempt, error or figures: compare-and-set on (id, state `from`, epoch <= mine), with a
   // journal entry in the same transaction. Throws superseded, or std::logic_error when may_go() says no.
@@ -62,9 +77,9 @@ class catalog {
   task<void> journal(std::uint64_t migration, std::vector<journal_entry>);
   task<std::vector<std::pair<std::string, journal_entry>>> read_journal(std::uint64_t migration);  // with timestamps
 
-  task<void> write_ledger(std::uint64_t migration, std::vector<ledger_entry>);
-  task<std::vector<ledger_entry>> read_ledger(std::uint64_t migration);
-  task<void> strike_ledger(std::uint64_t migration, ledger_entry);  // the object is gone
+  task<void> write_ledger(std::uint64_t migration, std::vector<ledger_entry>) override;
+  task<std::vector<ledger_entry>> read_ledger(std::uint64_t migration) override;
+  task<void> strike_ledger(std::uint64_t migration, ledger_entry) override;
 
  private:
   explicit catalog(std::unique_ptr<pg::connection>);

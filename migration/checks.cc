@@ -10,6 +10,8 @@ namespace {
 
 namespace sqlstate = protocol::sqlstate;
 
+constexpr milliseconds whole_scan{3'600'000};
+
 // Each row: what is missing, and the statement that gives it.
 constexpr std::string_view missing_rights = R"sql(
   SELECT 'replication', format('ALTER ROLE %I REPLICATION;', session_user)
@@ -107,30 +109,40 @@ task<void> check_rights(pg::connection& connection) {
   found.refuse_if_any(connection.where());
 }
 
-task<void> check_shard(pg::connection& connection) {
-  problems found;
+task<void> find_shard_problems(pg::connection& connection, problems& found) {
+  const auto before = found.count();
   check_version(connection, found);
-  found.refuse_if_any(connection.where());
+  if (found.count() > before) co_return;
   co_await check_rights_into(connection, found);
   co_await check_wal_level(connection, found);
-  found.refuse_if_any(connection.where());
+  if (found.count() > before) co_return;
   co_await check_limits(connection, found);
   const auto objects = co_await connection.query("SELECT to_regprocedure('pgrotor.set_register(integer, bigint)') IS NULL");
   if (objects.boolean(0, 0)) {
     found.add(sqlstate::wrong_state, connection.where() + ": schema pgrotor is missing", "Its functions move registers and put up guards.",
               "Run `pgrotor init` first.");
   }
+}
+
+task<void> check_shard(pg::connection& connection) {
+  problems found;
+  co_await find_shard_problems(connection, found);
   found.refuse_if_any(connection.where());
+}
+
+task<void> find_table_problems(pg::connection& source, pg::connection& target, const routing::distribution& distribution,
+                               const migration_row& row, const std::vector<moving_table>& tables, milliseconds scan, problems& found) {
+  co_await check_encodings(source, target, found);
+  for (const auto& table : tables) {
+    co_await check_source_table(source, table, tables, found);
+    co_await check_target_table(source, target, distribution.type, row.ranges, table, tables, scan, found);
+  }
 }
 
 task<void> check_tables(pg::connection& source, pg::connection& target, const routing::distribution& distribution, const migration_row& row,
                         const std::vector<moving_table>& tables) {
   problems found;
-  co_await check_encodings(source, target, found);
-  for (const auto& table : tables) {
-    co_await check_source_table(source, table, tables, found);
-    co_await check_target_table(source, target, distribution.type, row.ranges, table, tables, found);
-  }
+  co_await find_table_problems(source, target, distribution, row, tables, whole_scan, found);
   found.refuse_if_any(fmt::format("distribution {}", distribution.name));
 }
 

@@ -10,10 +10,20 @@ namespace migration {
 // Rights that role pgrotor needs on a shard (deploy/shard_rights.sql); throws refused with the exact GRANTs.
 task<void> check_rights(pg::connection&);
 
-// One moving table on its source (checks_source.cc): its form, identity, unique indexes, triggers, foreign keys, owner.
+// The one list of what a table may not be or have, wherever its rows are: DISTRIBUTE asks it on every shard, EXPLAIN, the command and
+// PREPARE of a move on both sides (checks_source.cc): form, identity, unique indexes, triggers.
+task<void> check_table(pg::connection&, const moving_table&, problems&);
+// Columns and primary key of a table must be the same on both.
+task<void> check_alike(pg::connection& source, pg::connection& target, const moving_table&, problems&);
+// What check_shard() and check_tables() refuse (prepare.h), collected. Rows in the way are looked for as long as `scan` allows.
+task<void> find_shard_problems(pg::connection&, problems&);
+task<void> find_table_problems(pg::connection& source, pg::connection& target, const routing::distribution&, const migration_row&,
+                               const std::vector<moving_table>&, milliseconds scan, problems&);
+
+// One moving table on its source: check_table(), its owner and its foreign keys.
 task<void> check_source_table(pg::connection& source, const moving_table&, const std::vector<moving_table>& all, problems&);
-// One moving table on its target (checks_target.cc): rights to make it, or definitions alike and no rows in the way.
+// One moving table on its target (checks_target.cc): rights to make it, or check_table(), definitions alike and no rows in the way.
 task<void> check_target_table(pg::connection& source, pg::connection& target, routing::key_type, const std::vector<routing::placement_range>&,
-                              const moving_table&, const std::vector<moving_table>& all, problems&);
+                              const moving_table&, const std::vector<moving_table>& all, milliseconds scan, problems&);
 
 }  // namespace migration

@@ -1,4 +1,4 @@
-// What the source must be like before a table moves (checks.h).
+// What a table must be like, and what its source must be like before it moves (checks.h).
 #include <fmt/format.h>
 
 #include "migration/checks.h"
@@ -40,7 +40,11 @@ task<void> check_form(subject& s) {
       "SELECT c.relpersistence, c.relispartition, c.relforcerowsecurity, EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = c.oid) AND NOT"
       " c.relispartition, EXISTS (SELECT FROM pg_inherits h WHERE h.inhparent = c.oid) AND c.relkind = 'r', EXISTS (SELECT FROM pg_rewrite w"
       " WHERE w.ev_class = c.oid), (SELECT a.attnotnull FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = " +
-      pg::quote_literal(s.table.columns[s.table.shard_key].name) + ") FROM pg_class c WHERE c.oid = " + s.relation);
+      pg::quote_literal(s.table.columns[s.table.shard_key].name) +
+      "), (SELECT string_agg(format('ALTER TABLE %s NO INHERIT %s;', c.oid::regclass, h.inhparent::regclass), ' ' ORDER BY h.inhseqno) FROM pg_inherits h"
+      " WHERE h.inhrelid = c.oid), (SELECT string_agg(format('ALTER TABLE %s NO INHERIT %s;', h.inhrelid::regclass, c.oid::regclass), ' ' ORDER BY"
+      " h.inhrelid::regclass::text) FROM pg_inherits h WHERE h.inhparent = c.oid), (SELECT string_agg(format('DROP RULE %I ON %s;', w.rulename,"
+      " c.oid::regclass), ' ' ORDER BY w.rulename) FROM pg_rewrite w WHERE w.ev_class = c.oid) FROM pg_class c WHERE c.oid = " + s.relation);
   const auto refused_form = [&](std::string what, std::string why, std::string remedy) {
     s.found.add(sqlstate::feature_not_supported, fmt::format("table {} {}", s.display, what), std::move(why), std::move(remedy));
   };
@@ -52,9 +56,9 @@ task<void> check_form(subject& s) {
     refused_form("forces row level security", "Rows hidden from the owner would not be copied.",
                  fmt::format("Run: ALTER TABLE {} NO FORCE ROW LEVEL SECURITY;", s.display));
   }
-  if (row.boolean(0, 3)) refused_form("has INHERITS parents", "A write through the parent would pass the guard by.", fmt::format("Run: ALTER TABLE {} NO INHERIT ...; for each parent.", s.display));
-  if (row.boolean(0, 4)) refused_form("has INHERITS children", "Rows of the children are not guarded.", "Make it a partitioned table, or take its children away with ALTER TABLE ... NO INHERIT.");
-  if (row.boolean(0, 5)) refused_form("has rewrite rules", "A rule turns a statement into another one that the guard does not see.", "Drop its rules; use triggers.");
+  if (row.boolean(0, 3)) refused_form("has INHERITS parents", "A write through the parent would pass the guard by.", fmt::format("Run: {}", row.get(0, 7)));
+  if (row.boolean(0, 4)) refused_form("has INHERITS children", "Rows of the children are not guarded.", fmt::format("Make it a partitioned table, or run: {}", row.get(0, 8)));
+  if (row.boolean(0, 5)) refused_form("has rewrite rules", "A rule turns a statement into another one that the guard does not see.", fmt::format("Use triggers instead, and run: {}", row.get(0, 9)));
   if (!row.boolean(0, 6)) {
     const auto key = s.table.columns[s.table.shard_key].name;
     refused_form(fmt::format("has a shard key that may be null ({})", key), "A row without a key has no placement.",
@@ -82,7 +86,8 @@ task<void> check_identity(subject& s) {
 task<void> check_unique(subject& s) {
   return for_rows(
       s,
-      "SELECT i.indexrelid::regclass::text FROM pg_index i JOIN pg_attribute k ON k.attrelid = i.indrelid AND k.attname = " +
+      "SELECT i.indexrelid::regclass::text, coalesce((SELECT format('ALTER TABLE %s DROP CONSTRAINT %I;', u.conrelid::regclass, u.conname) FROM"
+      " pg_constraint u WHERE u.conindid = i.indexrelid AND u.contype IN ('u', 'x')), format('DROP INDEX %s;', i.indexrelid::regclass)) FROM pg_index i JOIN pg_attribute k ON k.attrelid = i.indrelid AND k.attname = " +
           pg::quote_literal(s.table.columns[s.table.shard_key].name) + " WHERE i.indrelid = " + s.relation +
           " AND (i.indisunique OR i.indisexclusion) AND NOT i.indisprimary AND k.attnum <> ALL (i.indkey::int2[]) AND NOT EXISTS (SELECT FROM"
           " pg_attribute u WHERE u.attrelid = i.indrelid AND u.attnum = ANY (i.indkey::int2[]) AND u.atttypid = 'uuid'::regtype) ORDER BY 1",
@@ -90,19 +95,34 @@ task<void> check_unique(subject& s) {
         s.found.add(sqlstate::feature_not_supported, fmt::format("table {}: unique index {} does not contain the shard key", s.display, rows.get(row, 0)),
                     fmt::format("Shards cannot see each other's rows, so it would not be unique any more; without {} only a uuid is.",
                                 s.table.columns[s.table.shard_key].name),
-                    fmt::format("Make it unique together with {}, or drop it: DROP INDEX {};", quoted_key(s.table), rows.get(row, 0)));
+                    fmt::format("Make it unique together with {}, or drop it: {}", quoted_key(s.table), rows.get(row, 1)));
       });
 }
 
 task<void> check_triggers(subject& s) {
   return for_rows(
       s,
-      "SELECT t.tgname, t.tgrelid::regclass::text, quote_ident(t.tgname) FROM pg_trigger t WHERE t.tgrelid IN (SELECT pgrotor.with_partitions(ARRAY[" +
+      "SELECT t.tgname, t.tgrelid::regclass::text, quote_ident(t.tgname), quote_ident('a' || left(t.tgname, 62)) FROM pg_trigger t WHERE t.tgrelid IN (SELECT pgrotor.with_partitions(ARRAY[" +
           s.relation + "])) AND NOT t.tgisinternal AND t.tgtype & 3 = 3 AND t.tgname > '~~pgrotor' AND t.tgname NOT LIKE '~~pgrotor\\_%' ORDER BY 1, 2",
       [&s](const pg::result& rows, int row) {
         s.found.add(sqlstate::feature_not_supported, fmt::format("table {}: BEFORE trigger {} fires after the guard", rows.get(row, 1), rows.get(row, 0)),
                     "Triggers fire in the order of their names; this one could change the shard key when the guard has already looked.",
-                    fmt::format("Run: ALTER TRIGGER {} ON {} RENAME TO ...; with a name before ~~pgrotor.", rows.get(row, 2), rows.get(row, 1)));
+                    fmt::format("Run: ALTER TRIGGER {} ON {} RENAME TO {};", rows.get(row, 2), rows.get(row, 1), rows.get(row, 3)));
+      });
+}
+
+// Rows are copied, applied and cleaned with session_replication_role = replica: a trigger that fires then runs twice for one write, or changes
+// what was written. Also those of foreign keys, which ALTER TABLE ... ENABLE ALWAYS TRIGGER can reach.
+task<void> check_replica_triggers(subject& s) {
+  return for_rows(
+      s,
+      "SELECT t.tgname, t.tgrelid::regclass::text, CASE t.tgenabled WHEN 'A' THEN 'ALWAYS' ELSE 'REPLICA' END, quote_ident(t.tgname) FROM pg_trigger t"
+      " WHERE t.tgrelid IN (SELECT pgrotor.with_partitions(ARRAY[" + s.relation +
+          "])) AND t.tgenabled IN ('A', 'R') AND t.tgname NOT LIKE '~~pgrotor%' ORDER BY 1, 2",
+      [&s](const pg::result& rows, int row) {
+        s.found.add(sqlstate::feature_not_supported, fmt::format("table {}: trigger {} is ENABLE {}", rows.get(row, 1), rows.get(row, 0), rows.get(row, 2)),
+                    "It would fire again for rows that a move copies, applies and deletes: values change, or what it logs is there twice.",
+                    fmt::format("Run: ALTER TABLE {} ENABLE TRIGGER {};", rows.get(row, 1), rows.get(row, 3)));
       });
 }
 
@@ -129,16 +149,31 @@ task<void> check_referring(subject& s) {
       });
 }
 
-}  // namespace
+task<subject> subject_of(pg::connection& connection, const moving_table& table, const std::vector<moving_table>& all, problems& found) {
+  const auto name = co_await connection.query("SELECT " + pg::quote_literal(qualified(table)) + "::regclass::text");
+  co_return subject{connection, table, all, found, pg::quote_literal(qualified(table)) + "::pg_catalog.regclass", name.str(0, 0)};
+}
 
-task<void> check_source_table(pg::connection& source, const moving_table& table, const std::vector<moving_table>& all, problems& found) {
-  const auto name = co_await source.query("SELECT " + pg::quote_literal(qualified(table)) + "::regclass::text");
-  subject s{source, table, all, found, pg::quote_literal(qualified(table)) + "::pg_catalog.regclass", name.str(0, 0)};
-  co_await check_owner(s);
+task<void> check_as_table(subject& s) {
   co_await check_form(s);
   co_await check_identity(s);
   co_await check_unique(s);
   co_await check_triggers(s);
+  co_await check_replica_triggers(s);
+}
+
+}  // namespace
+
+task<void> check_table(pg::connection& connection, const moving_table& table, problems& found) {
+  const std::vector<moving_table> none;
+  auto s = co_await subject_of(connection, table, none, found);
+  co_await check_as_table(s);
+}
+
+task<void> check_source_table(pg::connection& source, const moving_table& table, const std::vector<moving_table>& all, problems& found) {
+  auto s = co_await subject_of(source, table, all, found);
+  co_await check_owner(s);
+  co_await check_as_table(s);
   co_await check_valid_foreign_keys(s);
   co_await check_referring(s);
 }

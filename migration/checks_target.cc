@@ -13,7 +13,7 @@ namespace {
 
 namespace sqlstate = protocol::sqlstate;
 
-constexpr milliseconds scan_budget{3'600'000};
+constexpr milliseconds scan_grace{10'000};
 
 struct column_fact {
   std::string name, what;
@@ -96,27 +96,26 @@ task<bool> check_target_owner(pg::connection& target, const moving_table& table,
   co_return false;
 }
 
-task<void> check_alike(pg::connection& source, pg::connection& target, const moving_table& table, problems& found) {
-  const auto relation = pg::quote_literal(qualified(table)) + "::regclass";
-  const auto here = co_await columns_of(source, relation);
-  const auto there = co_await columns_of(target, relation);
-  const auto differing = differences(here, there);
-  if (differing.empty()) co_return;
-  found.add(sqlstate::wrong_state, fmt::format("{}: table {} is defined differently than on {}", target.where(), plain_name(table), source.where()),
-            differing + ".", "Make the two alike, or drop the table on the target when it is empty: it is then made from the source's definition.");
-}
-
-task<void> check_nothing_in_the_way(pg::connection& target, routing::key_type type, const std::vector<routing::placement_range>& ranges,
-                                    const moving_table& table, problems& found) {
+task<void> check_nothing_in_the_way(pg::connection& source, pg::connection& target, routing::key_type type, const std::vector<routing::placement_range>& ranges,
+                                    const moving_table& table, milliseconds scan, problems& found) {
   const auto key = quoted_key(table);
   const auto filter = placement_filter(type, ranges, key);
-  const auto row = co_await target.query(fmt::format("SELECT count(*), min({0}::text) FROM {1} WHERE {2}", key, qualified(table), filter), scan_budget);
+  const auto sql = fmt::format("SET LOCAL statement_timeout = {3}; SELECT count(*), min({0}::text) FROM {1} WHERE {2}", key, qualified(table), filter, scan.count());
+  pg::result row;
+  try {
+    row = co_await target.query(sql, scan + scan_grace);
+  } catch (const pg::sql_error& error) {
+    if (error.sqlstate != sqlstate::query_canceled || error.connection_lost) throw;
+    co_return;  // a large table: PREPARE has the time
+  }
   if (row.get(0, 0) == "0") co_return;
   found.add(sqlstate::wrong_state,
             fmt::format("{}: {} row{} of table {} {} in the way, for example {} = {}", target.where(), row.get(0, 0), row.get(0, 0) == "1" ? "" : "s",
                         plain_name(table), row.get(0, 0) == "1" ? "is" : "are", table.columns[table.shard_key].name, row.get(0, 1)),
-            "They belong to the placements that are to move there, and would be mixed with the copy.",
-            fmt::format("Look at them with: SELECT * FROM {} WHERE {}; and delete what is not wanted.", qualified(table), filter));
+            fmt::format("They belong to the placements that are to move there, and would be mixed with the copy. {} owns them until then: what clients see is there.",
+                        source.where()),
+            fmt::format("Compare on both: SELECT * FROM {0} WHERE {1}; When {2} has all that is wanted of them, run on {3}: DELETE FROM {0} WHERE {1};",
+                        qualified(table), filter, source.where(), target.where()));
 }
 
 // Tables that are referred to, but do not move: reference tables, which the target must have.
@@ -137,9 +136,19 @@ task<void> check_referenced(pg::connection& source, pg::connection& target, cons
 
 }  // namespace
 
+task<void> check_alike(pg::connection& source, pg::connection& target, const moving_table& table, problems& found) {
+  const auto relation = pg::quote_literal(qualified(table)) + "::regclass";
+  const auto here = co_await columns_of(source, relation);
+  const auto there = co_await columns_of(target, relation);
+  const auto differing = differences(here, there);
+  if (differing.empty()) co_return;
+  found.add(sqlstate::wrong_state, fmt::format("{}: table {} is defined differently than on {}", target.where(), plain_name(table), source.where()),
+            differing + ".", "Make the two alike, or drop the table on the target when it is empty: it is then made from the source's definition.");
+}
+
 task<void> check_target_table(pg::connection& source, pg::connection& target, routing::key_type type,
                               const std::vector<routing::placement_range>& ranges, const moving_table& table,
-                              const std::vector<moving_table>& all, problems& found) {
+                              const std::vector<moving_table>& all, milliseconds scan, problems& found) {
   co_await check_referenced(source, target, table, all, found);
   const auto exists = co_await target.query("SELECT to_regclass(" + pg::quote_literal(qualified(table)) + ") IS NOT NULL");
   if (!exists.boolean(0, 0)) {
@@ -148,8 +157,11 @@ task<void> check_target_table(pg::connection& source, pg::connection& target, ro
   }
   const bool ours = co_await check_target_owner(target, table, found);
   if (!ours) co_return;
+  problems here;
+  co_await check_table(target, table, here);
+  found.add_of(target.where(), here);
   co_await check_alike(source, target, table, found);
-  co_await check_nothing_in_the_way(target, type, ranges, table, found);
+  co_await check_nothing_in_the_way(source, target, type, ranges, table, scan, found);
 }
 
 }  // namespace migration

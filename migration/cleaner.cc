@@ -34,7 +34,7 @@ task<void> retry_in_use(pg::connection& connection, std::string sql, std::string
     }
     if (clock::now() >= until) {
       refuse(protocol::sqlstate::wrong_state, fmt::format("{}: {} is in use", connection.where(), what), message,
-             "End that session, then run RETRY MIGRATION.");
+             "End that session; it is tried again.");
     }
     co_await pause_for(jittered(drop_pause));
   }
@@ -123,7 +123,7 @@ task<void> verify_none_left(pg::connection& connection, const moving_table& tabl
   if (left.get(0, 0) == "0") co_return;
   refuse(protocol::sqlstate::wrong_state,
          fmt::format("{}: {} rows of table {} came back while it was being cleaned", connection.where(), left.get(0, 0), plain_name(table)),
-         "Somebody writes to placements that this shard does not own.", "Find the writer (it bypasses the guard), then run RETRY MIGRATION.");
+         "Somebody writes to placements that this shard does not own.", "Find the writer: it bypasses the guard. The cleaning is tried again.");
 }
 
 task<std::uint64_t> clean_tables(pg::connection& connection, routing::key_type type, const std::vector<routing::placement_range>& ranges,
@@ -165,42 +165,9 @@ task<void> drop_made_tables(pg::connection& connection, const std::vector<std::s
   }
 }
 
-class object_dropper {
- public:
-  object_dropper(catalog& book, const migration_row& row) : book_(book), row_(row), names_(row.id) {}
-
-  task<void> shard(pg::connection& connection, routing::shard_id id, const std::vector<moving_table>& tables) {
-    const auto entries = co_await mine(id);
-    for (const auto& entry : entries) {
-      if (entry.kind == "slot") co_await drop_slot(connection, entry.name);
-      if (entry.kind == "publication") co_await connection.query("DROP PUBLICATION IF EXISTS " + pg::quote_ident(entry.name));
-      if (entry.kind == "origin") co_await drop_origin(connection, entry.name);
-    }
-    if (has_guard(entries)) co_await drop_guard(connection, row_.id, tables);
-    co_await connection.query(fmt::format("DELETE FROM pgrotor.chunks WHERE migration = {0}; DELETE FROM pgrotor.progress WHERE migration = {0}", row_.id));
-    std::vector<std::string> made;
-    for (const auto& entry : entries) {
-      if (entry.kind == "table") made.push_back(entry.name);
-    }
-    const bool switched = row_.state == state::switched || row_.state == state::cleaning || row_.state == state::done;
-    if (!made.empty() && !switched) co_await drop_made_tables(connection, made);
-    for (const auto& entry : entries) co_await book_.strike_ledger(row_.id, entry);
-  }
-
- private:
-  static bool has_guard(const std::vector<ledger_entry>& entries) {
-    return std::ranges::any_of(entries, [](const auto& entry) { return entry.kind == "trigger" || entry.kind == "function" || entry.kind == "register"; });
-  }
-  task<std::vector<ledger_entry>> mine(routing::shard_id id) {
-    auto entries = co_await book_.read_ledger(row_.id);
-    std::erase_if(entries, [&](const auto& entry) { return entry.shard != id; });
-    co_return entries;
-  }
-
-  catalog& book_;
-  const migration_row& row_;
-  object_names names_;
-};
+bool has_guard(const std::vector<ledger_entry>& entries) {
+  return std::ranges::any_of(entries, [](const auto& entry) { return entry.kind == "trigger" || entry.kind == "function" || entry.kind == "register"; });
+}
 
 }  // namespace
 
@@ -220,11 +187,26 @@ task<std::uint64_t> delete_rows(pg::connection& connection, const object_names& 
   co_return deleted;
 }
 
-task<void> drop_objects(catalog& book, pg::connection& source, pg::connection& target, const migration_row& row,
-                        const std::vector<moving_table>& tables) {
-  object_dropper dropper(book, row);
-  co_await dropper.shard(source, row.source, tables);
-  co_await dropper.shard(target, row.target, tables);
+task<void> drop_objects(ledger& book, pg::connection& connection, routing::shard_id shard, const migration_row& row) {
+  const object_names names(row.id);
+  auto entries = co_await book.read_ledger(row.id);
+  std::erase_if(entries, [&](const auto& entry) { return entry.shard != shard; });
+  for (const auto& entry : entries) {
+    if (entry.kind == "slot") co_await drop_slot(connection, entry.name);
+    if (entry.kind == "publication") co_await connection.query("DROP PUBLICATION IF EXISTS " + pg::quote_ident(entry.name));
+    if (entry.kind == "origin") co_await drop_origin(connection, entry.name);
+  }
+  // Also without an entry: a cleaner that was killed when all had been struck makes its origin once more.
+  co_await drop_origin(connection, names.cleaner_origin);
+  if (has_guard(entries)) co_await drop_guard(connection, row.id);
+  co_await connection.query(fmt::format("DELETE FROM pgrotor.chunks WHERE migration = {0}; DELETE FROM pgrotor.progress WHERE migration = {0}", row.id));
+  std::vector<std::string> made;
+  for (const auto& entry : entries) {
+    if (entry.kind == "table") made.push_back(entry.name);
+  }
+  const bool switched = row.state == state::switched || row.state == state::cleaning || row.state == state::done;
+  if (!made.empty() && !switched) co_await drop_made_tables(connection, made);
+  for (const auto& entry : entries) co_await book.strike_ledger(row.id, entry);
 }
 
 task<std::vector<std::string>> leftovers(pg::connection& connection) {

@@ -22,7 +22,13 @@ struct reference_table { std::string schema, table; };
 struct drain_shard { std::string shard; std::vector<std::string> targets; option_list options; };  // no targets: all other active shards
 struct move_range { routing::placement_range range; std::string distribution, target; option_list options; };
 enum class migration_verb { pause, resume, cancel, cutover, retry };
-struct alter_migration { migration_verb verb{}; std::uint64_t id = 0; };
+// RESUME of a migration whose rows differ between source and target.
+enum class decision {
+  none,           // refused with what it would delete
+  accept_target,  // what the target has is right; the source's rows are deleted
+  keep_source,    // the source's rows are kept in tables of schema pgrotor on the source before they are deleted
+};
+struct alter_migration { migration_verb verb{}; std::uint64_t id = 0; decision decided = decision::none; };
 enum class shown { shards, ranges, tables, migrations, migration };
 struct show { shown what{}; std::uint64_t id = 0; };
 

@@ -1,6 +1,7 @@
 #include "migration/coordinator.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -8,13 +9,17 @@
 #include <fmt/format.h>
 
 #include "migration/coordinator_impl.h"
+#include "migration/lock_retry.h"
 #include "migration/log.h"
 #include "migration/prepare.h"
+#include "migration/test_hooks.h"
 #include "protocol/sqlstate.h"
 
 namespace migration {
 namespace asio = boost::asio;
 namespace {
+
+constexpr milliseconds find_out_budget{15'000};  // of a command whose outcome is not known, before it is answered so
 
 std::string conninfo_value(std::string_view value) {
   std::string out = "'";
@@ -26,6 +31,11 @@ std::string conninfo_value(std::string_view value) {
 }
 
 }  // namespace
+
+catalog& engine::book() const {
+  if (!catalog) throw pg::sql_error("catalog", std::string(protocol::sqlstate::connection_failure), "the connection is lost", "", "", true);
+  return *catalog;
+}
 
 pg::connect_options engine::catalog_options() const {
   pg::connect_options options;
@@ -57,6 +67,21 @@ std::string engine::shard_name(routing::shard_id id) const {
   return shard ? shard->name : fmt::format("#{}", id.value);
 }
 
+task<void> ledger_in_turn::write_ledger(std::uint64_t migration, std::vector<ledger_entry> entries) {
+  const auto turn = co_await engine_.catalog_turn.lock();
+  co_await engine_.book().write_ledger(migration, std::move(entries));
+}
+
+task<std::vector<ledger_entry>> ledger_in_turn::read_ledger(std::uint64_t migration) {
+  const auto turn = co_await engine_.catalog_turn.lock();
+  co_return co_await engine_.book().read_ledger(migration);
+}
+
+task<void> ledger_in_turn::strike_ledger(std::uint64_t migration, ledger_entry entry) {
+  const auto turn = co_await engine_.catalog_turn.lock();
+  co_await engine_.book().strike_ledger(migration, std::move(entry));
+}
+
 task<void> sleep_for(milliseconds time) {
   asio::steady_timer timer(co_await asio::this_coro::executor, time);
   co_await timer.async_wait(asio::use_awaitable);
@@ -75,7 +100,7 @@ task<void> coordinator::run() { co_await impl_->run(); }
 
 void coordinator::stop() {
   asio::post(impl_->engine.executor, [inside = impl_.get()] {
-    inside->stopping = true;
+    inside->stopping = inside->engine.stopping = true;
     inside->wake.cancel();
     if (inside->current) inside->current->wish_stop();
   });
@@ -98,16 +123,16 @@ task<void> coordinator::impl::take_catalog() {
   engine.catalog.reset();
   auto options = engine.catalog_options();
   engine.catalog = co_await catalog::open(engine.executor, std::move(options));
-  auto map = co_await engine.catalog->load_map();
+  auto map = co_await engine.book().load_map();
   if (!map) refuse(protocol::sqlstate::wrong_state, "the catalog has no map", "", "Run pgrotor init with at least one [[shard]].");
-  rows = co_await engine.catalog->load_migrations();
+  rows = co_await engine.book().load_migrations();
   engine.set_map(std::move(map));
 }
 
 task<void> coordinator::impl::start() {
   co_await take_catalog();
   for (const auto& row : rows) {
-    if (!gate_starts_closed(row.state)) continue;
+    if (!gate_starts_closed(row.state) || waits_for_dba(row)) continue;  // rows have been found to differ: the target has long been open
     moving_set set{row.id, row.distribution, row.ranges, row.source, row.target};
     co_await engine.gates.announce(std::move(set));
     co_await engine.gates.close(row.id, row.attempt, engine.settings.cutover_budget, engine.settings.hold_budget);
@@ -115,12 +140,27 @@ task<void> coordinator::impl::start() {
   co_await engine.gates.publish(engine.map());
 }
 
+// With whoever comes first after a loss; the others find it done. The rows are read in any case: who lost the connection does not know theirs.
+task<void> coordinator::impl::ensure_catalog() {
+  const auto turn = co_await engine.catalog_turn.lock();
+  if (engine.catalog && !engine.catalog->connection().broken()) {
+    rows = co_await engine.book().load_migrations();
+  } else {
+    co_await take_catalog();
+    co_await engine.gates.publish(engine.map());
+    log_info("catalog: connected again, epoch {}", engine.book().epoch());
+  }
+  for (auto& row : rows) {
+    if (row.state != state::planned || !forsaken.contains(row.job)) continue;
+    journal_entry entry{"PLANNED", "CANCELLED", "", 0, 0, "its command was answered with an error"};
+    co_await engine.book().advance(row, state::planned, state::cancelled, std::move(entry));
+  }
+}
+
 task<void> coordinator::impl::reconnect_catalog() {
   for (milliseconds wait{100}; !stopping; wait = std::min(wait * 2, milliseconds(5'000))) {
     try {
-      co_await take_catalog();
-      co_await engine.gates.publish(engine.map());
-      log_info("catalog: connected again, epoch {}", engine.catalog->epoch());
+      co_await ensure_catalog();
       co_return;
     } catch (const std::exception& error) {
       log_warning("catalog: {}; traffic goes on under the cached map", error.what());
@@ -129,10 +169,46 @@ task<void> coordinator::impl::reconnect_catalog() {
   }
 }
 
+// After a step whose answer was lost: connects anew, which ends the term in which it was asked for. It has been done by then, or never will be.
+task<bool> coordinator::impl::find_out(std::function<task<bool>()> happened) {
+  for (const auto until = clock::now() + find_out_budget; clock::now() < until && !stopping;) {
+    try {
+      co_await ensure_catalog();
+      const auto turn = co_await engine.catalog_turn.lock();
+      co_return co_await happened();
+    } catch (const std::exception& error) {
+      log_warning("catalog: {}", error.what());
+    }
+    co_await sleep_for(milliseconds(200));
+  }
+  refuse(protocol::sqlstate::transaction_unknown, "the connection to the catalog was lost, and it is not known whether the command was carried out",
+         "The catalog cannot be reached.", "SHOW MIGRATIONS; and SHOW RANGES; tell when it can be.");
+}
+
+// One durable step of a command. Returns when it has been done; throws when it has not, and then it never will be.
+task<void> coordinator::impl::for_certain(std::function<task<void>()> step, std::function<task<bool>()> happened) {
+  std::string lost;
+  try {
+    const auto turn = co_await engine.catalog_turn.lock();
+    co_await step();
+    if (!test_hooks::broken("lose_answer")) co_return;
+    engine.catalog.reset();
+    lost = "its answer was lost";
+  } catch (const pg::sql_error& error) {
+    if (error.where != "catalog" || !error.connection_lost) throw;
+    lost = error.message;
+  }
+  const bool done = co_await find_out(std::move(happened));
+  if (done) co_return;
+  refuse(protocol::sqlstate::connection_failure, "the connection to the catalog was lost: " + lost, "Nothing has been done.", "Try again.");
+}
+
 migration_row* coordinator::impl::next_row() {
+  const auto now = clock::now();
   for (auto& row : rows) {
-    const bool undo = std::find(to_undo.begin(), to_undo.end(), row.id) != to_undo.end();
-    if (undo || (!waits_for_dba(row) && !is_final(row.state))) return &row;
+    if (waits_for_dba(row) || is_final(row.state) || changing.contains(row.id) || forsaken.contains(row.job)) continue;
+    const auto waiting = aside.find(row.id);
+    if (waiting == aside.end() || waiting->second.until <= now) return &row;
   }
   return nullptr;
 }
@@ -149,26 +225,40 @@ task<void> coordinator::impl::run_one(migration_row& row) {
   }
   engine.active = 0;
   const auto found = std::find_if(rows.begin(), rows.end(), [id](const migration_row& r) { return r.id == id; });
-  if (found != rows.end()) *found = current->row();
+  if (found != rows.end() && !error) *found = current->row();  // with an error the catalog knows better, and is asked
   ended[id] = current->progress();
+  const bool over = is_final(current->row().state) || waits_for_dba(current->row());
+  const auto why = current->waiting_for();
   current.reset();
   if (error) std::rethrow_exception(error);
-  std::erase(to_undo, id);
+  if (over) aside.erase(id);
+  else if (!stopping) step_aside(aside[id], why);
   if (!stopping) co_await settle_shards();
 }
 
+void coordinator::impl::step_aside(waiting_row& row, std::string why) {
+  row.wait = std::clamp(row.wait * 2, milliseconds(250), milliseconds(10'000));
+  row.until = clock::now() + jittered(row.wait / 2);
+  row.why = std::move(why);
+}
+
+// Until there may be something to do, or a command wakes us.
+task<void> coordinator::impl::wait_for_work() {
+  auto until = clock::now() + std::chrono::seconds(1);
+  for (const auto& [id, waiting] : aside) until = std::min(until, waiting.until);
+  wake.expires_at(until);
+  co_await wake.async_wait(asio::as_tuple(asio::use_awaitable));
+  if (std::exchange(to_settle, false) && !stopping) co_await settle_shards();
+}
+
 task<void> coordinator::impl::run() {
-  for (const auto& row : rows) {
-    if (row.state == state::failed || row.state == state::cancelled) to_undo.push_back(row.id);
-  }
   while (!stopping) {
     bool lost = false;
     try {
       if (auto* row = next_row()) {
         co_await run_one(*row);
       } else {
-        wake.expires_after(std::chrono::seconds(1));
-        co_await wake.async_wait(asio::as_tuple(asio::use_awaitable));
+        co_await wait_for_work();
       }
     } catch (const catalog_lost& problem) {
       log_error("catalog: {}", problem.what());
@@ -187,7 +277,7 @@ task<void> coordinator::impl::settle_shards() {
   for (const auto& shard : map->shards()) {
     if (shard.state != routing::shard_state::draining) continue;
     const bool busy = std::any_of(rows.begin(), rows.end(), [&](const migration_row& row) {
-      return row.source == shard.id && row.kind == "drain" && !is_final(row.state);
+      return row.source == shard.id && row.kind == "drain" && !is_final(row.state) && !is_undoing(row.state);
     });
     if (busy) continue;
     const bool owns = std::any_of(map->distributions().begin(), map->distributions().end(), [&](const routing::distribution& distribution) {
@@ -204,14 +294,23 @@ task<void> coordinator::impl::settle_shards() {
 }
 
 task<void> coordinator::impl::change_map(std::function<void(routing::shard_map::parts&)> edit, std::string reason) {
-  const auto turn = co_await engine.catalog_turn.lock();
+  routing::shard_map::parts parts;
+  const auto step = [&]() -> task<void> {
+    parts = next_parts(edit);
+    const auto next = routing::shard_map::make(parts);
+    co_await engine.book().save_map(parts, reason);
+    engine.set_map(next);
+  };
+  const auto happened = [&]() -> task<bool> { co_return co_await engine.book().has_map(parts); };
+  co_await for_certain(step, happened);
+  co_await engine.gates.publish(engine.map());
+}
+
+routing::shard_map::parts coordinator::impl::next_parts(const std::function<void(routing::shard_map::parts&)>& edit) const {
   auto parts = engine.map()->all();
   parts.number.value += 1;
   edit(parts);
-  const auto next = routing::shard_map::make(parts);
-  co_await engine.catalog->save_map(parts, std::move(reason));
-  engine.set_map(next);
-  co_await engine.gates.publish(next);
+  return parts;
 }
 
 }  // namespace migration

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "migration/checks.h"
 #include "migration/coordinator_impl.h"
 #include "migration/planner.h"
 #include "migration/prepare.h"
@@ -28,11 +29,22 @@ task<std::vector<std::string>> all_columns(pg::connection& shard, std::string sc
   co_return names;
 }
 
-task<void> refuse_rows(pg::connection& shard, const std::string& quoted) {
-  const auto found = co_await shard.query("SELECT EXISTS (SELECT FROM " + quoted + ")");
-  if (!found.boolean(0, 0)) co_return;
-  refuse(sqlstate::wrong_state, fmt::format("table {} on {} has rows", quoted, shard.where()),
-         "Distributing it would leave rows on shards that do not own them.", "Distribute the table while it is empty, then load it through pgrotor.");
+task<void> find_rows(pg::connection& shard, const distribute_table& wanted, problems& found) {
+  const auto quoted = pg::quote_ident(wanted.schema, wanted.table);
+  const auto some = co_await shard.query("SELECT EXISTS (SELECT FROM " + quoted + ")");
+  if (!some.boolean(0, 0)) co_return;
+  found.add(sqlstate::wrong_state, fmt::format("table {} on {} has rows", quoted, shard.where()),
+            "Distributing it would leave rows on shards that do not own them.", "Distribute the table while it is empty, then load it through pgrotor.");
+}
+
+task<std::optional<moving_table>> describe_into(pg::connection& shard, const distribute_table& wanted, problems& found) {
+  std::optional<moving_table> out;
+  try {
+    out = co_await describe_table(shard, wanted.schema, wanted.table, wanted.column);
+  } catch (const refused& error) {
+    found.add(error.notice);
+  }
+  co_return out;
 }
 
 }  // namespace
@@ -70,31 +82,15 @@ const migration_row& coordinator::impl::row(std::uint64_t id) const {
   refuse(sqlstate::undefined_object, fmt::format("migration {} does not exist", id), "", "SHOW MIGRATIONS lists them.");
 }
 
-task<answer> coordinator::impl::add_rows(std::vector<migration_row> planned, bool explain, std::string tag) {
-  if (explain) co_return co_await plan_answer(planned, "EXPLAIN");
-  std::vector<migration_row> made;
-  {
-    const auto turn = co_await engine.catalog_turn.lock();
-    made = co_await engine.catalog->insert(std::move(planned));
-  }
-  rows.insert(rows.end(), made.begin(), made.end());
-  wake.cancel();
-  co_return co_await plan_answer(made, std::move(tag));
-}
-
 task<answer> coordinator::impl::do_drain(drain_shard wanted, bool explain) {
-  const auto map = engine.map();
-  auto planned = plan_drain(*map, unfinished(), wanted);
-  if (!explain) {
-    const auto next = planned.empty() ? routing::shard_state::drained : routing::shard_state::draining;
-    auto edit = [&wanted, next](routing::shard_map::parts& parts) {
-      for (auto& shard : parts.shards) {
-        if (shard.name == wanted.shard) shard.state = next;
-      }
-    };
-    co_await change_map(edit, "drain shard " + wanted.shard);
-  }
-  co_return co_await add_rows(std::move(planned), explain, "DRAIN SHARD");
+  auto planned = plan_drain(*engine.map(), unfinished(), wanted);
+  const auto next = planned.empty() ? routing::shard_state::drained : routing::shard_state::draining;
+  const auto edit = [name = wanted.shard, next](routing::shard_map::parts& parts) {
+    for (auto& shard : parts.shards) {
+      if (shard.name == name) shard.state = next;
+    }
+  };
+  co_return co_await add_rows(std::move(planned), explain, "DRAIN SHARD", edit, "drain shard " + wanted.shard);
 }
 
 task<answer> coordinator::impl::do_add_shard(add_shard wanted, bool explain) {
@@ -131,6 +127,7 @@ task<answer> coordinator::impl::do_remove_shard(remove_shard wanted, bool explai
     }
   }
   for (const auto& each : unfinished()) {
+    if (is_undoing(each.state)) continue;  // on a shard that is gone there is nothing to undo
     if (each.source == shard->id || each.target == shard->id) {
       refuse(sqlstate::wrong_state, fmt::format("migration {} uses shard \"{}\"", each.id, wanted.name));
     }
@@ -139,6 +136,31 @@ task<answer> coordinator::impl::do_remove_shard(remove_shard wanted, bool explai
   auto edit = [id = shard->id](routing::shard_map::parts& parts) { std::erase_if(parts.shards, [id](const auto& each) { return each.id == id; }); };
   co_await change_map(edit, "remove shard " + wanted.name);
   co_return done("REMOVE SHARD");
+}
+
+// What every shard says of a table that is to be distributed; columns and key type as on the default shard.
+task<void> coordinator::impl::inspect_on_all(const distribute_table& wanted, routing::table& table, std::vector<std::string>& views, problems& found) {
+  const auto map = engine.map();
+  const auto model = co_await engine.connect(map->default_shard());
+  const auto described = co_await describe_into(*model, wanted, found);
+  if (!described) co_return;
+  table.key_type_oid = described->columns[described->shard_key].type_oid;
+  table.columns = co_await all_columns(*model, wanted.schema, wanted.table);
+  views = co_await dependent_views(*model, wanted.schema, wanted.table);
+  co_await check_table(*model, *described, found);
+  co_await find_rows(*model, wanted, found);
+  for (const auto& shard : map->shards()) {
+    if (shard.id == map->default_shard()) continue;
+    const auto connection = co_await engine.connect(shard.id);
+    problems here;
+    const auto twin = co_await describe_into(*connection, wanted, here);
+    if (twin) {
+      co_await check_table(*connection, *twin, here);
+      co_await check_alike(*model, *connection, *described, here);
+      co_await find_rows(*connection, wanted, found);
+    }
+    found.add_of(connection->where(), here, true);
+  }
 }
 
 task<answer> coordinator::impl::do_distribute(distribute_table wanted, bool explain) {
@@ -153,45 +175,39 @@ task<answer> coordinator::impl::do_distribute(distribute_table wanted, bool expl
   table.name = wanted.table;
   table.key_column = wanted.column;
   std::vector<std::string> views;
-  for (const auto& shard : map->shards()) {
-    const auto connection = co_await engine.connect(shard.id);
-    const auto described = co_await describe_table(*connection, wanted.schema, wanted.table, wanted.column);
-    co_await refuse_rows(*connection, pg::quote_ident(wanted.schema, wanted.table));
-    table.key_type_oid = described.columns[described.shard_key].type_oid;
-    if (shard.id != map->default_shard()) continue;
-    table.columns = co_await all_columns(*connection, wanted.schema, wanted.table);
-    views = co_await dependent_views(*connection, wanted.schema, wanted.table);
-  }
+  problems found;
+  co_await inspect_on_all(wanted, table, views, found);
   const auto type = routing::key_type_of_oid(table.key_type_oid);
-  if (!type) {
-    refuse(sqlstate::feature_not_supported, fmt::format("column \"{}\" of table \"{}\" cannot be a shard key", wanted.column, wanted.table),
-           "Its type has no placement hash.", "A shard key is smallint, integer, bigint, text, varchar, char or uuid.");
+  if (table.key_type_oid != 0 && !type) {
+    found.add(sqlstate::feature_not_supported, fmt::format("column \"{}\" of table \"{}\" cannot be a shard key", wanted.column, wanted.table),
+              "Its type has no placement hash.", "A shard key is smallint, integer, bigint, text, varchar, char or uuid.");
   }
   const auto name = wanted.distribution.empty() ? wanted.table : wanted.distribution;
   const auto* existing = map->find_distribution(name);
-  if (existing && existing->type != *type) {
-    refuse(sqlstate::wrong_state, fmt::format("distribution \"{}\" has keys of type {}, column \"{}\" is {}", name,
-                                              routing::to_string(existing->type), wanted.column, routing::to_string(*type)));
+  if (existing && type && existing->type != *type) {
+    found.add(sqlstate::wrong_state, fmt::format("distribution \"{}\" has keys of type {}, column \"{}\" is {}", name,
+                                                 routing::to_string(existing->type), wanted.column, routing::to_string(*type)), "", "");
   }
+  for (const auto& each : unfinished()) {
+    if (existing && each.distribution == existing->id) {
+      found.add(sqlstate::wrong_state, fmt::format("migration {} is moving a part of distribution \"{}\"", each.id, name),
+                "A table that joins now would be left behind.", way_out(each));
+    }
+  }
+  found.refuse_if_any(fmt::format("table {}.{}", wanted.schema, wanted.table));
   if (explain) {
     co_return would(fmt::format("table {}.{} by {} ({}) would join distribution {}{}", wanted.schema, wanted.table, wanted.column,
                                 routing::to_string(*type), name, existing ? "" : fmt::format(", new, spread evenly over {} shards", even_ranges(*map).size())));
   }
-  for (const auto& each : unfinished()) {
-    if (existing && each.distribution == existing->id) {
-      refuse(sqlstate::wrong_state, fmt::format("migration {} is moving a part of distribution \"{}\"", each.id, name),
-             "A table that joins now would be left behind.", fmt::format("Wait for it, or CANCEL MIGRATION {}.", each.id));
-    }
-  }
   auto edit = [&](routing::shard_map::parts& parts) {
     parts.schema_version = parts.number;
-    auto found = std::find_if(parts.distributions.begin(), parts.distributions.end(), [&](const auto& each) { return each.name == name; });
-    if (found == parts.distributions.end()) {
+    auto mine = std::find_if(parts.distributions.begin(), parts.distributions.end(), [&](const auto& each) { return each.name == name; });
+    if (mine == parts.distributions.end()) {
       std::uint32_t highest = 0;
       for (const auto& each : parts.distributions) highest = std::max(highest, each.id.value);
-      found = parts.distributions.insert(parts.distributions.end(), {routing::distribution_id{highest + 1}, name, *type, even_ranges(*engine.map())});
+      mine = parts.distributions.insert(parts.distributions.end(), {routing::distribution_id{highest + 1}, name, *type, even_ranges(*engine.map())});
     }
-    table.distribution = found->id;
+    table.distribution = mine->id;
     parts.tables.push_back(table);
     for (auto& view : views) {
       if (std::find(parts.dependent_views.begin(), parts.dependent_views.end(), view) == parts.dependent_views.end()) parts.dependent_views.push_back(view);
@@ -226,61 +242,6 @@ task<answer> coordinator::impl::do_reference(reference_table wanted, bool explai
   };
   co_await change_map(edit, fmt::format("reference table {}.{}", wanted.schema, wanted.table));
   co_return done("REFERENCE TABLE");
-}
-
-task<answer> coordinator::impl::do_alter(alter_migration wanted, bool explain) {
-  const auto& found = row(wanted.id);
-  const bool running = current && current->row().id == wanted.id;
-  if (explain) co_return would(fmt::format("migration {} is {}", found.id, to_string(found.state)));
-  switch (wanted.verb) {
-    case migration_verb::pause:
-      if (!running) refuse(sqlstate::wrong_state, fmt::format("migration {} is {} and cannot be paused", found.id, to_string(found.state)));
-      current->wish_pause();
-      co_return done("PAUSE");
-    case migration_verb::cutover:
-      if (!running) refuse(sqlstate::wrong_state, fmt::format("migration {} is {} and not running", found.id, to_string(found.state)));
-      current->wish_cutover();
-      co_return done("CUTOVER");
-    case migration_verb::retry: {
-      if (found.state != state::failed && found.state != state::cancelled) {
-        refuse(sqlstate::wrong_state, fmt::format("migration {} is {}", found.id, to_string(found.state)), "", "RETRY takes a FAILED or CANCELLED migration.");
-      }
-      migration_row again;
-      again.kind = found.kind;
-      again.distribution = found.distribution;
-      again.ranges = found.ranges;
-      again.source = found.source;
-      again.target = found.target;
-      again.options = found.options;
-      std::vector<migration_row> planned{again};
-      co_return co_await add_rows(std::move(planned), false, "RETRY");
-    }
-    case migration_verb::cancel:
-      if (running) {
-        current->wish_cancel();
-        co_return done("CANCEL");
-      }
-      break;
-    case migration_verb::resume: break;
-  }
-  // Not running: it waits for a DBA, or is PLANNED behind another one.
-  const bool resume = wanted.verb == migration_verb::resume;
-  auto& mine = *std::find_if(rows.begin(), rows.end(), [&](const migration_row& each) { return each.id == wanted.id; });
-  const auto next = mine.state == state::switched ? state::cleaning : mine.resume_to.value_or(state::copying);
-  const auto to = resume ? next : state::cancelled;
-  if (resume ? !waits_for_dba(mine) : !may_go(mine.state, to)) {
-    refuse(sqlstate::wrong_state, fmt::format("migration {} is {}", mine.id, to_string(mine.state)));
-  }
-  {
-    const auto turn = co_await engine.catalog_turn.lock();
-    const auto from = mine.state;
-    journal_entry entry{std::string(to_string(from)), std::string(to_string(to)), "", mine.attempt, 0, "by a DBA"};
-    if (resume) mine.resume_to.reset();
-    co_await engine.catalog->advance(mine, from, to, std::move(entry));
-  }
-  if (!resume) to_undo.push_back(mine.id);
-  wake.cancel();
-  co_return done(resume ? "RESUME" : "CANCEL");
 }
 
 }  // namespace migration

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "migration/coordinator_impl.h"
+#include "migration/guard.h"
 #include "migration/planner.h"
 #include "migration/prepare.h"
 
@@ -14,15 +15,7 @@ using row_of_text = std::vector<std::optional<std::string>>;
 
 const std::vector<std::string> migration_columns{"migration",   "job",       "kind",          "distribution", "source",  "target", "state",
                                                  "rows_copied", "rows_estimated", "bytes_copied", "copy_mb_s",  "backlog_bytes", "lag_ms", "held",
-                                                 "throttle",    "eta_s",     "attempt",       "pause_us",     "error"};
-
-double share_of_shard(const routing::distribution& distribution, routing::shard_id owner) {
-  std::vector<routing::placement_range> owned;
-  for (const auto& range : distribution.ranges) {
-    if (range.owner == owner) owned.push_back(range.range);
-  }
-  return share_of(owned);
-}
+                                                 "throttle",    "eta_s",     "attempt",       "pause_us",     "error",   "blockers"};
 
 std::string eta(const mover_progress& now) {
   if (now.copied || now.rows_copied == 0 || now.bytes_copied == 0 || now.copy_bytes_per_second <= 0) return "";
@@ -83,6 +76,13 @@ answer coordinator::impl::show_tables() const {
   return out;
 }
 
+// Who or what is in the way of a migration that is not at its end.
+std::string coordinator::impl::waiting_for(std::uint64_t id) const {
+  if (current && current->row().id == id) return current->waiting_for();
+  const auto found = aside.find(id);
+  return found == aside.end() ? "" : found->second.why;
+}
+
 // The values of migration_columns.
 row_of_text coordinator::impl::live_figures(const migration_row& row) const {
   const bool running = current && current->row().id == row.id;
@@ -93,7 +93,7 @@ row_of_text coordinator::impl::live_figures(const migration_row& row) const {
                   engine.shard_name(row.source), engine.shard_name(row.target), std::string(to_string(row.state)),
                   std::to_string(now.rows_copied), std::to_string(now.rows_estimated), std::to_string(now.bytes_copied),
                   fmt::format("{:.2f}", now.copy_bytes_per_second / 1e6), std::to_string(now.backlog()), std::to_string(now.apply_lag.count()),
-                  std::to_string(now.held_bytes), now.throttle, eta(now), std::to_string(row.attempt), std::nullopt, row.error};
+                  std::to_string(now.held_bytes), now.throttle, eta(now), std::to_string(row.attempt), std::nullopt, row.error, waiting_for(row.id)};
   if (row.pause_us) out[17] = std::to_string(*row.pause_us);
   return out;
 }
@@ -104,18 +104,39 @@ answer coordinator::impl::show_migrations() const {
   return out;
 }
 
+// PREPARING waits for locks on the tables, and for transactions that were open when its slot was made.
+task<std::string> coordinator::impl::in_the_way_of_preparing(migration_row row) {
+  try {
+    auto options = engine.shard_options(row.source);
+    options.timeout = milliseconds(2'000);
+    const auto source = co_await pg::connection::open(engine.executor, std::move(options));
+    std::vector<moving_table> tables;
+    const auto map = engine.map();
+    for (const auto& table : map->tables()) {
+      if (table.distribution != row.distribution) continue;
+      moving_table named;
+      named.schema = table.schema;
+      named.name = table.name;
+      tables.push_back(std::move(named));
+    }
+    co_return co_await blockers(*source, row.id, tables, milliseconds(0));
+  } catch (const pg::sql_error& error) {
+    co_return std::string(error.what());
+  }
+}
+
 task<answer> coordinator::impl::show_migration(std::uint64_t id) {
   answer out{{"name", "value"}, {}, "SHOW"};
   const auto shown_row = row(id);
   const auto figures = live_figures(shown_row);
   for (std::size_t i = 0; i < figures.size(); ++i) out.rows.push_back({migration_columns[i], figures[i]});
   const bool running = current && current->row().id == id;
+  if (running && shown_row.state == state::preparing) out.rows.back()[1] = co_await in_the_way_of_preparing(shown_row);
   const auto add = [&out](std::string name, std::optional<std::string> value) { out.rows.push_back({std::move(name), std::move(value)}); };
   const auto number = [](const std::optional<std::uint64_t>& value) { return value ? std::optional(std::to_string(*value)) : std::nullopt; };
   add("ranges", to_string(shown_row.ranges));
   add("rows_compared", number(shown_row.rows_compared));
   add("rows_differing", number(shown_row.rows_differing));
-  add("blockers", running ? current->waiting_for() : "");
   if (running) {
     const auto now = current->progress();
     add("chunks_loaded", std::to_string(now.chunks_loaded));
@@ -125,7 +146,7 @@ task<answer> coordinator::impl::show_migration(std::uint64_t id) {
   std::vector<std::pair<std::string, journal_entry>> journal;
   {
     const auto turn = co_await engine.catalog_turn.lock();
-    journal = co_await engine.catalog->read_journal(id);
+    journal = co_await engine.book().read_journal(id);
   }
   std::size_t retries = 0;
   for (const auto& [at, entry] : journal) {
@@ -137,30 +158,6 @@ task<answer> coordinator::impl::show_migration(std::uint64_t id) {
   add("retries", std::to_string(retries));
   for (const auto& [at, entry] : journal) {
     if (entry.step.empty()) add(fmt::format("at {}", at), fmt::format("{} -> {}{}{}", entry.from, entry.to, entry.note.empty() ? "" : ": ", entry.note));
-  }
-  co_return out;
-}
-
-task<answer> coordinator::impl::plan_answer(const std::vector<migration_row>& planned, std::string tag) {
-  answer out{{"migration", "job", "kind", "distribution", "source", "target", "ranges", "estimated_rows"}, {}, std::move(tag)};
-  const auto map = engine.map();
-  for (const auto& row : planned) {
-    const auto* distribution = map->find_distribution(row.distribution);
-    std::uint64_t rows_on_source = 0;
-    const auto shard = co_await engine.connect(row.source);
-    for (const auto& table : map->tables()) {
-      if (table.distribution != row.distribution) continue;
-      rows_on_source += (co_await describe_table(*shard, table.schema, table.name, table.key_column)).estimated_rows;
-    }
-    const double owned = share_of_shard(*distribution, row.source);
-    const double moved = owned > 0 ? std::min(1.0, share_of(row.ranges) / owned) : 0;
-    row_of_text line{std::nullopt, std::nullopt, row.kind, distribution->name, engine.shard_name(row.source), engine.shard_name(row.target),
-                     to_string(row.ranges), fmt::format("{:.0f}", moved * static_cast<double>(rows_on_source))};
-    if (row.id != 0) {
-      line[0] = std::to_string(row.id);
-      line[1] = std::to_string(row.job);
-    }
-    out.rows.push_back(std::move(line));
   }
   co_return out;
 }

@@ -71,7 +71,7 @@ task<std::string> end_history(cutover_context& c, step_clock& timer, cutover_res
 task<void> commit_switch(cutover_context& c, const routing::shard_map::parts& next) {
   const auto from = std::string(to_string(state::cutting_over)), to = std::string(to_string(state::switched));
   const journal_entry entry{from, to, "", c.row.attempt, 0, fmt::format("generation {}", next.number.value)};
-  co_await c.engine.catalog->commit_switch(c.row, next, entry);
+  co_await c.engine.book().commit_switch(c.row, next, entry);
 }
 
 // Generation N+1 with the set at its new owner, who is active from then on.
@@ -83,16 +83,14 @@ routing::shard_map::parts next_map(const cutover_context& c) {
   return parts;
 }
 
-task<void> publish(engine& e, const routing::shard_map::parts& parts) {
-  const auto next = routing::shard_map::make(parts);
-  e.set_map(next);
-  co_await e.gates.publish(next);
+void stop_trying(const engine& e) {
+  if (e.stopping) throw pg::interrupted("the coordinator ends");
 }
 
 // One try of step 5; false when the target could not be reached or refused. The snapshot is good for the comparison when the register is
 // found closed after it was taken: nothing has been written before it.
 task<bool> try_open_target(engine& e, const migration_row& row, std::unique_ptr<pg::connection>& target,
-                           std::unique_ptr<pg::connection>& snapshot, bool& snapshot_taken) {
+                           std::unique_ptr<pg::connection>& snapshot, bool& snapshot_taken, std::string& waiting_for) {
   try {
     if (!target || target->broken()) target = co_await e.connect(row.target);
     if (!snapshot || snapshot->broken()) snapshot = co_await e.connect(row.target);
@@ -106,7 +104,8 @@ task<bool> try_open_target(engine& e, const migration_row& row, std::unique_ptr<
     co_await set_register(*target, row.id, open);  // false: an earlier try came through
     co_return true;
   } catch (const pg::sql_error& error) {
-    log_warning("migration {}: step 5, the target's register is not open yet: {}", row.id, error.what());
+    waiting_for = fmt::format("the target's register is not open yet: {}", error.what());
+    log_warning("migration {}: step 5, {}", row.id, waiting_for);
     if (snapshot && snapshot->broken()) snapshot_taken = false;
     co_return false;
   }
@@ -116,6 +115,7 @@ task<bool> try_open_target(engine& e, const migration_row& row, std::unique_ptr<
 
 task<void> reopen_source(engine& e, const migration_row& row, std::unique_ptr<pg::connection>& source) {
   for (milliseconds wait{10};; wait = std::min(wait * 2, milliseconds(1'000))) {
+    stop_trying(e);
     try {
       if (!source || source->broken()) source = co_await e.connect(row.source);
       const auto now = co_await read_register(*source, row.id);
@@ -130,10 +130,12 @@ task<void> reopen_source(engine& e, const migration_row& row, std::unique_ptr<pg
   }
 }
 
-task<bool> open_target(engine& e, const migration_row& row, std::unique_ptr<pg::connection>& target, std::unique_ptr<pg::connection>& snapshot) {
+task<bool> open_target(engine& e, const migration_row& row, std::unique_ptr<pg::connection>& target, std::unique_ptr<pg::connection>& snapshot,
+                       std::string& waiting_for) {
   bool snapshot_taken = false;
   for (milliseconds wait{5};; wait = std::min(wait * 2, milliseconds(1'000))) {
-    const bool open = co_await try_open_target(e, row, target, snapshot, snapshot_taken);
+    stop_trying(e);
+    const bool open = co_await try_open_target(e, row, target, snapshot, snapshot_taken, waiting_for);
     if (open) co_return snapshot_taken;
     co_await sleep_for(wait);
   }
@@ -172,10 +174,12 @@ task<cutover_result> attempt_cutover(cutover_context& c) {
   }
   timer.lap("cutover.4", result.steps);
   PGROTOR_STOP_POINT("cutover.4");
-  co_await open_target(c.engine, c.row, c.target, c.snapshot);
+  c.engine.set_map(routing::shard_map::make(parts));
+  turn.reset();  // others may use the catalog however long the target takes; whatever map they make follows this one
+  result.snapshot_taken = co_await open_target(c.engine, c.row, c.target, c.snapshot, c.waiting_for);
   timer.lap("cutover.5", result.steps);
   PGROTOR_STOP_POINT("cutover.5");
-  co_await publish(c.engine, parts);
+  co_await c.engine.gates.publish(c.engine.map());
   const auto seen = co_await c.engine.gates.open(c.row.id);
   timer.lap("cutover.6", result.steps);
   timer.note("gate_opened_at", epoch_microseconds(), result.steps);

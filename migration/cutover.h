@@ -32,10 +32,12 @@ struct cutover_context {
   std::unique_ptr<pg::connection>& source;
   std::unique_ptr<pg::connection>& target;
   std::unique_ptr<pg::connection>& snapshot;  // a second session on the target; holds the verify snapshot after step 5
+  std::string& waiting_for;                   // what step 5 waits for, while it does
 };
 
 struct cutover_result {
   bool switched = false;
+  bool snapshot_taken = false;       // of the target, before anybody wrote to it
   std::string note;                  // why an attempt was given up: who was in the way
   std::vector<journal_entry> steps;  // "cutover.1" ... with their microseconds, gate_closed_at and gate_opened_at
 };
@@ -45,6 +47,7 @@ task<cutover_result> attempt_cutover(cutover_context&);
 // After a restart, or when step 2 or 3 was given up: the old owner accepts writes again. Tried until it succeeds; reconnects.
 task<void> reopen_source(engine&, const migration_row&, std::unique_ptr<pg::connection>& source);
 // Steps 5 and 6 for a migration found SWITCHED. True when the snapshot could still be taken before the target opened.
-task<bool> open_target(engine&, const migration_row&, std::unique_ptr<pg::connection>& target, std::unique_ptr<pg::connection>& snapshot);
+task<bool> open_target(engine&, const migration_row&, std::unique_ptr<pg::connection>& target, std::unique_ptr<pg::connection>& snapshot,
+                       std::string& waiting_for);
 
 }  // namespace migration

@@ -22,7 +22,8 @@ struct engine {
   coordinator_settings settings;
   migration::gates& gates;
   std::unique_ptr<migration::catalog> catalog;
-  async_mutex catalog_turn;  // one catalog operation at a time
+  async_mutex catalog_turn;  // one catalog operation at a time; nobody keeps it while he works on a shard, but for a cutover's attempt
+  bool stopping = false;     // the coordinator ends: what is tried until it works is given up
 
   std::shared_ptr<const routing::shard_map> map() const {  // any thread
     const std::lock_guard lock(map_mutex_);
@@ -33,6 +34,8 @@ struct engine {
     map_ = std::move(next);
   }
 
+  // The catalog, with the turn taken. Between two connections to it there is none: throws as a lost connection.
+  migration::catalog& book() const;
   pg::connect_options catalog_options() const;
   // How pgrotor itself logs in to a shard; the shard's DSN comes from the map.
   pg::connect_options shard_options(routing::shard_id) const;
@@ -44,6 +47,18 @@ struct engine {
  private:
   mutable std::mutex map_mutex_;
   std::shared_ptr<const routing::shard_map> map_;
+};
+
+// The cleanup ledger with a turn at the catalog for each call.
+class ledger_in_turn : public ledger {
+ public:
+  explicit ledger_in_turn(engine& e) : engine_(e) {}
+  task<void> write_ledger(std::uint64_t migration, std::vector<ledger_entry>) override;
+  task<std::vector<ledger_entry>> read_ledger(std::uint64_t migration) override;
+  task<void> strike_ledger(std::uint64_t migration, ledger_entry) override;
+
+ private:
+  engine& engine_;
 };
 
 // Waits on the coordinator's thread.

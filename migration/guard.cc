@@ -85,7 +85,7 @@ task<void> make_guard(pg::connection& connection, std::uint64_t set, routing::ke
   }
 }
 
-task<void> drop_guard(pg::connection& connection, std::uint64_t set, const std::vector<moving_table>&) {
+task<void> drop_guard(pg::connection& connection, std::uint64_t set) {
   const object_names names(set);
   const auto triggers = co_await connection.query(
       "SELECT t.tgrelid::regclass::text, string_agg(format('DROP TRIGGER IF EXISTS %I ON %s', t.tgname, t.tgrelid::regclass), '; ')"

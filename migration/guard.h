@@ -19,7 +19,7 @@ std::string placement_filter(routing::key_type, const std::vector<routing::place
 // Idempotent. `where` role: the target's register starts closed.
 task<void> make_guard(pg::connection&, std::uint64_t set, routing::key_type, const std::vector<routing::placement_range>&,
                       const std::vector<moving_table>&, register_value initial);
-task<void> drop_guard(pg::connection&, std::uint64_t set, const std::vector<moving_table>&);
+task<void> drop_guard(pg::connection&, std::uint64_t set);
 
 task<register_value> read_register(pg::connection&, std::uint64_t set);
 // False when the register already holds this value or a greater one. synchronous_commit is on.

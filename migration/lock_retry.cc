@@ -48,7 +48,7 @@ task<void> retry_locked(pg::connection& connection, std::string sql, std::string
     if (clock::now() >= until) {
       const auto who = co_await holders(connection, relation);
       refuse(protocol::sqlstate::wrong_state, fmt::format("{}: cannot {} within {} s", connection.where(), doing, budget.count() / 1000),
-             "In the way: " + who + ".", "End these transactions, then run RETRY MIGRATION.");
+             "In the way: " + who + ".", "End these transactions.");
     }
     co_await pause_for(jittered(wait));
   }

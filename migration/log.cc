@@ -11,7 +11,7 @@
 namespace migration {
 namespace {
 
-constexpr std::array<std::string_view, 4> names{"debug", "info", "warning", "error"};
+constexpr std::array<std::string_view, 4> level_names{"debug", "info", "warning", "error"};
 std::atomic<log_level> lowest{log_level::info};
 
 void append_time(std::string& out) {
@@ -40,8 +40,8 @@ void append_escaped(std::string& out, std::string_view message) {
 }  // namespace
 
 std::optional<log_level> parse_log_level(std::string_view text) noexcept {
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    if (names[i] == text) return static_cast<log_level>(i);
+  for (std::size_t i = 0; i < level_names.size(); ++i) {
+    if (level_names[i] == text) return static_cast<log_level>(i);
   }
   return std::nullopt;
 }
@@ -53,7 +53,7 @@ bool log_enabled(log_level level) noexcept { return level >= lowest.load(std::me
 void write_log(log_level level, std::string_view message) noexcept try {
   std::string line;
   append_time(line);
-  fmt::format_to(std::back_inserter(line), " {} ", names[static_cast<std::size_t>(level)]);
+  fmt::format_to(std::back_inserter(line), " {} ", level_names[static_cast<std::size_t>(level)]);
   append_escaped(line, message);
   line.push_back('\n');
   // One write a record: lines of several threads do not mix. A log that cannot be written stops nothing.

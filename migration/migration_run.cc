@@ -1,7 +1,6 @@
 #include "migration/migration_run.h"
 
 #include <algorithm>
-#include <random>
 #include <tuple>
 
 #include <boost/asio/as_tuple.hpp>
@@ -9,12 +8,13 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
 
-#include "migration/cleaner.h"
+#include "migration/checks.h"
 #include "migration/guard.h"
+#include "migration/lock_retry.h"
 #include "migration/log.h"
+#include "migration/planner.h"
 #include "migration/prepare.h"
 #include "migration/test_hooks.h"
-#include "migration/verify.h"
 #include "protocol/sqlstate.h"
 
 namespace migration {
@@ -24,11 +24,6 @@ constexpr std::uint64_t small_backlog = 1u << 20;     // bytes of WAL: a cutover
 constexpr milliseconds old_transaction{1'000};        // step 0 does not start while one older than this has touched the set
 constexpr milliseconds check_budget{5'000};            // of the fence's checks, while nobody waits for them
 constexpr milliseconds shortest_back_off{250}, longest_back_off{10'000};
-
-milliseconds jittered(milliseconds base) {
-  static thread_local std::minstd_rand random{std::random_device{}()};
-  return base / 2 + milliseconds(std::uniform_int_distribution<std::int64_t>(0, base.count())(random));
-}
 
 }  // namespace
 
@@ -50,7 +45,7 @@ migration_run::~migration_run() = default;
 
 mover_progress migration_run::progress() const { return mover_ ? mover_->mover.progress() : last_progress_; }
 
-const routing::distribution& migration_run::distribution() const { return *engine_.map()->find_distribution(row_.distribution); }
+routing::distribution migration_run::distribution() const { return *engine_.map()->find_distribution(row_.distribution); }
 
 void migration_run::wish_pause() {
   using enum state;
@@ -61,60 +56,110 @@ void migration_run::wish_pause() {
   wake_.cancel();
 }
 
+void refuse_cancel(const migration_row& row) {
+  std::string hint;
+  if (row.state == state::cutting_over) hint = "Try again: a cutover that misses its budget goes back to READY.";
+  if (row.state == state::switched || row.state == state::cleaning) hint = "After the switch there is only forward.";
+  if (is_undoing(row.state)) hint = fmt::format("It is being undone; SHOW MIGRATION {} tells what that waits for.", row.id);
+  refuse(protocol::sqlstate::wrong_state, fmt::format("migration {} is {} and cannot be cancelled", row.id, to_string(row.state)), "", hint);
+}
+
 void migration_run::wish_cancel() {
-  if (!before_switch(row_.state) || row_.state == state::cutting_over) {
-    refuse(protocol::sqlstate::wrong_state, fmt::format("migration {} is {} and cannot be cancelled", row_.id, to_string(row_.state)), "",
-           row_.state == state::cutting_over ? "Try again: a cutover that misses its budget goes back to READY." : "After the switch there is only forward.");
-  }
+  if (!before_switch(row_.state) || row_.state == state::cutting_over) refuse_cancel(row_);
   cancel_ = true;
+  interrupt_preparing();
   wake_.cancel();
+}
+
+void migration_run::wish_stop() {
+  stop_ = true;
+  interrupt_preparing();
+  wake_.cancel();
+}
+
+// It may be waiting for a lock or for old transactions.
+void migration_run::interrupt_preparing() noexcept {
+  if (row_.state != state::preparing) return;
+  if (source_) source_->interrupt();
+  if (target_) target_->interrupt();
 }
 
 void migration_run::wish_cutover() {
   if (!before_switch(row_.state)) {
-    refuse(protocol::sqlstate::wrong_state, fmt::format("migration {} is {}: it has cut over", row_.id, to_string(row_.state)));
+    refuse(protocol::sqlstate::wrong_state, fmt::format("migration {} is {} and cannot cut over", row_.id, to_string(row_.state)));
   }
   cutover_ = true;
   wake_.cancel();
 }
 
 task<void> migration_run::run() {
-  while (!stop_ && !waits_for_dba(row_) && !(is_final(row_.state) && cleaned_)) {
-    std::string trouble;
-    bool fatal = false;
-    try {
-      co_await step();
+  std::exception_ptr over;
+  try {
+    co_await run_steps();
+  } catch (...) {
+    over = std::current_exception();
+  }
+  co_await stop_mover();  // also when the catalog is lost: whoever comes after us has a mover of his own
+  if (over) std::rethrow_exception(over);
+}
+
+task<void> migration_run::run_steps() {
+  bool go_on = true;
+  while (go_on && !stop_ && !waits_for_dba(row_) && !is_final(row_.state)) {
+    auto found = co_await try_step();
+    if (found) {
+      go_on = co_await recover(std::move(*found));
+    } else {
       waiting_for_.clear();
       back_off_ = {};
-    } catch (const superseded&) {
-      throw;
-    } catch (const catalog_lost&) {
-      throw;
-    } catch (const refused& error) {
-      trouble = error.notice.message + (error.notice.detail.empty() ? "" : "; " + error.notice.detail) +
-                (error.notice.hint.empty() ? "" : "; " + error.notice.hint);
-      fatal = true;
-    } catch (const pg::sql_error& error) {
-      if (error.where == "catalog" && error.connection_lost) throw catalog_lost(error.what());
-      trouble = error.what();
-      fatal = !error.connection_lost;
-    } catch (const std::exception& error) {
-      trouble = error.what();
-      fatal = true;
     }
-    if (trouble.empty()) continue;
-    log_warning("migration {}: {}: {}", row_.id, to_string(row_.state), trouble);
-    if (fatal && before_switch(row_.state) && !is_final(row_.state) && row_.state != state::cutting_over) {
-      co_await fail(trouble);
-      continue;
+  }
+}
+
+task<std::optional<migration_run::trouble>> migration_run::try_step() {
+  trouble found;
+  try {
+    co_await step();
+    co_return std::nullopt;
+  } catch (const superseded&) {
+    throw;
+  } catch (const catalog_lost&) {
+    throw;
+  } catch (const pg::interrupted& error) {  // by a wish, which is looked at next
+    found = {error.what(), false};
+    source_.reset();
+    target_.reset();
+  } catch (const refused& error) {
+    found = {error.notice.message + (error.notice.detail.empty() ? "" : "; " + error.notice.detail) +
+                 (error.notice.hint.empty() ? "" : "; " + error.notice.hint), true};
+  } catch (const pg::sql_error& error) {
+    if (error.where == "catalog" && error.connection_lost) throw catalog_lost(error.what());
+    found = {error.what(), !error.connection_lost};
+  } catch (const std::exception& error) {
+    found = {error.what(), true};
+  }
+  co_return std::optional<trouble>(std::move(found));
+}
+
+task<bool> migration_run::recover(trouble found) {
+  log_warning("migration {}: {}: {}", row_.id, to_string(row_.state), found.text);
+  waiting_for_ = found.text;  // of a lost connection, or in a state from which there is only forward: try again
+  const bool at_gate = row_.state == state::cutting_over || row_.state == state::switched;
+  if (before_switch(row_.state) && !at_gate) {
+    if (cancel_) {
+      co_await wishes();
+      co_return true;
     }
-    waiting_for_ = trouble;  // a lost connection, or a state from which there is only forward: try again
-    co_await stop_mover();
-    back_off_ = std::clamp(back_off_ * 2, shortest_back_off, longest_back_off);
-    co_await nap(jittered(back_off_));
-    if (cancel_ && before_switch(row_.state) && !is_final(row_.state)) co_await wishes();
+    if (found.fatal) {
+      co_await fail(std::move(found.text));
+      co_return true;
+    }
   }
   co_await stop_mover();
+  if (!at_gate) co_return stop_;  // the coordinator comes back to it, and may run others first
+  back_off_ = std::clamp(back_off_ * 2, shortest_back_off, longest_back_off);
+  co_await nap(jittered(back_off_));
+  co_return true;
 }
 
 task<void> migration_run::step() {
@@ -131,13 +176,13 @@ task<void> migration_run::step() {
       co_return co_await go(state::ready, "the attempt was interrupted; the source is open again");
     case state::switched: co_return co_await after_switch();
     case state::cleaning: co_return co_await clean();
-    case state::failed:
-    case state::cancelled: co_return co_await undo();
+    case state::failing:
+    case state::cancelling: co_return co_await undo();
     case state::done:
+    case state::failed:
+    case state::cancelled:
     case state::rolled_back:
-    case state::paused:  // run() does not come here
-      cleaned_ = true;
-      co_return;
+    case state::paused: co_return;  // run() does not come here
   }
 }
 
@@ -147,17 +192,17 @@ task<void> migration_run::go(state to, std::string note) {
   journal_entry entry{std::string(to_string(from)), std::string(to_string(to)), "", row_.attempt, 0, std::move(note)};
   {
     const auto turn = co_await engine_.catalog_turn.lock();
-    co_await engine_.catalog->advance(row_, from, to, std::move(entry));
+    co_await engine_.book().advance(row_, from, to, std::move(entry));
   }
   const auto point = fmt::format("state.{}", to_string(row_.state));
   PGROTOR_STOP_POINT(point);
 }
 
 task<void> migration_run::fail(std::string why) {
-  row_.error = why;
+  row_.error = fmt::format("{}; then run: RETRY MIGRATION {};", why, row_.id);
   ++engine_.failed;
   co_await stop_mover();
-  co_await go(state::failed, std::move(why));
+  co_await go(state::failing, std::move(why));
 }
 
 task<void> migration_run::ensure_shards() {
@@ -182,22 +227,23 @@ task<void> migration_run::ensure_shards() {
 task<void> migration_run::prepare_objects() {
   const bool elsewhere = co_await wishes();
   if (elsewhere) co_return;
+  refuse_unless_owned(*engine_.map(), row_);
   const auto felt = co_await engine_.gates.latency();
   throttle_.learn(felt);
   co_await ensure_shards();
   co_await check_shard(*source_);
   co_await check_shard(*target_);
-  co_await check_tables(*source_, *target_, distribution(), row_, tables_);
-  {
-    const auto turn = co_await engine_.catalog_turn.lock();
-    co_await prepare(*engine_.catalog, *source_, *target_, distribution(), row_, tables_, engine_.settings.pg_dump);
-  }
+  const auto moving = distribution();
+  co_await check_tables(*source_, *target_, moving, row_, tables_);
+  ledger_in_turn book(engine_);
+  co_await prepare(book, *source_, *target_, moving, row_, tables_, engine_.settings.pg_dump);
   co_await go(state::copying);
 }
 
 task<void> migration_run::ensure_mover() {
   co_await ensure_shards();
   if (mover_ && !mover_->ended) co_return;
+  refuse_unless_owned(*engine_.map(), row_);
   mover_settings settings;
   settings.migration = row_.id;
   settings.source = engine_.shard_options(row_.source);
@@ -239,7 +285,7 @@ task<bool> migration_run::wishes() {
   if (cancel_) {
     cancel_ = false;
     co_await stop_mover();
-    co_await go(state::cancelled, "by a DBA");
+    co_await go(state::cancelling, "by a DBA");
     co_return true;
   }
   if (pause_) {
@@ -299,6 +345,17 @@ task<std::string> migration_run::in_the_way() {
   co_return co_await blockers(*source_, row_.id, tables_, old_transaction);
 }
 
+// The fingerprint speaks for the source; nobody has written the target's down.
+task<void> migration_run::check_target() {
+  problems here, found;
+  for (const auto& table : tables_) {
+    co_await check_table(*target_, table, here);
+    co_await check_alike(*source_, *target_, table, found);
+  }
+  found.add_of(target_->where(), here);
+  found.refuse_if_any(target_->where());
+}
+
 task<void> migration_run::wait_ready() {
   co_await ensure_mover();
   if (fingerprint_.empty()) fingerprint_ = co_await recorded_fingerprint(*source_, row_.id);
@@ -307,7 +364,7 @@ task<void> migration_run::wait_ready() {
     co_await abandon_fence(*source_);
   } else if (standing.outcome != fence_outcome::lock_missed) {
     refuse(protocol::sqlstate::wrong_state, fmt::format("the fence of migration {} cannot be trusted", row_.id), standing.note,
-           fmt::format("Run RETRY MIGRATION {} when definitions and triggers are settled.", row_.id));
+           "Settle definitions and triggers first.");
   }
   for (;;) {
     const bool elsewhere = co_await wishes();
@@ -323,16 +380,19 @@ task<void> migration_run::wait_ready() {
 }
 
 task<void> migration_run::cut_over() {
+  refuse_unless_owned(*engine_.map(), row_);
+  co_await check_target();
   if (!snapshot_ || snapshot_->broken()) snapshot_ = co_await engine_.connect(row_.target);
   const auto sequences = co_await pair_sequences(*source_, *target_, tables_);
   co_await engine_.gates.warm(row_.id, milliseconds(2'000));
   {
     const auto turn = co_await engine_.catalog_turn.lock();
-    co_await engine_.catalog->warm_switch();
+    co_await engine_.book().warm_switch();
   }
   ++row_.attempt;
   co_await go(state::cutting_over, fmt::format("attempt {}", row_.attempt));
-  cutover_context context{engine_, row_, tables_, fingerprint_, sequences, mover_->mover, source_, target_, snapshot_};
+  if (cancel_) co_return co_await go(state::ready, "not begun: it is being cancelled");  // asked for while that was written
+  cutover_context context{engine_, row_, tables_, fingerprint_, sequences, mover_->mover, source_, target_, snapshot_, waiting_for_};
   const auto result = co_await attempt_cutover(context);
   if (!result.switched) {
     ++retries_;
@@ -347,64 +407,10 @@ task<void> migration_run::cut_over() {
     co_return;
   }
   ++engine_.cutovers;
-  snapshot_taken_ = true;
+  opened_ = true;
+  snapshot_taken_ = result.snapshot_taken;
   const auto turn = co_await engine_.catalog_turn.lock();
-  co_await engine_.catalog->journal(row_.id, result.steps);
-}
-
-task<void> migration_run::after_switch() {
-  co_await stop_mover();
-  if (!snapshot_taken_) {  // found so after a restart
-    snapshot_taken_ = co_await open_target(engine_, row_, target_, snapshot_);
-    co_await engine_.gates.open(row_.id);
-  }
-  co_await ensure_shards();
-  if (snapshot_taken_) {
-    const auto found = co_await compare(*source_, *snapshot_, distribution().type, row_.ranges, tables_);
-    row_.rows_compared = found.rows_compared;
-    row_.rows_differing = found.rows_differing;
-    if (found.rows_differing > 0) {
-      row_.error = fmt::format("{} of {} rows differ between source and target, nothing has been cleaned: {}", found.rows_differing,
-                               found.rows_compared, fmt::join(found.examples, "; "));
-      co_return co_await go(state::switched, row_.error);  // and there it stays: see waits_for_dba()
-    }
-  }
-  const auto compared = row_.rows_compared ? fmt::format("{} rows compared, 0 differ", *row_.rows_compared)
-                                           : "not compared: the coordinator had restarted after the target opened";
-  co_await go(state::cleaning, compared);
-}
-
-task<void> migration_run::clean() {
-  co_await stop_mover();
-  snapshot_.reset();
-  co_await ensure_shards();
-  const auto removed = co_await delete_rows(*source_, names_, distribution().type, row_.ranges, tables_);
-  {
-    const auto turn = co_await engine_.catalog_turn.lock();
-    co_await drop_objects(*engine_.catalog, *source_, *target_, row_, tables_);
-  }
-  co_await engine_.gates.forget(row_.id);
-  cleaned_ = true;
-  ++engine_.done;
-  co_await go(state::done, fmt::format("{} rows removed from the source", removed));
-}
-
-task<void> migration_run::undo() {
-  co_await stop_mover();
-  snapshot_.reset();
-  std::vector<ledger_entry> made;
-  {
-    const auto turn = co_await engine_.catalog_turn.lock();
-    made = co_await engine_.catalog->read_ledger(row_.id);
-  }
-  if (!made.empty()) {
-    co_await ensure_shards();
-    co_await delete_rows(*target_, names_, distribution().type, row_.ranges, tables_);
-    const auto turn = co_await engine_.catalog_turn.lock();
-    co_await drop_objects(*engine_.catalog, *source_, *target_, row_, tables_);
-  }
-  co_await engine_.gates.forget(row_.id);
-  cleaned_ = true;
+  co_await engine_.book().journal(row_.id, result.steps);
 }
 
 }  // namespace migration

@@ -13,6 +13,7 @@
 #include "migration/engine.h"
 #include "migration/mover.h"
 #include "migration/throttle.h"
+#include "migration/verify.h"
 
 namespace migration {
 
@@ -24,6 +25,9 @@ class catalog_lost : public std::runtime_error {
 
 // PAUSED, or SWITCHED with rows that differ: only RESUME goes on (for the latter it is the word that the differences are understood).
 bool waits_for_dba(const migration_row&) noexcept;
+
+// Says why a migration in this state cannot be cancelled.
+[[noreturn]] void refuse_cancel(const migration_row&);
 
 class migration_run {
  public:
@@ -37,7 +41,7 @@ class migration_run {
   void wish_pause();
   void wish_cancel();
   void wish_cutover();
-  void wish_stop() { stop_ = true; wake_.cancel(); }  // the coordinator ends; the row stays as it is
+  void wish_stop();  // the coordinator ends; the row stays as it is
 
   const migration_row& row() const noexcept { return row_; }
   mover_progress progress() const;
@@ -53,21 +57,35 @@ class migration_run {
   task<void> catch_up();
   task<void> verify_structure();
   task<void> wait_ready();
+  task<void> check_target();  // what PREPARE has asked of it still holds
   task<void> cut_over();
   task<void> after_switch();
   task<void> clean();
-  task<void> undo();  // of FAILED and CANCELLED
+  task<void> undo();  // of FAILING and CANCELLING
+
+  // From the switch on, and the way back (migration_run_end.cc).
+  task<std::string> compare_rows();
+  task<std::uint64_t> clear_side(routing::shard_id, std::unique_ptr<pg::connection>&, bool rows);
+  task<std::vector<moving_table>> tables_on(pg::connection&) const;
 
   task<void> go(state to, std::string note = "");
   task<void> fail(std::string why);
   task<void> ensure_shards();
   task<void> ensure_mover();
   task<void> stop_mover();
+  struct trouble {
+    std::string text;
+    bool fatal = false;  // trying again would not help
+  };
+  task<void> run_steps();
+  task<std::optional<trouble>> try_step();
+  task<bool> recover(trouble);  // false: others may go first, this one is tried again later
   task<bool> wishes();        // true: the state has changed or the run has to end
   task<void> nap(milliseconds);
   task<std::string> in_the_way();  // step 0; empty when an attempt is worth it
+  void interrupt_preparing() noexcept;
   void check_mover() const;   // rethrows how the mover ended
-  const routing::distribution& distribution() const;
+  routing::distribution distribution() const;  // a copy: the map may be replaced while one works
 
   engine& engine_;
   migration_row row_;
@@ -82,8 +100,10 @@ class migration_run {
   std::string waiting_for_;
   std::uint32_t retries_ = 0;
   milliseconds back_off_{0};
-  bool announced_ = false, cleaned_ = false;
-  bool pause_ = false, cancel_ = false, cutover_ = false, stop_ = false, snapshot_taken_ = false;
+  bool announced_ = false;
+  bool pause_ = false, cancel_ = false, cutover_ = false, stop_ = false;
+  bool opened_ = false;          // step 5 has been done in this term
+  bool snapshot_taken_ = false;  // snapshot_ sees the target as it was before it opened
 };
 
 }  // namespace migration

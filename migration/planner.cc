@@ -75,18 +75,10 @@ const routing::shard& target_named(const routing::shard_map& map, const std::str
   refuse(sqlstate::wrong_state, fmt::format("shard \"{}\" is being drained and gets nothing new", name));
 }
 
-void refuse_overlap(const std::vector<migration_row>& unfinished, const migration_row& planned) {
-  for (const auto& other : unfinished) {
-    if (other.distribution != planned.distribution) continue;
-    for (const auto& a : other.ranges) {
-      for (const auto& b : planned.ranges) {
-        if (offset(a.lower) < end_of(b) && offset(b.lower) < end_of(a)) {
-          refuse(sqlstate::wrong_state, fmt::format("migration {} is moving a part of these placements", other.id),
-                 fmt::format("It is {}.", to_string(other.state)), fmt::format("Wait for it, or CANCEL MIGRATION {}.", other.id));
-        }
-      }
-    }
-  }
+// As the console takes it.
+std::string typed(const placement_range& range) {
+  return fmt::format("[{}, {})", range.lower == routing::lowest_placement ? "MINVALUE" : std::to_string(range.lower.value),
+                     range.upper ? std::to_string(range.upper->value) : "MAXVALUE");
 }
 
 // Deals `ranges` out into `parts` shares of equal width, in order.
@@ -110,6 +102,25 @@ std::vector<std::vector<placement_range>> deal(const std::vector<placement_range
 }
 
 }  // namespace
+
+std::string way_out(const migration_row& other) {
+  if (!before_switch(other.state)) return "Wait for it; SHOW MIGRATION " + std::to_string(other.id) + " tells what it waits for.";
+  return fmt::format("Wait for it, or run: CANCEL MIGRATION {};", other.id);
+}
+
+void refuse_overlap(const std::vector<migration_row>& unfinished, const migration_row& planned) {
+  for (const auto& other : unfinished) {
+    if (other.distribution != planned.distribution) continue;
+    for (const auto& a : other.ranges) {
+      for (const auto& b : planned.ranges) {
+        if (offset(a.lower) < end_of(b) && offset(b.lower) < end_of(a)) {
+          refuse(sqlstate::wrong_state, fmt::format("migration {} is moving a part of these placements", other.id),
+                 fmt::format("It is {}.", to_string(other.state)), way_out(other));
+        }
+      }
+    }
+  }
+}
 
 migration_options parse_options(const option_list& list) {
   migration_options options;
@@ -196,6 +207,55 @@ std::vector<migration_row> plan_move(const routing::shard_map& map, const std::v
   return rows;
 }
 
+migration_row plan_retry(const routing::shard_map& map, const std::vector<migration_row>& unfinished, const migration_row& ended) {
+  migration_row row;
+  row.kind = ended.kind;
+  row.distribution = ended.distribution;
+  row.ranges = ended.ranges;
+  row.source = ended.source;
+  row.target = ended.target;
+  row.options = ended.options;
+  refuse_unless_owned(map, ended);
+  const auto* target = map.find_shard(row.target);
+  if (!target) refuse(sqlstate::undefined_object, fmt::format("the target of migration {} is not in the map any more", ended.id));
+  target_named(map, target->name);
+  refuse_overlap(unfinished, row);
+  return row;
+}
+
+void refuse_unless_owned(const routing::shard_map& map, const migration_row& row) {
+  const auto* distribution = map.find_distribution(row.distribution);
+  const auto* source = map.find_shard(row.source);
+  if (!distribution || !source) refuse(sqlstate::undefined_object, "the source or the distribution of the migration is not in the map any more");
+  for (const auto& range : row.ranges) {
+    for (const auto& part : distribution->ranges) {
+      const wide from = std::max(offset(part.range.lower), offset(range.lower)), to = std::min(end_of(part.range), end_of(range));
+      if (from >= to || part.owner == row.source) continue;
+      const auto* owner = map.find_shard(part.owner);
+      const auto* target = map.find_shard(row.target);
+      const auto lost = typed(between(from, to));
+      const bool there = part.owner == row.target || !target;
+      refuse(sqlstate::wrong_state, fmt::format("shard \"{}\" does not own all of what migration {} moves", source->name, row.id),
+             fmt::format("{} of distribution {} belongs to shard {} by generation {}, so its rows are there.", lost, distribution->name,
+                         owner ? owner->name : "?", map.number().value),
+             there ? "SHOW RANGES; tells who owns what." : fmt::format("Run: MOVE RANGE {} OF {} TO {};", lost, distribution->name, target->name));
+    }
+  }
+}
+
+void refuse_if_owned(const routing::shard_map& map, const migration_row& row, routing::shard_id shard) {
+  const auto* distribution = map.find_distribution(row.distribution);
+  if (!distribution) return;
+  for (const auto& part : distribution->ranges) {
+    if (part.owner != shard) continue;
+    for (const auto& range : row.ranges) {
+      if (offset(range.lower) >= end_of(part.range) || offset(part.range.lower) >= end_of(range)) continue;
+      refuse(sqlstate::wrong_state, fmt::format("migration {} must not delete rows from shard \"{}\", which owns {} of distribution {}", row.id,
+                                                map.find_shard(shard)->name, typed(part.range), distribution->name));
+    }
+  }
+}
+
 std::vector<routing::owned_range> even_ranges(const routing::shard_map& map) {
   std::vector<const routing::shard*> owners;
   for (const auto& shard : map.shards()) {
@@ -212,6 +272,14 @@ double share_of(const std::vector<placement_range>& ranges) noexcept {
   double covered = 0;
   for (const auto& range : ranges) covered += static_cast<double>(width(range));
   return covered / static_cast<double>(whole_space);
+}
+
+double share_of_shard(const routing::distribution& distribution, routing::shard_id owner) {
+  std::vector<placement_range> owned;
+  for (const auto& range : distribution.ranges) {
+    if (range.owner == owner) owned.push_back(range.range);
+  }
+  return share_of(owned);
 }
 
 std::string to_string(const std::vector<placement_range>& ranges) {

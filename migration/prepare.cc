@@ -19,7 +19,7 @@ constexpr milliseconds patience{60'000};      // with old transactions, before t
 constexpr milliseconds poll{20};
 
 struct preparation {
-  catalog& book;
+  ledger& book;
   pg::connection& source;
   pg::connection& target;
   const migration_row& row;
@@ -60,7 +60,7 @@ task<std::string> oldest_writer(pg::connection& connection) {
   refuse(protocol::sqlstate::wrong_state,
          fmt::format("{}: slot {} cannot start, an old transaction is in the way: {}", p.source.where(), p.names.slot, who),
          fmt::format("The change stream begins when every transaction that was open has ended; waited {} s.", patience.count() / 1000),
-         "End that transaction (COMMIT, ROLLBACK PREPARED or pg_terminate_backend), then run RETRY MIGRATION.");
+         "End that transaction (COMMIT, ROLLBACK PREPARED or pg_terminate_backend).");
 }
 
 task<void> make_publication(preparation& p) {
@@ -76,7 +76,7 @@ task<bool> slot_exists(preparation& p) {
   const auto found = co_await p.source.query("SELECT wal_status FROM pg_replication_slots WHERE slot_name = " + pg::quote_literal(p.names.slot));
   if (found.rows() > 0 && found.get(0, 0) == "lost") {
     refuse(protocol::sqlstate::wrong_state, fmt::format("{}: slot {} has lost WAL that it needs", p.source.where(), p.names.slot),
-           "max_slot_wal_keep_size was reached.", "Run CANCEL MIGRATION and start again with more room for WAL.");
+           "max_slot_wal_keep_size was reached.", "Give it more room: ALTER SYSTEM SET max_slot_wal_keep_size = -1; SELECT pg_reload_conf();");
   }
   co_return found.rows() > 0;
 }
@@ -130,7 +130,7 @@ task<void> init_shard(pg::connection& connection) {
   co_await connection.query(std::string(sql::mover_tables));
 }
 
-task<void> prepare(catalog& book, pg::connection& source, pg::connection& target, const routing::distribution& distribution,
+task<void> prepare(ledger& book, pg::connection& source, pg::connection& target, const routing::distribution& distribution,
                    const migration_row& row, const std::vector<moving_table>& tables, const std::string& pg_dump) {
   preparation p{book, source, target, row, tables, object_names(row.id)};
   const auto missing = co_await missing_tables(target, tables);

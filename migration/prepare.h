@@ -45,7 +45,7 @@ task<void> check_tables(pg::connection& source, pg::connection& target, const ro
 
 // Target tables that are missing (pg_dump --schema-only of the source), register and guard on both sides, publication and slot on
 // the source, origins. After the slot is made it waits until pg_snapshot_xmin has passed the first snapshot's xmax.
-task<void> prepare(catalog&, pg::connection& source, pg::connection& target, const routing::distribution&, const migration_row&,
+task<void> prepare(ledger&, pg::connection& source, pg::connection& target, const routing::distribution&, const migration_row&,
                    const std::vector<moving_table>&, const std::string& pg_dump);
 // Sequences owned by the moved tables, and the target's that will stand in for them.
 struct sequence_pair {

@@ -1,5 +1,7 @@
 #include "migration/problems.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 namespace migration {
@@ -24,13 +26,26 @@ void refuse(std::string_view sqlstate, std::string message, std::string detail, 
   throw refused(std::move(notice));
 }
 
+void problems::add(protocol::notice notice) {
+  const auto same = [&](const protocol::notice& other) { return other.message == notice.message && other.detail == notice.detail; };
+  if (std::ranges::none_of(found_, same)) found_.push_back(std::move(notice));
+}
+
 void problems::add(std::string_view sqlstate, std::string message, std::string detail, std::string hint) {
   protocol::notice notice;
   notice.sqlstate = sqlstate;
   notice.message = std::move(message);
   notice.detail = std::move(detail);
   notice.hint = std::move(hint);
-  found_.push_back(std::move(notice));
+  add(std::move(notice));
+}
+
+void problems::add_of(const std::string& where, const problems& others, bool once) {
+  for (auto notice : others.found_) {
+    if (once && std::ranges::find(found_, notice.message, &protocol::notice::message) != found_.end()) continue;
+    if (!notice.message.starts_with(where)) notice.message = where + ": " + notice.message;
+    add(std::move(notice));
+  }
 }
 
 void problems::refuse_if_any(const std::string& what) const {

@@ -92,7 +92,7 @@ task<void> copy_definitions(pg::connection& source, pg::connection& target, cons
   } catch (const pg::sql_error& error) {
     if (error.connection_lost) throw;
     refuse(protocol::sqlstate::wrong_state, fmt::format("{}: cannot create the tables: {}", target.where(), error.message), error.detail,
-           "Create there what they need (types, functions, roles, reference tables), or the tables themselves, then run RETRY MIGRATION.");
+           "Create there what they need (types, functions, roles, reference tables), or the tables themselves.");
   }
 }
 

@@ -10,7 +10,7 @@
 namespace migration {
 namespace {
 
-constexpr std::array<std::pair<state, std::string_view>, 14> names{{
+constexpr std::array<std::pair<state, std::string_view>, 16> state_names{{
     {state::planned, "PLANNED"},
     {state::preparing, "PREPARING"},
     {state::copying, "COPYING"},
@@ -22,13 +22,15 @@ constexpr std::array<std::pair<state, std::string_view>, 14> names{{
     {state::cleaning, "CLEANING"},
     {state::done, "DONE"},
     {state::paused, "PAUSED"},
+    {state::failing, "FAILING"},
+    {state::cancelling, "CANCELLING"},
     {state::failed, "FAILED"},
     {state::cancelled, "CANCELLED"},
     {state::rolled_back, "ROLLED_BACK"},
 }};
 
 // Failure and cancellation are further down: they are the same for every state in which the old map rules.
-constexpr std::array<std::pair<state, state>, 14> forward{{
+constexpr std::array<std::pair<state, state>, 17> forward{{
     {state::planned, state::preparing},
     {state::preparing, state::copying},
     {state::copying, state::catching_up},
@@ -43,6 +45,9 @@ constexpr std::array<std::pair<state, state>, 14> forward{{
     {state::switched, state::cleaning},
     {state::cleaning, state::done},
     {state::switched, state::rolled_back},
+    {state::failing, state::failed},
+    {state::cancelling, state::cancelled},
+    {state::planned, state::cancelled},  // nothing has been made
 }};
 
 bool may_pause(state s) noexcept {
@@ -52,18 +57,18 @@ bool may_pause(state s) noexcept {
 }  // namespace
 
 std::string_view to_string(state s) noexcept {
-  const auto found = std::ranges::find(names, s, &std::pair<state, std::string_view>::first);
-  return found == names.end() ? "?" : found->second;
+  const auto found = std::ranges::find(state_names, s, &std::pair<state, std::string_view>::first);
+  return found == state_names.end() ? "?" : found->second;
 }
 
 std::optional<state> parse_state(std::string_view text) noexcept {
-  const auto found = std::ranges::find(names, text, &std::pair<state, std::string_view>::second);
-  return found == names.end() ? std::nullopt : std::optional(found->first);
+  const auto found = std::ranges::find(state_names, text, &std::pair<state, std::string_view>::second);
+  return found == state_names.end() ? std::nullopt : std::optional(found->first);
 }
 
 bool may_go(state from, state to) noexcept {
   if (from == to) return !is_final(from);  // a change of attempt, error or figures
-  if (to == state::failed || to == state::cancelled) return before_switch(from);
+  if (is_undoing(to)) return before_switch(from);
   if (to == state::paused) return may_pause(from);
   if (from == state::paused) return may_pause(to);
   return std::ranges::find(forward, std::pair(from, to)) != forward.end();
@@ -86,12 +91,16 @@ bool before_switch(state s) noexcept {
     case state::switched:
     case state::cleaning:
     case state::done:
+    case state::failing:
+    case state::cancelling:
     case state::failed:
     case state::cancelled:
     case state::rolled_back: return false;
   }
   return false;
 }
+
+bool is_undoing(state s) noexcept { return s == state::failing || s == state::cancelling; }
 
 bool gate_starts_closed(state s) noexcept { return s == state::cutting_over || s == state::switched; }
 

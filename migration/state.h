@@ -3,7 +3,7 @@
 //
 //   PLANNED -> PREPARING -> COPYING -> CATCHING_UP -> VERIFYING -> READY -> CUTTING_OVER -> SWITCHED -> CLEANING -> DONE
 //                 |            |  \________/ PAUSED \______/         ^  \________/ (attempt missed: gates open, back to READY)
-//                 +------------+-------------+---------+-> FAILED / CANCELLED (both clean up, then nothing is left)
+//                 +------------+-------------+---------+-> FAILING -> FAILED / CANCELLING -> CANCELLED (what was made is removed between)
 #pragma once
 
 #include <chrono>
@@ -30,8 +30,10 @@ enum class state {
   cleaning,      // moved rows and objects are being removed
   done,
   paused,        // by a DBA; remembers where to go on
-  failed,        // rolled back to the old map; `error` says why
-  cancelled,     // by a DBA before the switch
+  failing,       // given up, `error` says why; what it made on shards is being removed
+  cancelling,    // the same, by a DBA before the switch
+  failed,        // the old map rules and nothing is left
+  cancelled,     // the same, by a DBA
   rolled_back,   // by a DBA after the switch (needs a reverse stream)
 };
 std::string_view to_string(state) noexcept;             // as in DESIGN: "CATCHING_UP"
@@ -40,7 +42,8 @@ std::optional<state> parse_state(std::string_view) noexcept;
 // The sole judge of transitions.
 bool may_go(state from, state to) noexcept;
 bool is_final(state) noexcept;         // DONE, FAILED, CANCELLED, ROLLED_BACK
-bool before_switch(state) noexcept;    // the old map rules
+bool before_switch(state) noexcept;    // the old map rules, and the migration may still be given up
+bool is_undoing(state) noexcept;       // FAILING, CANCELLING
 // A gate of this moving set starts closed when a proxy starts: the truth is not known before the coordinator has looked.
 bool gate_starts_closed(state) noexcept;
 

@@ -4,8 +4,9 @@
 //   TEST BREAK '<rule>'      the rule is left out from now on                        TEST MEND '<rule>'
 // The same can be set at start by PGROTOR_TEST="kill:cutover.4,stop:mover.chunk_read,break:no_guard".
 // Points: cutover.1 ... cutover.6 (the step has been done), mover.chunk_read (chunk read, not yet loaded), mover.event (before an
-// event is judged), mover.batch (before the target commits), state.<STATE> (the state was persisted).
-// Rules: no_guard, no_exclusive_lock, stale_marker, no_visibility, apply_twice.
+// event is judged), mover.batch (before the target commits), state.<STATE> (the state was persisted),
+// prepare.guards and others in prepare.cc, cleaned (all has been removed, DONE is not persisted).
+// Rules: no_guard, no_exclusive_lock, stale_marker, no_visibility, apply_twice; lose_answer (the catalog's answer to a command is lost).
 #pragma once
 
 #include <string>

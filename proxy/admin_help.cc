@@ -25,7 +25,7 @@ constexpr auto helps = std::to_array<admin_help>({
     {"DRAIN SHARD", "DRAIN SHARD s1 [TO s2, s3] [WITH (max_rate = '20MB', ...)]", "moves everything sharded away from a shard"},
     {"MOVE RANGE", "MOVE RANGE [a, b) OF shop TO s4 [WITH (...)]", "moves the placements from a up to, not including, b"},
     {"PAUSE MIGRATION", "PAUSE MIGRATION 7", "stops copying; what is held stays resumable"},
-    {"RESUME MIGRATION", "RESUME MIGRATION 7", "goes on with a paused migration"},
+    {"RESUME MIGRATION", "RESUME MIGRATION 7 [ACCEPT TARGET | KEEP SOURCE]", "goes on with a paused migration, or one whose rows differ"},
     {"CANCEL MIGRATION", "CANCEL MIGRATION 7", "gives a migration up before its switch and cleans up"},
     {"CUTOVER MIGRATION", "CUTOVER MIGRATION 7", "switches a migration that is READY (auto_cutover = off)"},
     {"RETRY MIGRATION", "RETRY MIGRATION 7", "begins a failed migration again"},

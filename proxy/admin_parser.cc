@@ -165,7 +165,21 @@ admin_command parse_move(admin_cursor& in) {
 template <migration_verb Verb>
 admin_command parse_alter(admin_cursor& in) {
   begin(in, fmt::format("{} MIGRATION", upper(in.now().text)), "migration");
-  return request{migration::alter_migration{Verb, in.expect_integer<std::uint64_t>("the number of a migration")}, false};
+  return request{migration::alter_migration{Verb, in.expect_integer<std::uint64_t>("the number of a migration"), {}}, false};
+}
+
+template <>
+admin_command parse_alter<migration_verb::resume>(admin_cursor& in) {
+  begin(in, "RESUME MIGRATION", "migration");
+  migration::alter_migration asked{migration_verb::resume, in.expect_integer<std::uint64_t>("the number of a migration"), {}};
+  if (in.take_word("accept")) {
+    in.expect_word("target");
+    asked.decided = migration::decision::accept_target;
+  } else if (in.take_word("keep")) {
+    in.expect_word("source");
+    asked.decided = migration::decision::keep_source;
+  }
+  return request{asked, false};
 }
 
 // PgBouncer's: PAUSE shop is about a database, PAUSE MIGRATION 7 about a migration.

@@ -76,8 +76,7 @@ CREATE TABLE IF NOT EXISTS pgrotor.migrations (
   max_rate bigint NOT NULL CHECK (max_rate >= 0),
   max_pause_ms bigint NOT NULL CHECK (max_pause_ms > 0),
   auto_cutover boolean NOT NULL,
-  state text NOT NULL CHECK (state IN ('PLANNED', 'PREPARING', 'COPYING', 'CATCHING_UP', 'VERIFYING', 'READY', 'CUTTING_OVER', 'SWITCHED',
-                                       'CLEANING', 'DONE', 'PAUSED', 'FAILED', 'CANCELLED', 'ROLLED_BACK')),
+  state text NOT NULL,
   resume_to text,
   epoch bigint NOT NULL,
   attempt bigint NOT NULL DEFAULT 0,
@@ -89,6 +88,10 @@ CREATE TABLE IF NOT EXISTS pgrotor.migrations (
   changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 COMMENT ON TABLE pgrotor.migrations IS 'Moves of placements from one shard to another and the state each is in (migration/state.h)';
+
+ALTER TABLE pgrotor.migrations DROP CONSTRAINT IF EXISTS migrations_state_check, ADD CONSTRAINT migrations_state_check CHECK (
+  state IN ('PLANNED', 'PREPARING', 'COPYING', 'CATCHING_UP', 'VERIFYING', 'READY', 'CUTTING_OVER', 'SWITCHED', 'CLEANING', 'DONE', 'PAUSED',
+            'FAILING', 'CANCELLING', 'FAILED', 'CANCELLED', 'ROLLED_BACK'));
 
 CREATE TABLE IF NOT EXISTS pgrotor.migration_ranges (
   migration bigint NOT NULL REFERENCES pgrotor.migrations ON DELETE CASCADE,
@@ -123,6 +126,10 @@ CREATE TABLE IF NOT EXISTS pgrotor.ledger (
 );
 COMMENT ON TABLE pgrotor.ledger IS 'Objects of migrations on shards: written before the object is made, struck when it is gone';
 
+-- Before 0.2 a row was FAILED or CANCELLED while what it had made still stood.
+UPDATE pgrotor.migrations m SET state = CASE m.state WHEN 'FAILED' THEN 'FAILING' ELSE 'CANCELLING' END
+  WHERE m.state IN ('FAILED', 'CANCELLED') AND EXISTS (SELECT FROM pgrotor.ledger l WHERE l.migration = m.id);
+
 CREATE TABLE IF NOT EXISTS pgrotor.proxies (
   name text PRIMARY KEY,
   lease_until timestamptz NOT NULL,
@@ -130,7 +137,8 @@ CREATE TABLE IF NOT EXISTS pgrotor.proxies (
 );
 COMMENT ON TABLE pgrotor.proxies IS 'Proxies with their lease and the generation that they have acknowledged';
 
--- Errors between these functions and migration/catalog.cc: RT010 another term has begun, RT011 the row is not in the expected state.
+-- Errors between these functions and migration/catalog.cc: RT010 another term has begun, RT011 the row is not in the expected state,
+-- RT012 the source does not own what it gives away.
 CREATE OR REPLACE FUNCTION pgrotor.hold_epoch(mine bigint) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -210,37 +218,64 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     WHERE m.id = write_journal.migration
 $$;
 
+CREATE OR REPLACE FUNCTION pgrotor.refuse_unless_owned(migration bigint) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  space_end CONSTANT numeric := 9223372036854775808;
+  newest bigint := (SELECT max(m.generation) FROM pgrotor.maps m);
+  strange text;
+BEGIN
+  SELECT format('[%s, %s)', r.lower, r.upper) INTO strange
+    FROM pgrotor.migrations m JOIN pgrotor.migration_ranges r ON r.migration = m.id
+    WHERE m.id = refuse_unless_owned.migration AND coalesce(r.upper, space_end) - r.lower IS DISTINCT FROM (
+      SELECT sum(least(coalesce(o.upper, space_end), coalesce(r.upper, space_end)) - greatest(o.lower, r.lower))
+      FROM pgrotor.ranges o
+      WHERE o.generation = newest AND o.distribution = m.distribution AND o.owner = m.source
+        AND o.lower < coalesce(r.upper, space_end) AND r.lower < coalesce(o.upper, space_end))
+    LIMIT 1;
+  IF strange IS NOT NULL THEN
+    RAISE EXCEPTION 'the source of migration % does not own all of %', refuse_unless_owned.migration, strange USING ERRCODE = 'RT012',
+      DETAIL = format('Generation %s is the newest.', newest);
+  END IF;
+END $$;
+COMMENT ON FUNCTION pgrotor.refuse_unless_owned IS 'Fails unless the source owns every range of the moving set under the newest map';
+
 CREATE OR REPLACE FUNCTION pgrotor.commit_switch(mine bigint, migration bigint, new jsonb, entry jsonb, map jsonb, checksum text, reason text)
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   PERFORM pgrotor.advance(mine, commit_switch.migration, 'CUTTING_OVER', new, entry);
+  PERFORM pgrotor.refuse_unless_owned(commit_switch.migration);
   PERFORM pgrotor.write_map(map, checksum, reason);
 END $$;
 COMMENT ON FUNCTION pgrotor.commit_switch IS 'The commit point of a cutover: map N+1 and SWITCHED. Migration 0, rolled back, is a rehearsal';
 
-CREATE OR REPLACE FUNCTION pgrotor.insert_migrations(mine bigint, new jsonb, OUT place bigint, OUT id bigint, OUT job bigint)
+DROP FUNCTION IF EXISTS pgrotor.insert_migrations(bigint, jsonb);  -- until 0.1.0
+CREATE OR REPLACE FUNCTION pgrotor.insert_job(mine bigint, job bigint, new jsonb, map jsonb, checksum text, reason text,
+                                              OUT place bigint, OUT id bigint)
 RETURNS SETOF record
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   migration jsonb;
 BEGIN
   PERFORM pgrotor.hold_epoch(mine);
-  job := nextval('pgrotor.job_number');
+  IF map IS NOT NULL THEN
+    PERFORM pgrotor.write_map(map, checksum, reason);
+  END IF;
   FOR migration, place IN SELECT e.value, e.ordinality FROM jsonb_array_elements(new) WITH ORDINALITY e ORDER BY e.ordinality LOOP
     INSERT INTO pgrotor.migrations AS m (job, kind, distribution, source, target, strategy, transport, max_rate, max_pause_ms, auto_cutover,
                                          state, epoch)
-      SELECT insert_migrations.job, n.kind, n.distribution, n.source, n.target, n.strategy, n.transport, n.max_rate, n.max_pause_ms,
+      SELECT insert_job.job, n.kind, n.distribution, n.source, n.target, n.strategy, n.transport, n.max_rate, n.max_pause_ms,
              n.auto_cutover, n.state, mine
       FROM jsonb_to_record(migration) AS n(kind text, distribution integer, source integer, target integer, strategy text, transport text,
                                            max_rate bigint, max_pause_ms bigint, auto_cutover boolean, state text)
-      RETURNING m.id INTO insert_migrations.id;
+      RETURNING m.id INTO insert_job.id;
     INSERT INTO pgrotor.migration_ranges (migration, lower, upper)
-      SELECT insert_migrations.id, r.lower, r.upper FROM jsonb_to_recordset(migration->'ranges') AS r(lower bigint, upper bigint);
+      SELECT insert_job.id, r.lower, r.upper FROM jsonb_to_recordset(migration->'ranges') AS r(lower bigint, upper bigint);
     RETURN NEXT;
   END LOOP;
 END $$;
-COMMENT ON FUNCTION pgrotor.insert_migrations IS 'The migrations of one job, all or none, with their moving sets';
+COMMENT ON FUNCTION pgrotor.insert_job IS 'The migrations of one job with their moving sets and the map that goes with them, all or none';
 
 CREATE OR REPLACE FUNCTION pgrotor.write_ledger(mine bigint, migration bigint, entries jsonb) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

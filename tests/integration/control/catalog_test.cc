@@ -264,6 +264,7 @@ TEST_CASE("catalog: the commit point is one transaction, rehearsed without a tra
   const auto book = fresh_catalog();
   run(book->save_map(small_map(1), "first"));
   std::vector<migration_row> one{new_row()};
+  one[0].ranges = {{routing::lowest_placement, routing::placement{-100}}, {routing::placement{-50}, routing::placement{-5}}};
   auto rows = run(book->insert(one));
   auto& row = rows[0];
   walk(*book, row, {state::preparing, state::copying, state::catching_up, state::verifying, state::ready});
@@ -292,6 +293,66 @@ TEST_CASE("catalog: the commit point is one transaction, rehearsed without a tra
   const auto map = run(book->load_map());
   CHECK(same(*map, next));
   MESSAGE("commit_switch took " << took << " us");
+}
+
+TEST_CASE("catalog: the commit point gives away only what the source owns in the newest map") {
+  const auto book = fresh_catalog();
+  auto map = small_map(1);
+  map.distributions[0].ranges = {{{routing::lowest_placement, routing::placement{-5}}, routing::shard_id{1}},
+                                 {{routing::placement{-5}, routing::placement{5}}, routing::shard_id{2}},
+                                 {{routing::placement{5}, std::nullopt}, routing::shard_id{1}}};
+  run(book->save_map(map, "first"));
+  using ranges = std::vector<routing::placement_range>;
+  const std::vector<std::pair<ranges, std::string>> table{
+      {{{routing::placement{-5}, routing::placement{5}}}, "RT012"},                                                      // the target's already
+      {{{routing::lowest_placement, routing::placement{-5}}, {routing::placement{0}, routing::placement{1}}}, "RT012"},  // one of two
+      {{{routing::placement{-6}, routing::placement{-4}}}, "RT012"},                                                     // its end
+      {{{routing::placement{-6}, std::nullopt}}, "RT012"},                                                               // a hole
+      {{{routing::placement{4}, std::nullopt}}, "RT012"},
+      {{{routing::placement{5}, std::nullopt}, {routing::lowest_placement, routing::placement{-5}}}, ""},
+  };
+  auto next = map;
+  next.number.value = 2;
+  for (const auto& [moving, wanted] : table) {
+    CAPTURE(moving.front().lower.value);
+    std::vector<migration_row> one{new_row()};
+    one[0].ranges = moving;
+    auto rows = run(book->insert(one));
+    walk(*book, rows[0], {state::preparing, state::copying, state::catching_up, state::verifying, state::ready, state::cutting_over});
+    const auto commit = [&] { run(book->commit_switch(rows[0], next, entry(""))); };
+    const auto result = outcome(commit);
+    CHECK(result == wanted);
+    const auto after = value(book->connection(), fmt::format("SELECT state || (SELECT max(generation) FROM pgrotor.maps) FROM pgrotor.migrations WHERE id = {}", rows[0].id));
+    CHECK(after == (wanted.empty() ? "SWITCHED2" : "CUTTING_OVER1"));
+  }
+}
+
+TEST_CASE("catalog: a job and its map are written together, and found again by number and content") {
+  const auto book = fresh_catalog();
+  run(book->save_map(small_map(1), "first"));
+  const auto job = run(book->next_job());
+  auto absent = run(book->has_job(job));
+  CHECK_FALSE(absent);
+  std::vector<migration_row> one{new_row()};
+  one[0].job = job;
+  const auto next = small_map(2), skipped = small_map(4);
+  const auto torn = [&] { run(book->insert(one, &skipped, "torn")); };
+  const auto result = outcome(torn);
+  CHECK(result == "superseded");
+  absent = run(book->has_job(job));
+  CHECK_FALSE(absent);
+  const auto made = run(book->insert(one, &next, "drain"));
+  CHECK(made[0].job == job);
+  const auto there = run(book->has_job(job));
+  CHECK(there);
+  const auto mapped = run(book->has_map(next));
+  CHECK(mapped);
+  auto other = small_map(2);
+  other.shards[0].name = "s7";
+  const auto changed = run(book->has_map(other));
+  CHECK_FALSE(changed);
+  const auto later = run(book->has_map(small_map(3)));
+  CHECK_FALSE(later);
 }
 
 TEST_CASE("catalog: the ledger takes an entry once and strikes it once") {

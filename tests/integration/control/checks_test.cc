@@ -97,10 +97,10 @@ TEST_CASE("checks: forms of tables that the guard could not hold") {
        "HINT: Run: ALTER TABLE shop.orders SET LOGGED;"},
       {"A", "CREATE TABLE more () INHERITS (orders)",
        "0A000: table shop.orders has INHERITS children\nDETAIL: Rows of the children are not guarded.\n"
-       "HINT: Make it a partitioned table, or take its children away with ALTER TABLE ... NO INHERIT."},
+       "HINT: Make it a partitioned table, or run: ALTER TABLE shop.more NO INHERIT shop.orders;"},
       {"A", "CREATE TABLE parent (placed timestamptz); ALTER TABLE orders INHERIT parent",
        "0A000: table shop.orders has INHERITS parents\nDETAIL: A write through the parent would pass the guard by.\n"
-       "HINT: Run: ALTER TABLE shop.orders NO INHERIT ...; for each parent."},
+       "HINT: Run: ALTER TABLE shop.orders NO INHERIT shop.parent;"},
       {"A", "DELETE FROM orders; CREATE UNIQUE INDEX orders_total ON orders (total)",
        "0A000: table shop.orders: unique index shop.orders_total does not contain the shard key\n"
        "DETAIL: Shards cannot see each other's rows, so it would not be unique any more; without customer_id only a uuid is.\n"
@@ -110,7 +110,14 @@ TEST_CASE("checks: forms of tables that the guard could not hold") {
             "CREATE TRIGGER early BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION t()",
        "0A000: table shop.orders: BEFORE trigger ~~zz fires after the guard\n"
        "DETAIL: Triggers fire in the order of their names; this one could change the shard key when the guard has already looked.\n"
-       "HINT: Run: ALTER TRIGGER \"~~zz\" ON shop.orders RENAME TO ...; with a name before ~~pgrotor."},
+       "HINT: Run: ALTER TRIGGER \"~~zz\" ON shop.orders RENAME TO \"a~~zz\";"},
+      {"A", "CREATE RULE away AS ON DELETE TO orders DO INSTEAD NOTHING",
+       "0A000: table shop.orders has rewrite rules\nDETAIL: A rule turns a statement into another one that the guard does not see.\n"
+       "HINT: Use triggers instead, and run: DROP RULE away ON shop.orders;"},
+      {"A", "DELETE FROM orders; ALTER TABLE orders ADD UNIQUE (total)",
+       "0A000: table shop.orders: unique index shop.orders_total_key does not contain the shard key\n"
+       "DETAIL: Shards cannot see each other's rows, so it would not be unique any more; without customer_id only a uuid is.\n"
+       "HINT: Make it unique together with \"customer_id\", or drop it: ALTER TABLE shop.orders DROP CONSTRAINT orders_total_key;"},
       {"A", "ALTER TABLE orders DROP CONSTRAINT orders_customer_id_fkey, ADD FOREIGN KEY (customer_id) REFERENCES customers NOT VALID",
        "55000: table shop.orders: foreign key orders_customer_id_fkey is NOT VALID\n"
        "DETAIL: Rows are applied without foreign key checks, so what is not valid here would not be there either.\n"
@@ -136,6 +143,29 @@ TEST_CASE("checks: forms of tables that the guard could not hold") {
   expect_all(table);
 }
 
+TEST_CASE("checks: triggers that fire for copied rows, on both sides, and whatever else makes a target unfit") {
+  const std::string trigger = "CREATE FUNCTION t() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
+                              "CREATE TRIGGER early AFTER UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION t();";
+  const std::string why = "\nDETAIL: It would fire again for rows that a move copies, applies and deletes: values change, or what it logs is there twice.\n"
+                          "HINT: Run: ALTER TABLE shop.orders ENABLE TRIGGER early;";
+  const std::vector<bad_table> table{
+      {"A", trigger, ""},
+      {"B", trigger, ""},
+      {"A", trigger + "ALTER TABLE orders DISABLE TRIGGER early", ""},
+      {"A", trigger + "ALTER TABLE orders ENABLE ALWAYS TRIGGER early", "0A000: table shop.orders: trigger early is ENABLE ALWAYS" + why},
+      {"B", trigger + "ALTER TABLE orders ENABLE ALWAYS TRIGGER early", "0A000: shard s2: table shop.orders: trigger early is ENABLE ALWAYS" + why},
+      {"A", trigger + "ALTER TABLE orders ENABLE REPLICA TRIGGER early", "0A000: table shop.orders: trigger early is ENABLE REPLICA" + why},
+      {"B", trigger + "ALTER TABLE orders ENABLE REPLICA TRIGGER early", "0A000: shard s2: table shop.orders: trigger early is ENABLE REPLICA" + why},
+      {"B", "ALTER TABLE orders SET UNLOGGED",
+       "0A000: shard s2: table shop.orders is UNLOGGED\nDETAIL: Its changes are not in the WAL, so they cannot be followed.\n"
+       "HINT: Run: ALTER TABLE shop.orders SET LOGGED;"},
+      {"B", "CREATE RULE away AS ON DELETE TO orders DO INSTEAD NOTHING",
+       "0A000: shard s2: table shop.orders has rewrite rules\nDETAIL: A rule turns a statement into another one that the guard does not see.\n"
+       "HINT: Use triggers instead, and run: DROP RULE away ON shop.orders;"},
+  };
+  expect_all(table);
+}
+
 TEST_CASE("checks: rights on tables, with the exact GRANT, and targets that are not alike or not empty") {
   const std::vector<bad_table> table{
       {"A", "ALTER TABLE orders OWNER TO postgres",
@@ -155,9 +185,11 @@ TEST_CASE("checks: rights on tables, with the exact GRANT, and targets that are 
        "HINT: Make the two alike, or drop the table on the target when it is empty: it is then made from the source's definition."},
       {"B", "INSERT INTO customers (customer_id, name) VALUES (1, 'stays'), (2, 'x'), (3, 'y')",
        "55000: shard s2: 2 rows of table shop.customers are in the way, for example customer_id = 2\n"
-       "DETAIL: They belong to the placements that are to move there, and would be mixed with the copy.\n"
-       "HINT: Look at them with: SELECT * FROM \"shop\".\"customers\" WHERE ((pg_catalog.hashint8extended(\"customer_id\"::pg_catalog.int8,"
-       " 8816678312871386365) OPERATOR(pg_catalog.<) '0'::pg_catalog.int8)); and delete what is not wanted."},
+       "DETAIL: They belong to the placements that are to move there, and would be mixed with the copy. shard s1 owns them until then: what clients see is there.\n"
+       "HINT: Compare on both: SELECT * FROM \"shop\".\"customers\" WHERE ((pg_catalog.hashint8extended(\"customer_id\"::pg_catalog.int8,"
+       " 8816678312871386365) OPERATOR(pg_catalog.<) '0'::pg_catalog.int8)); When shard s1 has all that is wanted of them, run on shard s2: DELETE FROM"
+       " \"shop\".\"customers\" WHERE ((pg_catalog.hashint8extended(\"customer_id\"::pg_catalog.int8, 8816678312871386365) OPERATOR(pg_catalog.<)"
+       " '0'::pg_catalog.int8));"},
       {"A", "CREATE TABLE regions (id int PRIMARY KEY); ALTER TABLE customers ADD region int REFERENCES regions",
        "42704: distribution shop: 2 things are in the way\n"
        "DETAIL: shard s2: table shop.regions does not exist: Table shop.customers, which is to move there, refers to it.\n"

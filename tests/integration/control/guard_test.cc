@@ -456,7 +456,7 @@ TEST_CASE("guard: pgrotor's own sessions write while the register is closed") {
 TEST_CASE("guard: made while a long transaction writes, it does not queue others behind it for long") {
   guarded_shop shop;
   shop.make();
-  run(drop_guard(*shop.source, set, shop.tables));
+  run(drop_guard(*shop.source, set));
   const auto other = connect("APP_A");
   exec(*shop.app, "BEGIN; " + touch(inside));
   background making(make_guard(*shop.source, set, routing::key_type::int8, moving, shop.tables, open_value));
@@ -494,7 +494,7 @@ TEST_CASE("guard: without the exclusive lock a writer in flight commits after th
   CHECK(after_marker() == "1");
   run(test_hooks::command("mend", "no_exclusive_lock"));
   run(test_hooks::command("break", "no_guard"));
-  run(drop_guard(*shop.source, set, shop.tables));
+  run(drop_guard(*shop.source, set));
   run(make_guard(*shop.source, set, routing::key_type::int8, moving, shop.tables, open_value));
   const auto unguarded = shop.shut();
   CHECK(unguarded.outcome == fence_outcome::done);

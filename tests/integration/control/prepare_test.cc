@@ -44,8 +44,9 @@ struct stage {
   }
   task<void> preparing() { return migration::prepare(*book, *source, *target, distribution, row, tables, pg_dump); }
   task<void> dropping() {
-    row.state = state::cancelled;
-    return drop_objects(*book, *source, *target, row, tables);
+    row.state = state::cancelling;
+    co_await drop_objects(*book, *source, row.source, row);
+    co_await drop_objects(*book, *target, row.target, row);
   }
   void drop() { run(dropping()); }
   std::string left() {
@@ -127,7 +128,7 @@ TEST_CASE("prepare: makes tables that the target has not got, with owner, indexe
   CHECK(here.find("orders_placed") != std::string::npos);
   const auto path = value(*s.target, "SHOW search_path");
   CHECK(path == "pg_catalog, pg_temp");
-  run(drop_guard(*s.source, 99, s.tables));
+  run(drop_guard(*s.source, 99));
   s.drop();
   const auto gone = value(*s.target, "SELECT count(*) FROM pg_class WHERE relnamespace = 'shop'::regnamespace");
   CHECK(gone == "0");

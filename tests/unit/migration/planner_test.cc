@@ -84,6 +84,46 @@ TEST_CASE("planner: a move over several owners is one migration an owner, the ta
   CHECK(share_of(rows[0].ranges) + share_of(rows[1].ranges) == doctest::Approx(2.0 / 3));
 }
 
+TEST_CASE("planner: a retry is planned against the map as it is, and a move takes rows only from who owns them") {
+  auto parts = three_shards();
+  const auto whole = parts.distributions.front().ranges;
+  const auto map = routing::shard_map::make(parts);
+  auto row = plan_move(*map, {}, move_range{whole[0].range, "shop", "s3", {{"max_rate", "1MB"}}}).front();
+  row.id = 7;
+  row.state = state::failed;
+  row.attempt = 3;
+  row.error = "why";
+  const auto again = plan_retry(*map, {}, row);
+  CHECK(again.state == state::planned);
+  CHECK(again.id + again.attempt + again.error.size() == 0);
+  CHECK(again.ranges == row.ranges);
+  CHECK(again.options.max_rate == 1u << 20);
+  refuse_unless_owned(*map, row);
+
+  const auto elsewhere = routing::shard_map::make(map->with_owner(row.distribution, row.ranges, shard_id{2}));
+  const auto refusal = [&](const routing::shard_map& now) {
+    std::string text;
+    try {
+      plan_retry(now, {}, row);
+    } catch (const refused& error) {
+      text = error.notice.message + "|" + error.notice.detail + "|" + error.notice.hint;
+    }
+    return text;
+  };
+  const auto upper = std::to_string(whole[0].range.upper->value);
+  CHECK(refusal(*elsewhere) == "shard \"s1\" does not own all of what migration 7 moves|[MINVALUE, " + upper +
+                                   ") of distribution shop belongs to shard s2 by generation 2, so its rows are there.|Run: MOVE RANGE [MINVALUE, " +
+                                   upper + ") OF shop TO s3;");
+  const auto there = routing::shard_map::make(map->with_owner(row.distribution, row.ranges, shard_id{3}));
+  CHECK(refusal(*there).ends_with("|SHOW RANGES; tells who owns what."));
+  const std::vector<placement_range> one{{placement{-5'000'000'000'000'000'000}, placement{-4'999'999'999'999'999'999}}};
+  const auto part = routing::shard_map::make(map->with_owner(row.distribution, one, shard_id{2}));
+  CHECK(refusal(*part).ends_with("|Run: MOVE RANGE [-5000000000000000000, -4999999999999999999) OF shop TO s3;"));
+  CHECK(refusal_of([&] { refuse_if_owned(*there, row, shard_id{3}); }).starts_with("55000 migration 7 must not delete rows from shard \"s3\", which owns"));
+  CHECK(refusal_of([&] { refuse_if_owned(*part, row, shard_id{2}); }).starts_with("55000 migration 7 must not delete rows"));
+  refuse_if_owned(*there, row, shard_id{1});
+}
+
 TEST_CASE("planner: what cannot be done is refused with the object's name") {
   const auto map = routing::shard_map::make(three_shards());
   CHECK(refusal_of([&] { plan_drain(*map, {}, drain_shard{"s9", {}, {}}); }) == "42704 shard \"s9\" does not exist");

@@ -32,7 +32,10 @@ struct describe {
     return fmt::format("move [{}, {}) of {} to {}{}", c.range.lower.value, c.range.upper ? std::to_string(c.range.upper->value) : "", c.distribution,
                        c.target, options_text(c.options));
   }
-  std::string operator()(const alter_migration& c) const { return fmt::format("alter {} {}", static_cast<int>(c.verb), c.id); }
+  std::string operator()(const alter_migration& c) const {
+    constexpr const char* decided[] = {"", " accept", " keep"};
+    return fmt::format("alter {} {}{}", static_cast<int>(c.verb), c.id, decided[static_cast<int>(c.decided)]);
+  }
   std::string operator()(const show& c) const { return fmt::format("show {} {}", static_cast<int>(c.what), c.id); }
 
   std::string operator()(const request& r) const { return (r.explain ? "explain " : "") + std::visit(*this, r.command); }
@@ -96,6 +99,8 @@ TEST_CASE("admin_parser: every command") {
       {"RELOAD;", "reload"},
       {"SHUTDOWN", "shutdown"},
       {"RESUME MIGRATION 7", "alter 1 7"},
+      {"RESUME MIGRATION 7 ACCEPT TARGET;", "alter 1 7 accept"},
+      {"resume migration 7 keep source", "alter 1 7 keep"},
       {"CANCEL MIGRATION 7", "alter 2 7"},
       {"CUTOVER MIGRATION 7", "alter 3 7"},
       {"RETRY MIGRATION 18446744073709551615", "alter 4 18446744073709551615"},

@@ -1,0 +1,120 @@
+"""Every connection of pgrotor ended in every state: the move still ends, in DONE or in the state that was asked for, and nothing is left. The
+states are read from the table in migration/state.cc, so that a new one is not forgotten.
+
+    states.py            each state, the three sides together
+    states.py --all      each state, each side by itself
+"""
+import os
+import re
+import sys
+import time
+from contextlib import closing
+
+from cluster import SOURCE, Scene
+from fleet import DATABASE, FINAL, Fleet
+from leftovers import inventory, leftovers
+
+# Where a migration stands in a state with its connections open; else where the state has been written down.
+POINTS = {"PREPARING": "prepare.guards", "COPYING": "mover.chunk_read", "SWITCHED": "cutover.6"}
+# No connection is open in the first, the second needs a reverse stream, and the third is left by RESUME only (moves_refused.py, drain_cancel.py).
+APART = ("PLANNED", "ROLLED_BACK", "PAUSED")
+SIDES = {"source": "s1", "target": "s3", "catalog": "s2"}
+
+
+def all_states():
+    with open(os.path.join(SOURCE, "migration", "state.cc")) as file:
+        found = re.findall(r'\{state::\w+, "(\w+)"\}', file.read())
+    assert "COPYING" in found and set(FINAL) < set(found), found
+    return [state for state in found if state not in FINAL and state not in APART]
+
+
+def end_connections(fleet, side):
+    ended = fleet.query(SIDES[side], "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'pgrotor' AND datname = %s", (DATABASE,))
+    assert ended[0][0] > 0, f"pgrotor has no connection to the {side}"
+
+
+def bring_to(fleet, state, point):
+    """A move that stands at the point; FAILING and CANCELLING are gone to from READY."""
+    undoing = state in ("FAILING", "CANCELLING")
+    fleet.console(f"TEST STOP '{point}'")
+    number = fleet.console(fleet.there + (" WITH (auto_cutover = off)" if undoing else ""))[0]["migration"]
+    if undoing:
+        fleet.wait_state(number, "READY")
+    if state == "CANCELLING":
+        fleet.console(f"CANCEL MIGRATION {number}")
+    if state == "FAILING":
+        fleet.query("s1", "ALTER TABLE accounts ALTER note SET DEFAULT 'ours'")
+        fleet.console(f"CUTOVER MIGRATION {number}")
+    fleet.console(f"TEST WAIT '{point}'")
+    return number
+
+
+def survive(fleet, state, sides, before):
+    began = time.monotonic()
+    point = POINTS.get(state, f"state.{state}")
+    number = bring_to(fleet, state, point)
+    for side in sides:
+        end_connections(fleet, side)
+    fleet.console(f"TEST RELEASE '{point}'")
+    wanted = {"FAILING": "FAILED", "CANCELLING": "CANCELLED"}.get(state, "DONE")
+    row = fleet.wait_state(number, wanted, timeout=60)
+    if state == "FAILING":
+        fleet.query("s1", "ALTER TABLE accounts ALTER note DROP DEFAULT")
+    if wanted == "DONE":
+        assert row["rows_compared"] == str(fleet.rows) and row["rows_differing"] == "0", row
+        back = fleet.console(fleet.back)[0]["migration"]
+        fleet.wait_state(back, "DONE")
+    left = leftovers(fleet, before)
+    assert not left, f"left behind: {left}"
+    print(f"{state}, {' and '.join(sides)} ended: {wanted} after {time.monotonic() - began:.1f} s", flush=True)
+
+
+def killed_when_all_was_removed(fleet, before):
+    """Between the last object and DONE: the cleaner that comes after it makes its origin once more."""
+    fleet.console("TEST KILL 'cleaned'")
+    number = fleet.console(fleet.there)[0]["migration"]
+    assert fleet.pgrotor.wait_killed() == -9
+    fleet.pgrotor.serve()
+    fleet.wait_state(number, "DONE")
+    left = leftovers(fleet, before)
+    assert not left, f"left behind: {left}"
+
+
+def clients_write_while_the_snapshot_is_lost(fleet, before):
+    """What differs from a later snapshot may be what clients have written: the move ends, and says that it was not compared."""
+    fleet.console("TEST STOP 'cutover.6'")
+    number = fleet.console(fleet.back)[0]["migration"]
+    fleet.console("TEST WAIT 'cutover.6'")
+    tenant = fleet.query("s1", "SELECT min(tenant) FROM accounts")[0][0]
+    with closing(fleet.app()) as client:
+        client.cursor().execute("UPDATE accounts SET note = 'since' WHERE tenant = %s", (tenant,))
+    fleet.query("s1", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'pgrotor' AND datname = %s", (DATABASE,))
+    fleet.console("TEST RELEASE 'cutover.6'")
+    row = fleet.wait_state(number, "DONE")
+    assert row["rows_compared"] is None and any("not compared: " in value and "1 of" in value for value in row.values() if value), row
+    assert fleet.query("s1", "SELECT note FROM accounts WHERE tenant = %s", (tenant,)) == [("since",)]
+    assert not leftovers(fleet, before)
+
+
+def main():
+    sets = [(side,) for side in SIDES] if "--all" in sys.argv else [tuple(SIDES)]
+    with Scene("states") as scene:
+        fleet = Fleet(scene)
+        fleet.everywhere("CREATE TABLE accounts (tenant bigint PRIMARY KEY, note text); GRANT ALL ON accounts TO app;")
+        fleet.console("DISTRIBUTE TABLE accounts BY tenant IN DISTRIBUTION shop")
+        client = fleet.app()
+        for tenant in range(200):
+            client.cursor().execute("INSERT INTO accounts VALUES (%s, 'ours')", (tenant,))
+        client.close()
+        fleet.rows = fleet.query("s1", "SELECT count(*) FROM accounts")[0][0]
+        upper = next(upper for _, lower, upper, owner in fleet.ranges() if owner == "s1")
+        fleet.there, fleet.back = (f"MOVE RANGE [MINVALUE, {upper}) OF shop TO {shard}" for shard in ("s3", "s1"))
+        before = inventory(fleet)
+        for state in all_states():
+            for sides in sets:
+                survive(fleet, state, sides, before)
+        killed_when_all_was_removed(fleet, before)
+        clients_write_while_the_snapshot_is_lost(fleet, before)
+
+
+main()
