@@ -61,6 +61,7 @@ class Client(threading.Thread):
 
     def attempt(self, kind, number, account, work):
         """Runs a write and records its fate; the exception goes on to run(). Without autocommit, `commit_sent` says how far it came."""
+        self.commit_sent = True  # a transaction that was lost before its COMMIT says nothing of the statement after it
         try:
             value = work()
         except libpq.Lost:
