@@ -14,7 +14,7 @@ task<void> session::serve_replication() {
   for (int rounds = 1; !closing_; ++rounds) {
     const bool moved = relay_replication();
     // Nobody knows where in a message either side is: what ends this can only close it.
-    if (leaving_) closing_ = true;
+    if (leaving_ || killed_) closing_ = true;
     if (closing_) break;
     if (!moved) {
       if (client_output_pending()) client_.watch_write();

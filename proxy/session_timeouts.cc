@@ -2,6 +2,9 @@
 // SQLSTATEs and words are PostgreSQL's. Declared in proxy/session.h.
 #include <fmt/format.h>
 
+#include <stdexcept>
+
+#include "migration/test_hooks.h"
 #include "proxy/session.h"
 
 namespace proxy {
@@ -98,6 +101,7 @@ void session::kill() {
 
 void session::obey_kill() {
   killed_ = false;
+  if (migration::test_hooks::broken("session_fails")) throw std::runtime_error("session_fails");
   closing_ = server_ && !server_->answers.at_boundary();
   if (!closing_) fatal(make_error(sqlstate::admin_shutdown, "terminating connection due to administrator command"));
 }

@@ -115,6 +115,7 @@ task<session::heard> session::hear_aside() {
   }
   state_.typing = state_.alone = false;
   question_place_.unlink();
+  if (server_ && closing_) server_->unusable = true;  // its answer is still to come
   co_return answer;
 }
 

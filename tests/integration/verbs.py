@@ -141,6 +141,28 @@ def kill(fleet):
         ask(client)
 
 
+def a_session_that_fails(fleet):
+    """An error inside a session ends that session only, and its server connection with it."""
+    fleet.console("TEST BREAK 'session_fails'")
+    clients = [wire.Client(fleet.pgrotor.port, password=fleet.app_password, database=DATABASE) for _ in range(3)]
+    for client in clients:
+        client.kinds(wire.query("BEGIN"))
+        assert client.rows("SELECT 1") == [["1"]]
+    fleet.console(f"KILL {DATABASE}")
+    for client in clients:
+        words = client.closed()
+        assert (words["S"], words["C"]) == ("FATAL", "XX000"), words
+    fleet.console("TEST MEND 'session_fails'")
+    fleet.console("RESUME")
+    assert f"client {clients[0].pid} (user app, database {DATABASE}): the session failed: session_fails" in log_of(fleet.pgrotor)
+    assert "pgrotor_sessions_failed_total 3" in fleet.pgrotor.http("/metrics")
+    full = [fleet.app(autocommit=False) for _ in range(3)]  # pool.size
+    for client in full:
+        ask(client)
+    for client in full:
+        client.close()
+
+
 def statement_mode(fleet):
     fleet.pgrotor.set(**{"pool.mode": "statement"})
     fleet.console("RELOAD")
@@ -199,7 +221,7 @@ def main():
     with Scene("verbs") as scene:
         fleet = Fleet(scene, names=("s1",), catalog="s1", settings={"proxy.workers": 2, "pool.size": 3, "pool.wait_ms": 2000, "log.level": "info"})
         for step in (reload_changes_what_may_change, reload_refuses_what_is_wrong, reload_brings_users, pause_waits_and_holds,
-                     who_is_paused_has_a_limit, reconnect, kill, statement_mode, session_mode, shutdown):
+                     who_is_paused_has_a_limit, reconnect, kill, a_session_that_fails, statement_mode, session_mode, shutdown):
             print(step.__name__, flush=True)
             step(fleet)
 
