@@ -117,9 +117,9 @@ task<void> find_shard_problems(pg::connection& connection, problems& found) {
   co_await check_wal_level(connection, found);
   if (found.count() > before) co_return;
   co_await check_limits(connection, found);
-  const auto objects = co_await connection.query("SELECT to_regprocedure('pgrotor.set_register(integer, bigint)') IS NULL");
+  const auto objects = co_await connection.query("SELECT to_regprocedure('pgrotor.set_owner_guard(regclass, text, text, text, text)') IS NULL");
   if (objects.boolean(0, 0)) {
-    found.add(sqlstate::wrong_state, connection.where() + ": schema pgrotor is missing", "Its functions move registers and put up guards.",
+    found.add(sqlstate::wrong_state, connection.where() + ": schema pgrotor is missing or older than this pgrotor", "Its functions move registers and put up guards.",
               "Run `pgrotor init` first.");
   }
 }

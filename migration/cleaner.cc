@@ -155,7 +155,7 @@ task<void> drop_made_tables(pg::connection& connection, const std::vector<std::s
   std::string droppable;
   for (const auto& table : tables) {
     const auto found = co_await connection.query("SELECT to_regclass(" + pg::quote_literal(table) + ") IS NOT NULL AND NOT EXISTS (SELECT FROM pg_trigger"
-                                                 " WHERE tgrelid = to_regclass(" + pg::quote_literal(table) + ") AND tgname LIKE '~~pgrotor\\_%')");
+                                                 " WHERE tgrelid = to_regclass(" + pg::quote_literal(table) + ") AND tgname ~ '^~~pgrotor_[0-9]')");
     if (!found.boolean(0, 0)) continue;
     const auto rows = co_await connection.query("SELECT EXISTS (SELECT FROM " + table + ")");
     if (!rows.boolean(0, 0)) droppable += (droppable.empty() ? "" : ", ") + table;

@@ -19,6 +19,7 @@ struct add_shard { std::string name, dsn; };
 struct remove_shard { std::string name; };
 struct distribute_table { std::string schema, table, column, distribution; };  // distribution "": named after the table
 struct reference_table { std::string schema, table; };
+struct guard_table { std::string schema, table; bool on = true; };  // the ownership guard of a table, on every shard
 struct drain_shard { std::string shard; std::vector<std::string> targets; option_list options; };  // no targets: all other active shards
 struct move_range { routing::placement_range range; std::string distribution, target; option_list options; };
 enum class migration_verb { pause, resume, cancel, cutover, retry };
@@ -29,10 +30,11 @@ enum class decision {
   keep_source,    // the source's rows are kept in tables of schema pgrotor on the source before they are deleted
 };
 struct alter_migration { migration_verb verb{}; std::uint64_t id = 0; decision decided = decision::none; };
-enum class shown { shards, ranges, tables, migrations, migration };
+enum class shown { shards, ranges, tables, migrations, migration, orphans };
 struct show { shown what{}; std::uint64_t id = 0; };
 
-using command = std::variant<add_shard, remove_shard, distribute_table, reference_table, drain_shard, move_range, alter_migration, show>;
+using command =
+    std::variant<add_shard, remove_shard, distribute_table, reference_table, guard_table, drain_shard, move_range, alter_migration, show>;
 
 struct request {
   migration::command command;

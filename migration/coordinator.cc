@@ -258,6 +258,7 @@ task<void> coordinator::impl::run() {
       if (auto* row = next_row()) {
         co_await run_one(*row);
       } else {
+        co_await guard_everywhere();
         co_await wait_for_work();
       }
     } catch (const catalog_lost& problem) {

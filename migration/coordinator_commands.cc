@@ -5,6 +5,7 @@
 
 #include "migration/checks.h"
 #include "migration/coordinator_impl.h"
+#include "migration/ownership.h"
 #include "migration/planner.h"
 #include "migration/prepare.h"
 #include "protocol/sqlstate.h"
@@ -57,6 +58,7 @@ task<answer> coordinator::impl::execute(request wanted) {
   if (auto* c = std::get_if<remove_shard>(&what)) co_return co_await do_remove_shard(std::move(*c), explain);
   if (auto* c = std::get_if<distribute_table>(&what)) co_return co_await do_distribute(std::move(*c), explain);
   if (auto* c = std::get_if<reference_table>(&what)) co_return co_await do_reference(std::move(*c), explain);
+  if (auto* c = std::get_if<guard_table>(&what)) co_return co_await do_guard(std::move(*c), explain);
   if (auto* c = std::get_if<drain_shard>(&what)) co_return co_await do_drain(std::move(*c), explain);
   if (auto* c = std::get_if<move_range>(&what)) {
     auto planned = plan_move(*engine.map(), unfinished(), *c);
@@ -102,12 +104,18 @@ task<answer> coordinator::impl::do_add_shard(add_shard wanted, bool explain) {
   options.where = "shard " + wanted.name;
   const auto shard = co_await pg::connection::open(engine.executor, std::move(options));
   co_await check_shard(*shard);
+  co_await refuse_unowned_rows(*shard);
   if (explain) co_return would(fmt::format("shard {} can be reached and is fit; schema pgrotor would be created on it", wanted.name));
   co_await init_shard(*shard);
-  auto edit = [&wanted](routing::shard_map::parts& parts) {
-    std::uint32_t highest = 0;
-    for (const auto& each : parts.shards) highest = std::max(highest, each.id.value);
-    parts.shards.push_back({routing::shard_id{highest + 1}, wanted.name, wanted.dsn, routing::shard_state::active});
+  const auto mine = co_await engine.ownership_turn.lock();
+  std::uint32_t highest = 0;
+  for (const auto& each : engine.map()->shards()) highest = std::max(highest, each.id.value);
+  const routing::shard_id id{highest + 1};
+  const std::vector<migration_row> none;
+  const auto now = engine.map();
+  co_await set_owner_guards(*shard, *now, id, none);  // of tables that are there already: it owns no row of them yet
+  auto edit = [&wanted, id](routing::shard_map::parts& parts) {
+    parts.shards.push_back({id, wanted.name, wanted.dsn, routing::shard_state::active});
   };
   co_await change_map(edit, "add shard " + wanted.name);
   co_return done("ADD SHARD");
@@ -132,9 +140,11 @@ task<answer> coordinator::impl::do_remove_shard(remove_shard wanted, bool explai
       refuse(sqlstate::wrong_state, fmt::format("migration {} uses shard \"{}\"", each.id, wanted.name));
     }
   }
-  if (explain) co_return would(fmt::format("shard {} would be removed from the map; nothing on it is touched", wanted.name));
+  if (explain) co_return would(fmt::format("shard {} would be removed from the map; of what is on it only the ownership guards would be dropped", wanted.name));
   auto edit = [id = shard->id](routing::shard_map::parts& parts) { std::erase_if(parts.shards, [id](const auto& each) { return each.id == id; }); };
+  auto removed = engine.shard_options(shard->id);
   co_await change_map(edit, "remove shard " + wanted.name);
+  co_await drop_guards_of(std::move(removed), map);
   co_return done("REMOVE SHARD");
 }
 
@@ -213,6 +223,11 @@ task<answer> coordinator::impl::do_distribute(distribute_table wanted, bool expl
       if (std::find(parts.dependent_views.begin(), parts.dependent_views.end(), view) == parts.dependent_views.end()) parts.dependent_views.push_back(view);
     }
   };
+  const auto mine = co_await engine.ownership_turn.lock();
+  auto next = engine.map()->all();
+  edit(next);
+  const auto guarded = routing::shard_map::make(next);
+  co_await guard_new_table(*guarded, table);
   co_await change_map(edit, fmt::format("distribute {}.{} by {}", wanted.schema, wanted.table, wanted.column));
   co_return done("DISTRIBUTE TABLE");
 }

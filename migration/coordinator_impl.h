@@ -49,6 +49,15 @@ struct coordinator::impl {
   task<void> settle_shards();         // draining -> drained or back to active, when no drain is left
   const migration_row& row(std::uint64_t id) const;  // refuses when there is none
   std::vector<migration_row> unfinished() const;
+  std::vector<migration_row> current_rows() const;  // all, the running one as it is now
+
+  // Ownership guards (ownership.h). Of a table that is about to be distributed, on every shard or on none.
+  task<void> refuse_unowned_rows(pg::connection& new_shard) const;  // it owns nothing, so the distributed tables that it has must be empty
+  task<void> guard_new_table(const routing::shard_map& next, const routing::table&);
+  task<void> drop_guards_of(pg::connect_options removed, std::shared_ptr<const routing::shard_map>);  // as far as it can be reached
+  task<void> guard_everywhere();   // whenever the queue is empty, until it worked once: an upgrade, a guard dropped by hand
+  bool guards_settled = false;
+  clock::time_point next_settling{};
 
   // A change of the map: `edit` gets the parts of generation N+1. Persisted, then published.
   using map_edit = std::function<void(routing::shard_map::parts&)>;
@@ -65,6 +74,7 @@ struct coordinator::impl {
   task<void> inspect_on_all(const distribute_table&, routing::table&, std::vector<std::string>& views, problems&);
   task<answer> do_distribute(distribute_table, bool explain);
   task<answer> do_reference(reference_table, bool explain);
+  task<answer> do_guard(guard_table, bool explain);
   task<answer> do_drain(drain_shard, bool explain);
   task<answer> do_alter(alter_migration, bool explain);
   task<answer> do_retry(std::uint64_t id, bool explain);
@@ -80,7 +90,10 @@ struct coordinator::impl {
   task<answer> do_show(show);
   answer show_shards() const;
   answer show_ranges() const;
-  answer show_tables() const;
+  task<answer> show_tables();
+  task<answer> show_orphans();
+  task<std::vector<std::optional<std::string>>> orphans_of(const routing::shard&, const routing::table&);
+  std::vector<routing::placement_range> expected_on(routing::shard_id, routing::distribution_id) const;  // where rows may lie now
   answer show_migrations() const;
   task<answer> show_migration(std::uint64_t id);
   task<std::string> in_the_way_of_preparing(migration_row);

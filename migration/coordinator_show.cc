@@ -30,8 +30,9 @@ task<answer> coordinator::impl::do_show(show wanted) {
   switch (wanted.what) {
     case shown::shards: co_return show_shards();
     case shown::ranges: co_return show_ranges();
-    case shown::tables: co_return show_tables();
+    case shown::tables: co_return co_await show_tables();
     case shown::migrations: co_return show_migrations();
+    case shown::orphans: co_return co_await show_orphans();
     case shown::migration: co_return co_await show_migration(wanted.id);
   }
   co_return answer{};
@@ -58,20 +59,6 @@ answer coordinator::impl::show_ranges() const {
       if (part.range.upper) row[2] = std::to_string(part.range.upper->value);
       out.rows.push_back(std::move(row));
     }
-  }
-  return out;
-}
-
-answer coordinator::impl::show_tables() const {
-  answer out{{"schema", "table", "distribution", "key"}, {}, "SHOW"};
-  const auto map = engine.map();
-  for (const auto& table : map->tables()) {
-    row_of_text row{table.schema, table.name, std::nullopt, std::nullopt};  // a reference table has neither
-    if (table.distribution) {
-      row[2] = map->find_distribution(*table.distribution)->name;
-      row[3] = table.key_column;
-    }
-    out.rows.push_back(std::move(row));
   }
   return out;
 }

@@ -24,6 +24,7 @@ struct engine {
   std::unique_ptr<migration::catalog> catalog;
   async_mutex catalog_turn;  // one catalog operation at a time; nobody keeps it while he works on a shard, but for a cutover's attempt
   bool stopping = false;     // the coordinator ends: what is tried until it works is given up
+  async_mutex ownership_turn;  // what decides on ownership guards and sets them; taken before catalog_turn, never while it is held
 
   std::shared_ptr<const routing::shard_map> map() const {  // any thread
     const std::lock_guard lock(map_mutex_);

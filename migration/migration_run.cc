@@ -12,6 +12,7 @@
 #include "migration/guard.h"
 #include "migration/lock_retry.h"
 #include "migration/log.h"
+#include "migration/ownership.h"
 #include "migration/planner.h"
 #include "migration/prepare.h"
 #include "migration/test_hooks.h"
@@ -237,6 +238,8 @@ task<void> migration_run::prepare_objects() {
   co_await check_tables(*source_, *target_, moving, row_, tables_);
   ledger_in_turn book(engine_);
   co_await prepare(book, *source_, *target_, moving, row_, tables_, engine_.settings.pg_dump);
+  co_await settle_ownership(engine_, *source_, row_.source);
+  co_await settle_ownership(engine_, *target_, row_.target);  // widened under the guard that PREPARE has just put up
   co_await go(state::copying);
 }
 

@@ -5,6 +5,7 @@
 #include "migration/cleaner.h"
 #include "migration/guard.h"
 #include "migration/migration_run.h"
+#include "migration/ownership.h"
 #include "migration/planner.h"
 #include "migration/prepare.h"
 #include "migration/test_hooks.h"
@@ -111,6 +112,7 @@ task<std::uint64_t> migration_run::clear_side(routing::shard_id shard, std::uniq
   if (rows) {
     refuse_if_owned(*engine_.map(), row_, shard);
     const auto tables = co_await tables_on(*connection);
+    co_await settle_ownership(engine_, *connection, shard);  // narrowed before the migration's guard goes
     removed = co_await delete_rows(*connection, names_, distribution().type, row_.ranges, tables);
   }
   co_await drop_objects(book, *connection, shard, row_);

@@ -5,6 +5,7 @@
 #include "migration/checks.h"
 #include "migration/guard.h"
 #include "migration/lock_retry.h"
+#include "migration/ownership.h"
 #include "migration/schema_copy.h"
 #include "migration/sql.h"
 #include "migration/sql_text.h"
@@ -128,6 +129,7 @@ task<void> init_shard(pg::connection& connection) {
   co_await check_rights(connection);
   co_await connection.query(std::string(sql::shard_objects));
   co_await connection.query(std::string(sql::mover_tables));
+  co_await connection.query(std::string(sql::ownership));
 }
 
 task<void> prepare(ledger& book, pg::connection& source, pg::connection& target, const routing::distribution& distribution,
@@ -136,7 +138,10 @@ task<void> prepare(ledger& book, pg::connection& source, pg::connection& target,
   const auto missing = co_await missing_tables(target, tables);
   co_await write_ledger(p, missing);
   PGROTOR_STOP_POINT("prepare.ledger");
-  if (!missing.empty()) co_await copy_definitions(source, target, missing, pg_dump);
+  if (!missing.empty()) {
+    const auto guards = co_await guards_of_new_tables(source, missing, distribution.type);
+    co_await copy_definitions(source, target, missing, pg_dump, guards);
+  }
   PGROTOR_STOP_POINT("prepare.tables");
   co_await make_guards(p, distribution.type);
   PGROTOR_STOP_POINT("prepare.guards");

@@ -72,7 +72,7 @@ task<std::vector<moving_table>> missing_tables(pg::connection& target, const std
 }
 
 task<void> copy_definitions(pg::connection& source, pg::connection& target, const std::vector<moving_table>& tables,
-                            const std::string& pg_dump) {
+                            const std::string& pg_dump, const std::string& guards) {
   std::vector<std::string> arguments{pg_dump, "--schema-only", "--no-publications", "--no-subscriptions", "--no-tablespaces", "--encoding=UTF8"};
   const auto names = co_await with_partitions(source, tables);
   for (const auto& name : names) arguments.push_back("--table=" + name);
@@ -87,7 +87,7 @@ task<void> copy_definitions(pg::connection& source, pg::connection& target, cons
     refuse(protocol::sqlstate::wrong_state, fmt::format("{}: {} ended with exit code {}", source.where(), pg_dump, dump.exit_code), dump.errors);
   }
   try {
-    co_await target.query("SET LOCAL search_path = ''; " + wanted_statements(dump.output));
+    co_await target.query("SET LOCAL search_path = ''; " + wanted_statements(dump.output) + guards);
     co_return;
   } catch (const pg::sql_error& error) {
     if (error.connection_lost) throw;

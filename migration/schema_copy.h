@@ -13,8 +13,9 @@ namespace migration {
 // Names of moving tables that the target has not got.
 task<std::vector<moving_table>> missing_tables(pg::connection& target, const std::vector<moving_table>&);
 // Creates them with their partitions, owned sequences, indexes, constraints, user triggers, owners and grants, in one transaction.
-// Throws refused with pg_dump's or the target's message.
-task<void> copy_definitions(pg::connection& source, pg::connection& target, const std::vector<moving_table>&, const std::string& pg_dump);
+// `guards` (ownership.h) runs in the same transaction, so that no row comes before them. Throws refused with pg_dump's or the target's message.
+task<void> copy_definitions(pg::connection& source, pg::connection& target, const std::vector<moving_table>&, const std::string& pg_dump,
+                            const std::string& guards);
 
 // The statements of a dump that a target needs: session settings, our own guards and comments left out. For tests.
 std::string wanted_statements(std::string_view dump);

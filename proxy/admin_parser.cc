@@ -81,6 +81,7 @@ admin_command parse_show(admin_cursor& in) {
                                                     {"TABLES", migration::shown::tables},
                                                     {"MIGRATIONS", migration::shown::migrations},
                                                     {"MIGRATION", migration::shown::migration},
+                                                    {"ORPHANS", migration::shown::orphans},
                                                     {"POOLS", proxy_shown::pools},
                                                     {"CLIENTS", proxy_shown::clients},
                                                     {"SERVERS", proxy_shown::servers},
@@ -133,6 +134,15 @@ admin_command parse_distribute(admin_cursor& in) {
 admin_command parse_reference(admin_cursor& in) {
   begin(in, "REFERENCE TABLE", "table");
   migration::reference_table asked;
+  read_table(in, asked);
+  return request{asked, false};
+}
+
+template <bool On>
+admin_command parse_guard(admin_cursor& in) {
+  begin(in, fmt::format("{} TABLE", upper(in.now().text)), "table");
+  migration::guard_table asked;
+  asked.on = On;
   read_table(in, asked);
   return request{asked, false};
 }
@@ -244,6 +254,8 @@ constexpr auto verbs = std::to_array<verb>({{"SHOW", parse_show},
                                             {"REMOVE", parse_remove},
                                             {"DISTRIBUTE", parse_distribute},
                                             {"REFERENCE", parse_reference},
+                                            {"GUARD", parse_guard<true>},
+                                            {"UNGUARD", parse_guard<false>},
                                             {"DRAIN", parse_drain},
                                             {"MOVE", parse_move},
                                             {"PAUSE", parse_either<pool_command::pause, migration_verb::pause>},

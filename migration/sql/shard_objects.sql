@@ -234,7 +234,7 @@ BEGIN
   RETURN QUERY SELECT format('slot %s', s.slot_name) FROM pg_replication_slots s WHERE s.slot_name ~ '^pgrotor_';
   RETURN QUERY SELECT format('publication %s', p.pubname) FROM pg_publication p WHERE p.pubname ~ '^pgrotor_';
   RETURN QUERY SELECT format('origin %s', o.roname) FROM pg_replication_origin o WHERE o.roname ~ '^pgrotor_';
-  RETURN QUERY SELECT format('trigger %s on %s', t.tgname, t.tgrelid::regclass) FROM pg_trigger t WHERE t.tgname ~ '^~~pgrotor_';
+  RETURN QUERY SELECT format('trigger %s on %s', t.tgname, t.tgrelid::regclass) FROM pg_trigger t WHERE t.tgname ~ '^~~pgrotor_[0-9]';
   RETURN QUERY SELECT format('function %s', p.oid::regprocedure) FROM pg_proc p
     WHERE p.pronamespace = to_regnamespace('pgrotor') AND p.proname ~ '^guard_[0-9]+$';
   RETURN QUERY SELECT format('register %s', c.oid::regclass) FROM pg_class c

@@ -88,7 +88,7 @@ def wal_level(fleet):
 def rows_in_the_way(fleet):
     """Somebody put rows of the moving placements on the target."""
     customer = fleet.query("s1", "SELECT max(customer_id) FROM customers")[0][0]
-    fleet.query("s3", "INSERT INTO customers (customer_id, name, country_code) VALUES (%s, 'stray', 'CH')", (customer,))
+    fleet.stray("s3", "customers", "INSERT INTO customers (customer_id, name, country_code) VALUES (%s, 'stray', 'CH')", (customer,))
     compare("badinput/rows_in_the_way", plain(refused(fleet, "DRAIN SHARD s1 TO s3"), customer=customer))
     left = fleet.query("s3", "DELETE FROM customers WHERE customer_id = %s RETURNING name", (customer,))
     assert left == [("stray",)], "pgrotor removed a row that it had not brought"

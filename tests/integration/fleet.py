@@ -191,6 +191,11 @@ class Fleet:
     def query(self, shard, sql, parameters=None):
         return self.shards[shard].query(sql, DATABASE, parameters)
 
+    def stray(self, shard, table, sql, parameters=None):
+        """Puts a row where it does not belong, as from before there was an ownership guard."""
+        self.query(shard, f'ALTER TABLE {table} DISABLE TRIGGER "~~pgrotor_owner"; {sql}; ALTER TABLE {table} ENABLE ALWAYS TRIGGER "~~pgrotor_owner"',
+                   parameters)
+
     def row(self, number):
         """The migration's row of SHOW MIGRATIONS, which answers at any time, also while a cutover stands at a stop point."""
         return next(row for row in self.console("SHOW MIGRATIONS") if int(row["migration"]) == int(number))

@@ -2,13 +2,15 @@
 SEED = 8816678312871386365
 PLACEMENT = {"smallint": "hashint8extended({0}::bigint, {1})", "integer": "hashint8extended({0}::bigint, {1})",
              "bigint": "hashint8extended({0}, {1})", "text": "hashtextextended({0}, {1})", "uuid": "uuid_hash_extended({0}, {1})",
-             "character varying": "hashtextextended({0}::text, {1})", "character": "hashbpcharextended({0}, {1})"}
+             "character varying": "hashtextextended({0}::text, {1})", "character": "hashbpcharextended({0}, {1})",
+             "bpchar": "hashbpcharextended({0}, {1})"}
 
 OBJECTS = {
     "slot": "SELECT slot_name FROM pg_replication_slots",
     "publication": "SELECT pubname FROM pg_publication",
     "origin": "SELECT roname FROM pg_replication_origin",
-    "trigger": "SELECT format('%s on %s', tgname, tgrelid::regclass) FROM pg_trigger WHERE NOT tgisinternal",
+    "trigger": "SELECT format('%s on %s', tgname, tgrelid::regclass) FROM pg_trigger WHERE NOT tgisinternal"
+               " AND tgname <> '~~pgrotor_owner'",  # permanent: of every distributed table
     "function": "SELECT oid::regprocedure::text FROM pg_proc"
                 " WHERE pronamespace <> ALL (ARRAY['pg_catalog', 'information_schema']::regnamespace[])",
     "sequence": "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'S'",

@@ -62,7 +62,7 @@ def started(fleet, command, point):
 def retry_after_the_range_went_elsewhere(fleet):
     stray = fleet.query("s1", "SELECT max(tenant) FROM accounts")[0][0]
     number = started(fleet, "DRAIN SHARD s1 TO s3", "state.PREPARING")
-    fleet.query("s3", "INSERT INTO accounts VALUES (%s, 'stray')", (stray,))
+    fleet.stray("s3", "accounts", "INSERT INTO accounts VALUES (%s, 'stray')", (stray,))
     fleet.console("TEST RELEASE 'state.PREPARING'")
     error = fleet.wait_state(number, "FAILED")["error"]
     fleet.query("s3", "DELETE FROM accounts WHERE tenant = %s", (stray,))

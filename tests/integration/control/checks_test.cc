@@ -234,7 +234,7 @@ TEST_CASE("checks: missing rights of the role, each with the exact GRANT") {
 TEST_CASE("checks: a schema that is missing and limits that are reached") {
   fresh_shop();
   auto text = shard_refusal("ALTER SCHEMA pgrotor RENAME TO elsewhere", "ALTER SCHEMA elsewhere RENAME TO pgrotor");
-  CHECK(text == "55000: shard s1: schema pgrotor is missing\nDETAIL: Its functions move registers and put up guards.\nHINT: Run `pgrotor init` first.");
+  CHECK(text == "55000: shard s1: schema pgrotor is missing or older than this pgrotor\nDETAIL: Its functions move registers and put up guards.\nHINT: Run `pgrotor init` first.");
   const auto super = connect("SUPER_A");
   const auto limit = value(*super, "SHOW max_replication_slots");
   text = shard_refusal("SELECT pg_create_physical_replication_slot('s' || i) FROM generate_series(1, " + limit + ") i",

@@ -39,6 +39,12 @@ CREATE TRIGGER "~~pgrotor_7_ins" BEFORE INSERT ON shop.orders FOR EACH ROW WHEN 
 
 ALTER TABLE shop.orders ENABLE ALWAYS TRIGGER "~~pgrotor_7_ins";
 
+CREATE TRIGGER "~~pgrotor_owner" AFTER INSERT OR UPDATE ON shop.orders FOR EACH ROW WHEN (true) EXECUTE FUNCTION pgrotor.not_owned('customer_id');
+
+ALTER TABLE shop.orders ENABLE ALWAYS TRIGGER "~~pgrotor_owner";
+
+COMMENT ON TRIGGER "~~pgrotor_owner" ON shop.orders IS 'pgrotor: this shard owns placements [-5, )';
+
 GRANT SELECT ON TABLE shop.orders TO app;
 
 \unrestrict 5L7mZq

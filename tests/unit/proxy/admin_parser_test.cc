@@ -25,6 +25,7 @@ struct describe {
     return fmt::format("distribute {}|{} by {} in <{}>", c.schema, c.table, c.column, c.distribution);
   }
   std::string operator()(const reference_table& c) const { return fmt::format("reference {}|{}", c.schema, c.table); }
+  std::string operator()(const guard_table& c) const { return fmt::format("guard {}|{} {}", c.schema, c.table, c.on ? "on" : "off"); }
   std::string operator()(const drain_shard& c) const {
     return fmt::format("drain {} to <{}>{}", c.shard, fmt::join(c.targets, ","), options_text(c.options));
   }
@@ -110,6 +111,10 @@ TEST_CASE("admin_parser: every command") {
       {"SHOW TABLES", "show 2 0"},
       {"SHOW MIGRATIONS", "show 3 0"},
       {"show migration 7", "show 4 7"},
+      {"SHOW ORPHANS", "show 5 0"},
+      {"GUARD TABLE orders", "guard |orders on"},
+      {"unguard table \"Shop\".orders;", "guard Shop|orders off"},
+      {"EXPLAIN UNGUARD TABLE orders", "explain guard |orders off"},
       {"SHOW POOLS", "show_proxy 0"},
       {"SHOW CLIENTS", "show_proxy 1"},
       {"SHOW SERVERS", "show_proxy 2"},
@@ -140,7 +145,7 @@ TEST_CASE("admin_parser: every error has its position and what was expected") {
       {"SHWO SHARDS", "1: unknown command SHWO; nearest: SHOW"},
       {"SHOW SHRADS", "6: unknown command SHOW SHRADS; nearest: SHOW SHARDS"},
       {"SHOW MIGRATOINS", "6: unknown command SHOW MIGRATOINS; nearest: SHOW MIGRATIONS, SHOW MIGRATION"},
-      {"SHOW", "5: expected one of SHARDS, RANGES, TABLES, MIGRATIONS, MIGRATION, POOLS, CLIENTS, SERVERS, STATS, CONFIG, VERSION, HELP, found the end"},
+      {"SHOW", "5: expected one of SHARDS, RANGES, TABLES, MIGRATIONS, MIGRATION, ORPHANS, POOLS, CLIENTS, SERVERS, STATS, CONFIG, VERSION, HELP, found the end"},
       {"SHOW 'x'", "6: unknown command SHOW 'X'"},
       {"RESUMEE MIGRATION 7", "1: unknown command RESUMEE; nearest: RESUME"},
       {"SELECT 1", "1: unknown command SELECT"},

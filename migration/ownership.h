@@ -1,0 +1,44 @@
+// The permanent ownership guard: an AFTER row trigger ~~pgrotor_owner on each distributed table of each shard, ENABLE ALWAYS, that refuses
+// (RT001) a row whose placement is not among the shard's allowed ranges, whoever writes it. The guard of a migration (guard.h) closes the
+// moving set on the side that does not own it; this one is for everything else and stays. States: migration/README.md. Coordinator's thread.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "migration/engine.h"
+#include "migration/mover.h"
+#include "migration/pg.h"
+#include "migration/state.h"
+#include "routing/shard_map.h"
+
+namespace migration {
+
+// Whose rows may be stored on a shard: its ranges in the map, and what live migrations bring it (PREPARING to CLEANING, PAUSED; the migration's
+// own guard refuses these to clients until the flip). Ascending, neighbours merged. Pure.
+std::vector<routing::placement_range> allowed_ranges(const routing::distribution&, routing::shard_id, const std::vector<migration_row>&);
+// Sorted, with overlapping and adjacent ones merged. Pure.
+std::vector<routing::placement_range> merged(std::vector<routing::placement_range>);
+
+enum class guard_wish {
+  keep,  // make it or bring it up to date, unless a DBA has switched it off
+  on,
+  off,
+};
+
+// The guards of all distributed tables of the map, or of one, that exist on the shard. No lock is taken where a guard stands as it should.
+task<void> set_owner_guards(pg::connection&, const routing::shard_map&, routing::shard_id, const std::vector<migration_row>&,
+                            const routing::table* only = nullptr, guard_wish = guard_wish::keep);
+// SQL for tables that are just being made on a new owner: guards that refuse every row, off where the source's are.
+task<std::string> guards_of_new_tables(pg::connection& source, const std::vector<moving_table>&, routing::key_type);
+// Of a table, or of all that the map distributes, where they are.
+task<void> drop_owner_guards(pg::connection&, const routing::shard_map&, const routing::table* only = nullptr);
+// on, off, missing, outdated, weakened (not ENABLE ALWAYS everywhere), or "no table".
+task<std::string> owner_guard_state(pg::connection&, const routing::distribution&, const routing::table&, routing::shard_id,
+                                    const std::vector<migration_row>&);
+
+// set_owner_guards under the map and the migrations as they are now. Takes engine.ownership_turn, then catalog_turn for a moment: the
+// caller holds neither.
+task<void> settle_ownership(engine&, pg::connection&, routing::shard_id);
+
+}  // namespace migration

@@ -1,0 +1,251 @@
+"""No row is stored on a shard that does not own it, whoever writes it: ways through pgrotor and past it, with tables spread over three
+shards by keys of each type, at rest and while a range moves. Then the shards are searched: 0 orphans, and each acknowledged row once.
+
+    tests/ownership             the proof
+    tests/ownership --cost      what the ownership guard costs: bulk INSERT, COPY, UPDATE and pgbench on one shard, with and without it
+"""
+import argparse
+import io
+import re
+from collections import Counter
+from contextlib import closing
+
+import psycopg2
+
+from cluster import Scene, wait_until
+from fleet import DATABASE, Fleet, SEED
+from leftovers import PLACEMENT, owned, unowned_rows
+from ownership_cost import cost
+from ownership_paths import CUSTOM, DIRECT, KINDS, LATE, PATHS, SCHEMA, SOMETIMES, TEXT_PATHS
+
+BAD_ENDS = ("57", "58", "XX", "08")  # classes of errors that no way of writing may end in
+
+
+def tell(error):
+    return f"{error.pgcode}: {str(error).splitlines()[0] if str(error) else error!r}"
+
+
+class World:
+    def __init__(self, fleet):
+        self.fleet, self.number, self.written = fleet, 0, {}
+        self.seen = Counter()
+        fleet.everywhere(CUSTOM)
+        for kind, (column, keys) in KINDS.items():
+            fleet.everywhere(SCHEMA.format(kind=kind, type=column, other=keys[6]))
+            fleet.console(f"DISTRIBUTE TABLE t_{kind} BY k IN DISTRIBUTION d_{kind}")
+            fleet.console(f"DISTRIBUTE TABLE changed_{kind} BY k IN DISTRIBUTION c_{kind}")  # a trigger that sorts so late keeps it from moving
+            fleet.everywhere(LATE.format(kind=kind))
+
+    def next(self):
+        self.number += 1
+        return self.number
+
+    def owner(self, kind, key, distribution="d"):
+        column = KINDS[kind][0]
+        placement = PLACEMENT[re.sub(r"\(.*", "", column)].format(f"({key}::{column})", SEED)
+        ranges = [each for each in self.fleet.ranges() if each[0] == f"{distribution}_{kind}"]
+        for shard in self.fleet.names:
+            if self.fleet.query(self.fleet.catalog, f"SELECT {owned(ranges, shard, placement)}")[0][0]:
+                return shard
+        raise AssertionError(f"nobody owns {key}")
+
+    def through_pgrotor(self, kind, name, statements, keys):
+        """One way with each key; what was refused wrote nothing, what was acknowledged is looked for at the end."""
+        column, all_keys = KINDS[kind]
+        with closing(self.fleet.app()) as connection, connection.cursor() as cursor:
+            for place, key in enumerate(keys):
+                number = self.next()
+                words = {"kind": kind, "type": column, "named": {"int8": "int8", "uuid": "uuid"}.get(kind, "text"), "k": key, "n": number,
+                         "other": all_keys[(place + 1) % len(all_keys)]}
+                try:
+                    for statement in statements:
+                        cursor.execute(statement.format(**words))
+                    self.seen["taken"] += 1
+                    if name not in SOMETIMES:
+                        self.written[number] = f"{name} of {key} into {kind}"
+                except psycopg2.Error as error:
+                    assert error.pgcode and not error.pgcode.startswith(BAD_ENDS), f"{name} of {key} into {kind}: {tell(error)}"
+                    self.seen[error.pgcode] += 1
+                    cursor.execute("ROLLBACK")
+                if len(statements) > 1 or "SET" in statements[0] or "set_config" in statements[0]:
+                    cursor.execute("DISCARD ALL")
+
+    def copy(self, kind):
+        keys = KINDS[kind][1]
+        text = "".join(f"{key.strip(chr(39))}\t{self.next()}\n" for key in keys)
+        with closing(self.fleet.app()) as connection, connection.cursor() as cursor:
+            try:
+                cursor.copy_expert(f"COPY t_{kind} (k, n) FROM STDIN", io.StringIO(text))
+                raise AssertionError(f"COPY of rows for all shards into {kind} was acknowledged")
+            except psycopg2.Error as error:
+                self.seen[error.pgcode] += 1
+
+    def all_paths(self, keys, kinds=tuple(KINDS)):
+        for kind in kinds:
+            for name, statements in PATHS.items():
+                self.through_pgrotor(kind, name, statements, KINDS[kind][1][:keys])
+            self.copy(kind)
+        for name, statements in TEXT_PATHS.items() if "text" in kinds else ():
+            self.through_pgrotor("text", name, statements, ["''"])
+
+    def refused(self, shard, sql, what, code="RT001"):
+        with closing(self.fleet.shards[shard].connect(DATABASE)) as connection, connection.cursor() as cursor:
+            try:
+                cursor.execute(sql)
+            except psycopg2.Error as error:
+                assert error.pgcode == code, f"{what} on {shard}: {tell(error)}"
+                return
+        raise AssertionError(f"{what} on {shard} was not refused")
+
+    def wrong_shard(self, kinds=tuple(KINDS)):
+        """As superuser, past pgrotor, each way with a key that the shard does not own."""
+        for kind in kinds:
+            column, keys = KINDS[kind]
+            owners, changed = {key: self.owner(kind, key) for key in keys}, self.owner(kind, keys[6], "c")
+            for shard in self.fleet.names:
+                wrong = next((key for key in keys[5:] + keys if owners[key] != shard), None)
+                here = next((key for key in keys if owners[key] == shard), None)
+                for name, sql in DIRECT.items():
+                    if ("{here}" in sql and not here) or (name == "trigger that sorts later" and changed == shard) or not wrong:
+                        continue
+                    self.refused(shard, sql.format(kind=kind, type=column, k=wrong, here=here, n=900_000 + self.next()), f"{name} of {wrong} into {kind}")
+                with closing(self.fleet.shards[shard].connect(DATABASE)) as connection, connection.cursor() as cursor:
+                    try:
+                        cursor.copy_expert(f"COPY t_{kind} (k, n) FROM STDIN", io.StringIO(f"{wrong.strip(chr(39))}\t{self.next()}\n"))
+                        raise AssertionError(f"COPY of {wrong} into {kind} on {shard} was not refused")
+                    except psycopg2.Error as error:
+                        assert error.pgcode == "RT001", tell(error)
+
+    def search(self):
+        """The shards, read directly, and the console's own answer."""
+        wait_until(lambda: all(row["state"] in ("DONE", "CANCELLED") for row in self.fleet.console("SHOW MIGRATIONS")), "migrations to end")
+        found = unowned_rows(self.fleet)
+        assert not found, f"orphans: {found}"
+        shown = self.fleet.console("SHOW ORPHANS")
+        assert len(shown) >= 3 * 2 * len(KINDS) and all(row["orphans"] == "0" and not row["note"] for row in shown), shown
+        times = Counter()
+        for shard in self.fleet.names:
+            for kind in KINDS:
+                times.update(row[0] for row in self.fleet.query(shard, f"SELECT n FROM t_{kind} UNION ALL SELECT n FROM changed_{kind}"))
+        lost = [(number, what, times[number]) for number, what in self.written.items() if times[number] == 0]
+        assert not lost, f"acknowledged and not there: {lost[:5]}"
+
+
+def cascade(world):
+    """A foreign key writes where its parent is: the parent stays on one shard, its children are spread."""
+    fleet = world.fleet
+    fleet.everywhere("CREATE TABLE parent (k bigint PRIMARY KEY); CREATE TABLE child (k bigint NOT NULL PRIMARY KEY REFERENCES parent ON UPDATE CASCADE)")
+    fleet.console("DISTRIBUTE TABLE child BY k IN DISTRIBUTION d_int8")
+    keys = range(1, 40)
+    here = next(key for key in keys if world.owner("int8", str(key)) == "s1")
+    wrong = next(key for key in keys if world.owner("int8", str(key)) != "s1")
+    fleet.query("s1", f"INSERT INTO parent VALUES ({here}); INSERT INTO child VALUES ({here})")
+    world.refused("s1", f"UPDATE parent SET k = {wrong}", "ON UPDATE CASCADE")
+
+
+def partitions(world):
+    """Also of a partition that comes later, by its own name, and of a row that wanders between partitions."""
+    fleet = world.fleet
+    fleet.everywhere("CREATE TABLE events (k bigint NOT NULL, part integer NOT NULL, PRIMARY KEY (k, part)) PARTITION BY LIST (part);"
+                     "CREATE TABLE events_1 PARTITION OF events FOR VALUES IN (1)")
+    fleet.console("DISTRIBUTE TABLE events BY k IN DISTRIBUTION d_int8")
+    fleet.everywhere("CREATE TABLE events_2 (part integer NOT NULL, k bigint NOT NULL); ALTER TABLE events ATTACH PARTITION events_2 FOR VALUES IN (2);"
+                     "CREATE TABLE events_3 PARTITION OF events FOR VALUES IN (3)")
+    here = next(key for key in range(1, 40) if world.owner("int8", str(key)) == "s1")
+    wrong = next(key for key in range(1, 40) if world.owner("int8", str(key)) != "s1")
+    for sql in (f"INSERT INTO events VALUES ({wrong}, 1)", f"INSERT INTO events VALUES ({wrong}, 2)", f"INSERT INTO events_2 VALUES (2, {wrong})",
+                f"INSERT INTO events_3 VALUES ({wrong}, 3)", f"SET session_replication_role = replica; INSERT INTO events_2 VALUES (2, {wrong})",
+                f"INSERT INTO events VALUES ({here}, 1); UPDATE events SET part = 2, k = {wrong} WHERE k = {here}"):
+        world.refused("s1", sql, sql)
+    states = {row["table"]: row["ownership_guard"] for row in fleet.console("SHOW TABLES")}
+    assert states["events"] == "on", states
+
+
+def subscription(world):
+    """Logical replication's apply worker is nobody's client."""
+    fleet = world.fleet
+    wrong = next(key for key in range(1, 40) if world.owner("int8", str(key)) == "s1")
+    fleet.query("s1", f"INSERT INTO t_int8 VALUES ({wrong}, 777777); CREATE PUBLICATION mirror FOR TABLE t_int8 WHERE (n = 777777)")
+    there = fleet.shards["s1"]
+    fleet.query("s2", f"CREATE SUBSCRIPTION mirror CONNECTION 'host={there.folder} port={there.port} dbname={DATABASE} user=postgres' PUBLICATION mirror")
+    wait_until(lambda: fleet.query("s2", "SELECT sync_error_count + apply_error_count FROM pg_stat_subscription_stats")[0][0] > 0, "the subscription to be refused")
+    assert not fleet.query("s2", "SELECT FROM t_int8 WHERE n = 777777")
+    fleet.query("s2", "DROP SUBSCRIPTION mirror")
+    fleet.query("s1", "DROP PUBLICATION mirror; DELETE FROM t_int8 WHERE n = 777777")
+
+
+def switched(world):
+    """Off, a row is stored where it does not belong, and SHOW ORPHANS finds it; on again, it can be deleted and not changed."""
+    fleet = world.fleet
+    wrong = next(key for key in range(1, 40) if world.owner("int8", str(key)) != "s1")
+    state = lambda: next(row["ownership_guard"] for row in fleet.console("SHOW TABLES") if row["table"] == "t_int8")  # noqa: E731
+    fleet.console("UNGUARD TABLE t_int8")
+    assert state() == "s1 off, s2 off, s3 off", state()
+    fleet.pgrotor.restart()
+    assert state() == "s1 off, s2 off, s3 off", state()
+    fleet.query("s1", f"INSERT INTO t_int8 VALUES ({wrong}, 888888)")
+    fleet.console("GUARD TABLE t_int8")
+    assert state() == "on", state()
+    found = [(row["shard"], row["table"], row["orphans"], row["keys"]) for row in fleet.console("SHOW ORPHANS") if row["orphans"] != "0"]
+    assert found == [("s1", "t_int8", "1", str(wrong))], found
+    world.refused("s1", "UPDATE t_int8 SET note = 'x' WHERE n = 888888", "a change of an orphan")
+    fleet.query("s1", "DELETE FROM t_int8 WHERE n = 888888")
+    fleet.query("s3", 'DROP TRIGGER "~~pgrotor_owner" ON t_int8')
+    assert state() == "s3 missing", state()
+    fleet.pgrotor.restart()
+    wait_until(lambda: state() == "on", "the guard that was dropped to come back")
+
+
+def moves(world):
+    """Everything again while a half of s1's int8 keys is on its way to s3, at each stop, then given up, then switched."""
+    fleet = world.fleet
+    lower, upper = next((lower, upper) for name, lower, upper, shard in fleet.ranges() if name == "d_int8" and shard == "s1")
+    middle = (lower + upper) // 2
+    for last, points in (("CANCELLED", ("state.READY",)), ("DONE", ("state.COPYING", "cutover.6", "state.CLEANING"))):
+        for point in points:
+            fleet.console(f"TEST STOP '{point}'")
+        number = fleet.console(f"MOVE RANGE [{lower}, {middle}) OF d_int8 TO s3")[0]["migration"]
+        for point in points:
+            fleet.console(f"TEST WAIT '{point}'")
+            world.wrong_shard(("int8",))
+            world.all_paths(3, ("int8",))
+            if last == "CANCELLED":
+                fleet.console(f"CANCEL MIGRATION {number}")
+            fleet.console(f"TEST RELEASE '{point}'")
+        fleet.wait_state(number, last)
+        world.search()
+        world.wrong_shard(("int8",))
+
+
+def proof():
+    with Scene("ownership") as scene:
+        fleet = Fleet(scene)
+        world = World(fleet)
+        world.all_paths(5)
+        world.wrong_shard()
+        cascade(world)
+        partitions(world)
+        subscription(world)
+        world.search()
+        moves(world)
+        switched(world)
+        world.search()
+        tried = sum(world.seen.values())
+        assert world.seen["taken"] and world.seen["RT001"], world.seen
+        print(f"{tried} writes through pgrotor, by {len(PATHS) + len(TEXT_PATHS) + 1} ways: " +
+              ", ".join(f"{count} {code}" for code, count in world.seen.most_common()))
+        print(f"{len(DIRECT) + 1} ways past it, foreign keys, partitions, a subscription and a move: all refused")
+        print("orphans: 0")
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--cost", action="store_true", help="measure the guard instead")
+    options.add_argument("--rows", type=int, default=200_000, help="of the measured table (default %(default)s)")
+    options.add_argument("--rounds", type=int, default=5, help="with and without, each (default %(default)s)")
+    options.add_argument("--seconds", type=int, default=5, help="of each pgbench (default %(default)s)")
+    wanted = options.parse_args()
+    cost(wanted.rows, wanted.rounds, wanted.seconds) if wanted.cost else proof()
+
+
+main()
