@@ -133,6 +133,8 @@ task<void> check_shard(pg::connection& connection) {
 task<void> find_table_problems(pg::connection& source, pg::connection& target, const routing::distribution& distribution,
                                const migration_row& row, const std::vector<moving_table>& tables, milliseconds scan, problems& found) {
   co_await check_encodings(source, target, found);
+  co_await check_names(source, found);
+  co_await check_names(target, found);
   for (const auto& table : tables) {
     co_await check_source_table(source, table, tables, found);
     co_await check_target_table(source, target, distribution.type, row.ranges, table, tables, scan, found);

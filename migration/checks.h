@@ -1,6 +1,9 @@
 // The parts of the checks that several files share (prepare.h has the whole ones). Coordinator's thread.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "migration/pg.h"
 #include "migration/problems.h"
 #include "routing/shard_map.h"
@@ -9,6 +12,10 @@ namespace migration {
 
 // Rights that role pgrotor needs on a shard (deploy/shard_rights.sql); throws refused with the exact GRANTs.
 task<void> check_rights(pg::connection&);
+
+// What statements on a shard mean by `=` and by the names of types, and the unique indexes of a key (checks_names.cc).
+task<void> check_names(pg::connection&, problems&);
+task<void> check_key_indexes(pg::connection&, const moving_table&, problems&);
 
 // The one list of what a table may not be or have, wherever its rows are: DISTRIBUTE asks it on every shard, EXPLAIN, the command and
 // PREPARE of a move on both sides (checks_source.cc): form, identity, unique indexes, triggers.

@@ -160,6 +160,7 @@ task<void> check_as_table(subject& s) {
   co_await check_unique(s);
   co_await check_triggers(s);
   co_await check_replica_triggers(s);
+  co_await check_key_indexes(s.source, s.table, s.found);
 }
 
 }  // namespace

@@ -159,9 +159,11 @@ task<void> coordinator::impl::inspect_on_all(const distribute_table& wanted, rou
   views = co_await dependent_views(*model, wanted.schema, wanted.table);
   co_await check_table(*model, *described, found);
   co_await find_rows(*model, wanted, found);
+  co_await check_names(*model, found);
   for (const auto& shard : map->shards()) {
     if (shard.id == map->default_shard()) continue;
     const auto connection = co_await engine.connect(shard.id);
+    co_await check_names(*connection, found);
     problems here;
     const auto twin = co_await describe_into(*connection, wanted, here);
     if (twin) {

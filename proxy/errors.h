@@ -7,6 +7,7 @@
 
 #include "protocol/backend.h"
 #include "protocol/sqlstate.h"
+#include "routing/plan.h"
 
 namespace proxy {
 
@@ -20,6 +21,8 @@ inline protocol::notice make_error(std::string_view code, std::string message, s
   made.hint = std::move(hint);
   return made;
 }
+
+inline protocol::notice as_notice(const routing::refusal& why) { return make_error(why.sqlstate, why.message, why.detail, why.hint); }
 
 // With the severity that it has for the client; the words may be a shard's.
 inline protocol::notice with_severity(protocol::notice error, std::string_view severity) {

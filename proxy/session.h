@@ -2,7 +2,7 @@
 // server from ReadyForQuery to ReadyForQuery, and relays. Lives on its worker's thread, kept alive by its own coroutine (run()).
 // Split over session_login.cc, session_console.cc, session_replication.cc, session_query.cc (simple protocol), session_batch.cc and session_write.cc (extended),
 // session_large.cc (messages that are passed on as they come), session_prepared.cc (two-phase commit), session_route.cc (shard, gate, pool),
-// session_snapshot.cc (how old a transaction's snapshot may be),
+// session_reading.cc (settings that change what a statement says), session_snapshot.cc (how old a transaction's snapshot may be),
 // session_state.cc (what outlives transactions), session_relay.cc (bytes, ends of transactions, lost servers) and session_end.cc.
 #pragma once
 
@@ -23,6 +23,7 @@
 #include "proxy/pool.h"
 #include "proxy/prepared.h"
 #include "proxy/server_connection.h"
+#include "proxy/session_choice.h"
 #include "proxy/session_state.h"
 #include "proxy/stream.h"
 #include "proxy/worker_state.h"
@@ -54,32 +55,7 @@ class session final : public std::enable_shared_from_this<session>, private read
  private:
   static constexpr int rounds_in_a_row = 32;  // then the worker's other sessions have their turn
 
-  // Where a message is to run.
-  struct choice {
-    std::optional<routing::shard_id> shard;  // none: any
-    bool by_key = false;
-    boost::container::small_vector<routing::touch, 4> touches;
-    bool row_locks = false;
-    bool sequence_values = false;   // reads those that the session has drawn
-    bool ended = false;             // the transaction ends before the last statement
-    bool arrived = false;           // a key came to this shard after the transaction did
-    bool foreign_snapshot = false;  // the transaction's is that of another one
-    std::vector<sql_prepare_ptr> executes;
-    std::optional<protocol::notice> refused;
-  };
-  // One message of the extended protocol; views point into in_.
-  struct batch_item {
-    char type = 0;
-    std::string_view frame;
-    statement_ptr statement;  // of P, B, D 'S', and E when its portal is known
-    const routing::statement_plan* plan = nullptr;  // of the statement; find_plans() renews it after every wait
-    bool named = false;
-    bool reset = false;  // the proxy answers: see mark_resets()
-    std::uint32_t undo = 0;
-    std::string_view body() const noexcept { return frame.substr(protocol::frame_header_size); }
-    std::size_t size() const noexcept { return protocol::load_int<std::uint32_t>(frame.data() + 1) + std::size_t{1}; }
-    bool is_front() const noexcept { return frame.size() < size(); }  // of a large Bind: the rest is passed on as it comes
-  };
+  using choice = session_choice;
 
   // session_login.cc
   task<bool> greet();
@@ -160,7 +136,7 @@ class session final : public std::enable_shared_from_this<session>, private read
   void send_query(std::string_view frame, const routing::text_plan&, const choice&);
   bool refuse_block(const routing::statement_plan&);
   bool answer_query_alone(const routing::text_plan&, std::string_view sql);
-  choice choose_for_query(const routing::text_plan&);
+  choice choose_for_query(const routing::text_plan&, std::string_view sql);
   void answer_control(const routing::statement_plan&, std::string_view sql, std::string& out);
   bool answer_reset(const routing::statement_plan&);
   std::string_view forget(const routing::statement_plan&);
@@ -364,9 +340,8 @@ class session final : public std::enable_shared_from_this<session>, private read
   pool::place queue_place_{*this};
   server_ptr given_;         // in the queue, for the message that waited
   server_ptr server_;
-  std::shared_ptr<const routing::shard_map> map_at_attach_;
-  std::shared_ptr<const routing::shard_map> snapshot_map_;   // no snapshot of the transaction is older; none: as map_at_attach_
-  std::shared_ptr<const routing::shard_map> map_after_end_;  // what was sent ends the transaction, and may begin the next one there
+  // `snapshot_`: no snapshot of the transaction is older; none: as at attach. `after_end_`: what was sent ends it, and may begin the next one there.
+  std::shared_ptr<const routing::shard_map> map_at_attach_, snapshot_map_, map_after_end_;
   bool foreign_snapshot_ = false, foreign_after_end_ = false;
   protocol::transaction_status server_status_ = protocol::transaction_status::idle;
   held_transaction held_;
@@ -386,7 +361,7 @@ class session final : public std::enable_shared_from_this<session>, private read
   bool skip_to_sync_ = false;   // an error happened: messages are discarded until Sync
   bool query_waits_ = false;    // the next message, for the answers of the pipeline before it
   bool copy_in_ = false, copy_simple_ = false;
-  bool unit_in_block_ = false, unit_writes_ = false, unit_may_commit_ = false;
+  bool unit_in_block_ = false, unit_writes_ = false, unit_may_commit_ = false, unit_misreads_ = false;
   deadline_list::place unit_place_{*this}, transaction_place_{*this}, question_place_{*this};
   std::optional<timed> expired_;
   bool killed_ = false;

@@ -16,7 +16,8 @@ namespace {
 // Neither its values nor the state of session or transaction decide where it runs and what comes of it, and it leaves nothing.
 bool is_plain(const routing::statement_plan& plan) {
   const auto& effects = plan.effects;
-  const bool leaves_nothing = effects.makes == 0 && effects.ends == 0 && !effects.resets && effects.settings.empty();
+  const bool calls = !effects.calls.empty() || effects.unknown_calls;
+  const bool leaves_nothing = effects.makes == 0 && effects.ends == 0 && !effects.resets && effects.settings.empty() && !calls;
   const bool other = plan.prepare || plan.execute || !plan.deallocate.empty() || !plan.gid.empty();
   return plan.kind == statement_kind::query && plan.destination != destination_kind::refused && plan.keys.empty() && leaves_nothing && !other;
 }

@@ -21,6 +21,9 @@ std::size_t values_needed(const routing::statement_plan& plan) {
     if (const auto* index = std::get_if<std::size_t>(&key.value)) need(*index);
   for (const auto& setting : plan.effects.settings)
     if (const auto* index = std::get_if<std::size_t>(&setting)) need(*index);
+  for (const auto& call : plan.effects.calls)
+    for (const auto& part : {call.name, call.value})
+      if (const auto* index = std::get_if<std::size_t>(&part)) need(*index);
   if (!plan.execute) return needed;
   for (const auto& argument : plan.execute->arguments)
     if (argument.parameter) need(*argument.parameter);

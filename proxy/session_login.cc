@@ -7,6 +7,7 @@
 #include "proxy/crypto.h"
 #include "proxy/log.h"
 #include "proxy/session.h"
+#include "routing/fixed_settings.h"
 
 namespace proxy {
 
@@ -178,6 +179,11 @@ bool session::accept_startup(const protocol::startup& startup) {
   if (w_.settings.tls.how == listen_tls::mode::require && !client_.tls())
     return fatal(make_error(sqlstate::invalid_authorization, "connections without TLS are not accepted", "", "Use sslmode=require or better.")), false;
   if (user_.empty()) return fatal(make_error(sqlstate::invalid_authorization, "no PostgreSQL user name specified in startup packet")), false;
+  for (const auto& [name, value] : parameters_) {
+    if (routing::decides_reading(name)) continue;  // the shard says what becomes of it
+    const auto why = name == "options" ? routing::misleading_options(value) : routing::misleading_value(name, value);
+    if (why) return fatal(as_notice(*why)), false;
+  }
   if (!accept_replication(startup.get("replication"))) return false;
   if (w_.draining) return fatal(make_error(sqlstate::cannot_connect_now, "pgrotor is shutting down")), false;
   if (w_.sessions.size() > w_.client_limit()) {

@@ -31,7 +31,7 @@ bool session::query_now(std::string_view frame) {
     if (refuse_block(statement)) return true;
   if (answer_query_alone(*plan, decoded->sql)) return true;
   if (stands_alone(*plan) && must_be_found(&plan->statements.front())) return false;
-  const auto chosen = choose_for_query(*plan);
+  const auto chosen = choose_for_query(*plan, decoded->sql);
   if (chosen.refused) return refuse_query(*chosen.refused), true;
   if (!settle_now(chosen)) return false;
   send_query(frame, *plan, chosen);
@@ -47,7 +47,7 @@ task<void> session::handle_query(std::string_view frame) {
       if (closing_) co_return;
       if (why) co_return refuse_query(*why);
     }
-    const auto chosen = choose_for_query(*plan);
+    const auto chosen = choose_for_query(*plan, sql);
     if (chosen.refused) co_return refuse_query(*chosen.refused);
     bool again = false;
     const auto failed = co_await settle(chosen, again);
@@ -73,7 +73,7 @@ bool session::refuse_block(const routing::statement_plan& plan) {
   return true;
 }
 
-session::choice session::choose_for_query(const routing::text_plan& plan) {
+session::choice session::choose_for_query(const routing::text_plan& plan, std::string_view sql) {
   auto chosen = empty_choice();
   if (lost_) {
     chosen.refused = std::exchange(lost_, std::nullopt);
@@ -85,6 +85,10 @@ session::choice session::choose_for_query(const routing::text_plan& plan) {
     return chosen;
   }
   for (const auto& statement : plan.statements) {
+    if (may_be_misread(chosen, statement, sql)) {
+      chosen.refused = misread();
+      return chosen;
+    }
     if (statement.kind == statement_kind::deallocate_all && plan.statements.size() > 1) {
       chosen.refused = make_error(sqlstate::feature_not_supported, "DEALLOCATE ALL must be sent alone");
       return chosen;

@@ -33,7 +33,7 @@ void session::begin_unit() {
   unit_open_ = true;
   unit_started_ = clock::now();
   unit_in_block_ = status() != transaction_status::idle;
-  unit_writes_ = unit_may_commit_ = cancelled_ = false;
+  unit_writes_ = unit_may_commit_ = unit_misreads_ = cancelled_ = false;
   prepared_on_.clear();
   clock_work();
 }

@@ -10,8 +10,6 @@ using routing::destination_kind;
 
 namespace {
 
-protocol::notice as_notice(const routing::refusal& why) { return make_error(why.sqlstate, why.message, why.detail, why.hint); }
-
 protocol::notice row_locks_refused() {
   return make_error(sqlstate::not_one_shard, "row locks on keys that are being moved are not possible",
                     "A migration moves the range of this key; FOR UPDATE and FOR SHARE on it are refused until it is done.",

@@ -256,6 +256,7 @@ bool session::take_findings(const findings& found) {
   defaults.learn(state_.asked, found);
   server_->applied = settings_after(server_->applied, state_.asked, found, defaults, state_.own_names, user_);
   state_.wanted = or_as_started(server_->applied, state_.started_with);
+  end_if_misled();
   if ((state_.asked.state & state::sql_statements) != 0) settle_statements(found.statements, state_.sql_changed, state_.sql, server_->sql);
   state_.sql_changed.clear();
   pin(static_cast<state_bits>((server_->pinned & ~state_.asked.state) | found.state));

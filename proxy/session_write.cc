@@ -192,6 +192,7 @@ void session::note_effects(const routing::statement_plan* plan, bool known) {
     state_.wrote = true;
     if (server_->sequences_of != pid_) server_->sequences_of = server_->sequences_of == 0 ? pid_ : -1;
   }
+  unit_misreads_ = unit_misreads_ || !known || changes_reading(*plan);
   if (!known) return state_.transaction.note_unknown();
   if (kind == statement_kind::rollback || kind == statement_kind::rollback_to) state_.transaction.note_undone();
   if (kind == statement_kind::discard_all) {  // the server will refuse it; if it should not, nothing is left of what is known

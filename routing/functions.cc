@@ -112,18 +112,27 @@ bool gives_session_lock_back(std::string_view name) noexcept {
   return is_one_of(name, {"pg_advisory_unlock", "pg_advisory_unlock_shared", "pg_advisory_unlock_all"});
 }
 
+// A string literal or a parameter, also under casts.
+std::optional<setting_name> text_of(const ast::node* cast) {
+  const auto* n = uncast(cast);
+  if (!n) return std::nullopt;
+  if (n->node_case == PG_QUERY__NODE__NODE_PARAM_REF && n->param_ref->number > 0) return static_cast<std::size_t>(n->param_ref->number - 1);
+  const bool text = n->node_case == PG_QUERY__NODE__NODE_A_CONST && n->a_const->val_case == PG_QUERY__A__CONST__VAL_SVAL;
+  return text ? std::optional<setting_name>(std::string(ast::text(n->a_const->sval->sval))) : std::nullopt;
+}
+
 // A constant or a parameter says which setting it is.
 void note_set_config(const PgQuery__FuncCall& call, session_effects& out) {
-  if (call.n_args == 3 && is_true(call.args[2])) return;
+  const bool local = call.n_args == 3 && is_true(call.args[2]);
+  const auto name = call.n_args == 3 ? text_of(call.args[0]) : std::nullopt, value = name ? text_of(call.args[1]) : std::nullopt;
+  if (value) out.calls.push_back({*name, *value, local});
+  else out.unknown_calls = true;
+  if (local) return;
   const bool first = (out.makes & state::settings) == 0;
   const bool any = !first && out.settings.empty();
   out.makes |= state::settings;
-  const auto* name = call.n_args == 3 ? uncast(call.args[0]) : nullptr;
-  const bool constant = name && name->node_case == PG_QUERY__NODE__NODE_A_CONST && name->a_const->val_case == PG_QUERY__A__CONST__VAL_SVAL;
-  const bool parameter = name && name->node_case == PG_QUERY__NODE__NODE_PARAM_REF && name->param_ref->number > 0;
   if (any) return;
-  if (constant) out.settings.emplace_back(std::string(ast::text(name->a_const->sval->sval)));
-  else if (parameter) out.settings.emplace_back(static_cast<std::size_t>(name->param_ref->number - 1));
+  if (name) out.settings.push_back(*name);
   else out.settings.clear();
 }
 

@@ -1,7 +1,9 @@
 #include "routing/key_constant.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdint>
+#include <iterator>
 #include <utility>
 
 namespace routing {
@@ -84,6 +86,15 @@ key_constant::cast_type cast_of(const PgQuery__TypeName& type, std::size_t dimen
   if (name == "bpchar") return cast_type::bpchar;
   if (name == "uuid") return cast_type::uuid;
   return cast_type::none;
+}
+
+bool is_key_type(std::string_view name) noexcept {
+  constexpr std::string_view names[] = {"int2", "int4", "int8", "text", "varchar", "bpchar", "uuid"};
+  return std::find(std::begin(names), std::end(names), name) != std::end(names);
+}
+
+bool hides_type(const PgQuery__RangeVar& r) noexcept {
+  return is_key_type(ast::text(r.relname)) && (ast::text(r.relpersistence) == "t" || ast::text(r.schemaname) == "pg_temp");
 }
 
 std::optional<key_constant> constant_of(const ast::node* n) {

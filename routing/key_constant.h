@@ -36,6 +36,10 @@ class key_constant {
 // A cast within the types that keys have, without a length.
 key_constant::cast_type cast_of(const PgQuery__TypeName&, std::size_t array_dimensions);
 
+// Would a temporary relation of this name be found where a statement names a type that keys have?
+bool is_key_type(std::string_view name) noexcept;
+bool hides_type(const PgQuery__RangeVar&) noexcept;
+
 // nullopt: not a constant, or one whose value needs PostgreSQL to compute (numeric, a cast with a length, a collation).
 std::optional<key_constant> constant_of(const ast::node*);
 

@@ -61,11 +61,19 @@ inline constexpr state_bits anything = 1u << 10;        // runs code that is not
 // The name of a setting, or the parameter (0-based) that carries it.
 using setting_name = std::variant<std::string, std::size_t>;
 
+// set_config(name, value, local) with literals and parameters.
+struct set_config_call {
+  setting_name name, value;
+  bool local = false;
+};
+
 struct session_effects {
   state_bits makes = 0;                // may be there afterwards
   state_bits ends = 0;                 // may be gone afterwards
   bool resets = false;                 // a setting may be back at its default
   std::vector<setting_name> settings;  // none with state::settings: any
+  std::vector<set_config_call> calls;  // of set_config, that end with the transaction included
+  bool unknown_calls = false;          // one of them says only when it runs what it sets
 };
 
 // One key value that the statement is restricted to.
@@ -95,6 +103,7 @@ struct sql_execute {
     std::optional<std::string> literal;
     std::optional<std::size_t> parameter;
     bool negated = false;
+    std::uint32_t cast = 0;  // OID of the type that it is cast to
   };
   std::string name;
   std::vector<argument> arguments;

@@ -180,6 +180,7 @@ row_shape query_analysis::plain_select(const PgQuery__SelectStmt& s, const scope
   if (s.into_clause) {
     fills_table_ = writes_ = true;
     effects_.makes |= state::temp_objects;
+    if (hides_type(*s.into_clause->rel)) refuse(hidden_type(ast::text(s.into_clause->rel->relname)));
     table(*s.into_clause->rel, here, usage::modify);
   }
   return targets(ast::list(s.target_list, s.n_target_list), here, is_row_by_row(s));

@@ -36,7 +36,7 @@ refusal unproven(const key_graph::use& u) {
 
 refusal key_change(const table& t) {
   return not_one_shard(fmt::format("the shard key \"{}\" of table {} cannot be assigned", t.key_column, quoted(t)),
-                       "The row might belong to another shard afterwards.",
+                       "The row might belong to another shard afterwards: the value is neither a literal or parameter nor the column itself.",
                        "Delete the row and insert it again with its new key, or leave the column out of the assignment.");
 }
 
@@ -81,6 +81,17 @@ refusal fixed_setting(std::string_view name) {
   return {std::string(protocol::sqlstate::feature_not_supported), fmt::format("{} cannot be changed to this value", name),
           "Shard keys are read from literals and placed by their bytes in the server's encoding.",
           "Keep standard_conforming_strings on and client_encoding that of the server."};
+}
+
+refusal hidden_catalog() {
+  return {std::string(protocol::sqlstate::feature_not_supported), "search_path cannot have pg_catalog behind another schema",
+          "Types, operators and functions of that schema would take the place of PostgreSQL's, by which statements are placed.",
+          "Leave pg_catalog out, which is then searched first, or name it first."};
+}
+
+refusal hidden_type(std::string_view name) {
+  return {std::string(protocol::sqlstate::feature_not_supported), fmt::format("a temporary object cannot be named \"{}\"", name),
+          "It would take the place of the type of that name, by which statements are placed.", "Give it another name."};
 }
 
 refusal too_complex(std::string_view what) {

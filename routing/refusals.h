@@ -23,6 +23,8 @@ refusal result_into_table();
 refusal home_only(std::string_view what, std::string_view default_shard);
 // 0A000
 refusal fixed_setting(std::string_view name);
+refusal hidden_catalog();
+refusal hidden_type(std::string_view name);
 // 54001
 refusal too_complex(std::string_view what);
 

@@ -9,6 +9,7 @@
 
 #include "protocol/sqlstate.h"
 #include "routing/array_value.h"
+#include "routing/fixed_settings.h"
 #include "routing/placement.h"
 #include "routing/refusals.h"
 
@@ -153,9 +154,31 @@ void keep_at_home(decision& d, std::string_view effect, const shard_map& map) {
   refuse(d, home_only(effect, map.find_shard(map.default_shard())->name));
 }
 
-refusal refuse_argument(std::string_view name) {
-  return not_one_shard(fmt::format("cannot tell which shard EXECUTE of \"{}\" runs on", name),
-                       "An argument that is a shard key is an expression.", "Give it as a literal.");
+std::optional<std::string_view> text_of(const setting_name& from, std::span<const parameter> given) noexcept {
+  if (const auto* literal = std::get_if<std::string>(&from)) return *literal;
+  const auto index = std::get<std::size_t>(from);
+  return index < given.size() ? given[index].value : std::nullopt;
+}
+
+std::optional<refusal> misleading_calls(const session_effects& effects, std::span<const parameter> given) {
+  for (const auto& call : effects.calls) {
+    const auto name = text_of(call.name, given), value = text_of(call.value, given);
+    if (!name || !value) continue;
+    if (auto why = misleading_value(*name, *value)) return why;
+  }
+  return std::nullopt;
+}
+
+refusal refuse_argument(std::string_view name, std::string_view why) {
+  return not_one_shard(fmt::format("cannot tell which shard EXECUTE of \"{}\" runs on", name), std::string(why), "Give it as a literal without a cast.");
+}
+
+// Why the argument cannot be placed. One of another type is converted to the parameter's, which may make another value of it: blanks at
+// the end of bpchar are lost in text.
+std::string_view unplaceable(const sql_execute::argument& given, const distribution* to) noexcept {
+  if (!given.constant) return "An argument that is a shard key is an expression.";
+  const bool converted = given.cast != 0 && to && !hashes_as(to->type, given.cast);
+  return converted ? "An argument that is a shard key is cast to another type." : "";
 }
 
 // The value of an argument; `digits` keeps what is not in the statement as it is.
@@ -176,7 +199,9 @@ decision route(const statement_plan& plan, const shard_map& map, std::span<const
   decision d;
   d.destination = plan.destination;
   d.shard = map.default_shard();
-  if (plan.destination == destination_kind::by_key) {
+  if (auto misleading = misleading_calls(plan.effects, given)) {
+    refuse(d, std::move(*misleading));
+  } else if (plan.destination == destination_kind::by_key) {
     if (auto why = route_by_key(d, plan, map, given)) refuse(d, std::move(*why));
   } else if (plan.destination == destination_kind::by_key_at_home) {
     d.destination = destination_kind::by_key;
@@ -195,9 +220,11 @@ decision route(const sql_prepare& prepared, const sql_execute& execute, const sh
     values.push_back(value_of(execute.arguments[i], i < prepared.types.size() ? prepared.types[i] : unspecified_oid, given, digits[i]));
   for (const auto& key : prepared.inner->keys) {
     const auto* index = std::get_if<std::size_t>(&key.value);
-    if (!index || *index >= execute.arguments.size() || execute.arguments[*index].constant) continue;
+    if (!index || *index >= execute.arguments.size()) continue;
+    const auto why = unplaceable(execute.arguments[*index], map.find_distribution(key.distribution));
+    if (why.empty()) continue;
     decision d;
-    refuse(d, refuse_argument(prepared.name));
+    refuse(d, refuse_argument(prepared.name, why));
     return d;
   }
   decision d = route(*prepared.inner, map, values);

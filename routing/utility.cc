@@ -1,11 +1,11 @@
 #include "routing/utility.h"
 
 #include <algorithm>
-#include <cctype>
-#include <initializer_list>
 #include <string>
 #include <utility>
+#include <vector>
 
+#include "routing/fixed_settings.h"
 #include "routing/functions.h"
 #include "routing/key_constant.h"
 #include "routing/refusals.h"
@@ -24,12 +24,6 @@ statement_plan refused_plan(refusal why) {
   statement_plan plan = plan_to(destination_kind::refused);
   plan.refused = std::move(why);
   return plan;
-}
-
-bool is_one_of_words(std::string_view word, std::initializer_list<std::string_view> words) noexcept {
-  return std::any_of(words.begin(), words.end(), [word](std::string_view one) {
-    return std::equal(one.begin(), one.end(), word.begin(), word.end(), [](char a, char b) { return a == std::tolower(static_cast<unsigned char>(b)); });
-  });
 }
 
 statement_plan transaction(const PgQuery__TransactionStmt& s) {
@@ -70,17 +64,19 @@ statement_plan at_home(std::string_view command, state_bits makes = 0, state_bit
   return plan;
 }
 
-std::string_view first_text(const PgQuery__VariableSetStmt& s) noexcept {
-  const auto* n = s.n_args == 1 ? s.args[0] : nullptr;
-  const bool text = n && n->node_case == PG_QUERY__NODE__NODE_A_CONST && n->a_const->val_case == PG_QUERY__A__CONST__VAL_SVAL;
-  return text ? ast::text(n->a_const->sval->sval) : std::string_view();
+// What stands behind SET name TO; an interval, which no setting takes that matters here, as nothing.
+std::vector<std::string> values_of(const PgQuery__VariableSetStmt& s) {
+  std::vector<std::string> values;
+  for (const auto* n : ast::list(s.args, s.n_args)) {
+    const auto* c = n->node_case == PG_QUERY__NODE__NODE_A_CONST ? n->a_const : nullptr;
+    const bool text = c && c->val_case == PG_QUERY__A__CONST__VAL_SVAL, number = c && c->val_case == PG_QUERY__A__CONST__VAL_IVAL;
+    values.push_back(text ? std::string(ast::text(c->sval->sval)) : number ? std::to_string(c->ival->ival) : std::string());
+  }
+  return values;
 }
 
-// The analysis reads literals, and places text keys, as the client sends them: what would change their meaning cannot be allowed.
-bool misleads_analysis(std::string_view name, const PgQuery__VariableSetStmt& s) noexcept {
-  if (s.kind != PG_QUERY__VARIABLE_SET_KIND__VAR_SET_VALUE) return false;
-  if (name == "standard_conforming_strings") return !is_one_of_words(first_text(s), {"on", "true", "yes", "1"});
-  return name == "client_encoding" && !is_one_of_words(first_text(s), {"utf8", "utf-8", "unicode", "sql_ascii"});
+std::optional<refusal> misleading(const PgQuery__VariableSetStmt& s) {
+  return s.kind == PG_QUERY__VARIABLE_SET_KIND__VAR_SET_VALUE ? misleading_value(ast::text(s.name), values_of(s)) : std::nullopt;
 }
 
 void name_settings(const PgQuery__VariableSetStmt& s, session_effects& out) {
@@ -93,7 +89,7 @@ void name_settings(const PgQuery__VariableSetStmt& s, session_effects& out) {
 
 statement_plan set_variable(const PgQuery__VariableSetStmt& s) {
   const auto name = ast::text(s.name);
-  if (misleads_analysis(name, s)) return refused_plan(fixed_setting(name));
+  if (auto why = misleading(s)) return refused_plan(*std::move(why));
   const bool multi = s.kind == PG_QUERY__VARIABLE_SET_KIND__VAR_SET_MULTI;
   if (s.is_local || (multi && name.starts_with("TRANSACTION"))) {
     statement_plan plan = plan_to(destination_kind::any, statement_kind::set_local);
@@ -123,11 +119,23 @@ statement_plan deallocate(const PgQuery__DeallocateStmt& s) {
   return plan;
 }
 
+std::uint32_t oid_of(key_constant::cast_type type) noexcept {
+  switch (type) {
+    case key_constant::cast_type::none: return 0;
+    case key_constant::cast_type::integer: return 20;
+    case key_constant::cast_type::text: return 25;
+    case key_constant::cast_type::bpchar: return 1042;
+    case key_constant::cast_type::uuid: return 2950;
+  }
+  return 0;
+}
+
 sql_execute::argument argument_of(const ast::node* n) {
   sql_execute::argument made;
   const auto constant = constant_of(n);
   if (!constant) return made;
   made.constant = true;
+  made.cast = oid_of(constant->cast);
   made.negated = constant->negated;
   if (constant->from == key_constant::source::parameter) made.parameter = std::get<std::size_t>(constant->value);
   else if (constant->from != key_constant::source::null) made.literal = std::get<std::string>(constant->value);
@@ -183,14 +191,17 @@ class mention_finder {
   }
 
   std::shared_ptr<const sql_execute> execute;  // the one found
+  std::string hidden;                          // a type whose name something temporary takes
 
   std::optional<refusal> refused(std::string_view what) const {
     if (!table_.empty()) return run_on_each_shard(what, table_);
+    if (!hidden.empty()) return hidden_type(hidden);
     return std::nullopt;
   }
 
  private:
   void relation(const PgQuery__RangeVar& r) {
+    if (hides_type(r)) hidden = ast::text(r.relname);
     mention(ast::text(r.schemaname), ast::text(r.relname));
   }
 
@@ -252,7 +263,31 @@ bool leaves_nothing(const ast::node& n) noexcept {
   }
 }
 
+// CREATE DOMAIN, CREATE TYPE: its name.
+std::span<ast::node* const> type_made(const ast::node& n) noexcept {
+  switch (n.node_case) {
+    case PG_QUERY__NODE__NODE_CREATE_DOMAIN_STMT: return ast::list(n.create_domain_stmt->domainname, n.create_domain_stmt->n_domainname);
+    case PG_QUERY__NODE__NODE_CREATE_ENUM_STMT: return ast::list(n.create_enum_stmt->type_name, n.create_enum_stmt->n_type_name);
+    case PG_QUERY__NODE__NODE_CREATE_RANGE_STMT: return ast::list(n.create_range_stmt->type_name, n.create_range_stmt->n_type_name);
+    default: return {};
+  }
+}
+
+// What sessions will start with.
+const PgQuery__VariableSetStmt* stored_setting(const ast::node& n) noexcept {
+  switch (n.node_case) {
+    case PG_QUERY__NODE__NODE_ALTER_ROLE_SET_STMT: return n.alter_role_set_stmt->setstmt;
+    case PG_QUERY__NODE__NODE_ALTER_DATABASE_SET_STMT: return n.alter_database_set_stmt->setstmt;
+    case PG_QUERY__NODE__NODE_ALTER_SYSTEM_STMT: return n.alter_system_stmt->setstmt;
+    default: return nullptr;
+  }
+}
+
 statement_plan elsewhere(const ast::node& n, const shard_map& map, bool reads, statement_kind kind = statement_kind::query) {
+  if (const auto* set = stored_setting(n))
+    if (auto why = misleading(*set)) return refused_plan(*std::move(why));
+  const auto type = ast::name_of(type_made(n));
+  if (type.schema == "pg_temp" && is_key_type(type.name)) return refused_plan(hidden_type(type.name));
   mention_finder finder(map, reads);
   finder.visit(n.base);
   if (auto why = finder.refused(verb(n))) return refused_plan(*std::move(why));

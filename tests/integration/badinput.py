@@ -163,7 +163,7 @@ def main():
             for customer in range(1, 101):
                 cursor.execute("INSERT INTO customers (customer_id, name, country_code) VALUES (%s, 'somebody', 'CH')", (customer,))
             before = inventory(fleet)
-            for part in (commands, tables, replica_identity, missing_rights, rows_in_the_way, on_the_port, wal_level):
+            for part in (commands, tables, names, replica_identity, missing_rights, rows_in_the_way, on_the_port, wal_level):
                 part(fleet)
                 print(f"{part.__name__}: as the golden files say", flush=True)
             cursor.execute("SELECT count(*) FROM customers WHERE customer_id = 5")

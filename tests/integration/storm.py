@@ -34,8 +34,8 @@ EVENTS = {"reset": 28, "leave": 15, "cancel": 20, "overdue": 5, "terminate": 20,
 
 def build(scene):
     """Shards s1 (default) and s2; the catalog has a cluster of its own, which the storm leaves alone."""
-    fleet = Fleet(scene, catalog="s3", serve=False, settings={"pool.size": POOL, "pool.wait_ms": 2500, "pool.connect_timeout_ms": 3000,
-                                                              "timeouts.query_ms": 3000, "proxy.workers": 2})
+    fleet = Fleet(scene, catalog="s3", serve=False, settings={"pool.size": POOL, "pool.wait_ms": 5000, "pool.connect_timeout_ms": 3000,
+                                                              "timeouts.query_ms": 8000, "proxy.workers": 2})
     fleet.pgrotor.default_shard = "s1"
     del fleet.pgrotor.shards["s3"]
     fleet.pgrotor.set()
@@ -50,8 +50,7 @@ class Storm:
     def __init__(self, fleet, clients, seed):
         self.fleet, self.random, self.book = fleet, random.Random(seed), Book()
         self.done = collections.Counter()
-        self.clients = [StormClient(number, fleet.pgrotor.port, fleet.app_password, self.book, seed, PATIENCE)
-                        for number in range(1, clients + 1)]
+        self.clients = [StormClient(number, fleet.pgrotor.port, fleet.app_password, self.book, seed, PATIENCE) for number in range(1, clients + 1)]
 
     def draw(self, count):
         """So many events, each kind as often as its weight says and once at least, in random order."""
@@ -160,8 +159,7 @@ class Storm:
 
     def report(self, took):
         book = self.book
-        print(f"{sum(self.done.values())} events in {took:.0f} s: "
-              + ", ".join(f"{count} {event}" for event, count in sorted(self.done.items())))
+        print(f"{sum(self.done.values())} events in {took:.0f} s: " + ", ".join(f"{count} {event}" for event, count in sorted(self.done.items())))
         print(f"{len(self.clients)} clients, {book.connections} connections, {sum(book.answered.values())} exchanges answered: "
               + ", ".join(f"{count} {kind}" for kind, count in sorted(book.answered.items())))
         print("errors: " + (", ".join(f"{count} {code}" for code, count in sorted(book.failures.items())) or "none")

@@ -1,7 +1,6 @@
-"""The clients of storm.py. Each asks for things that only it can have asked for: a number of its own, a nonce, is in every statement
-and has to come back in its answer and in no other. An answer that is none of this client's business, one that is missing, or a wait of
-more than `patience` seconds goes into `complaints`; errors are counted by SQLSTATE, and those that no event of the storm explains are
-complaints too.
+"""The clients of storm.py. Each asks for things that only it can have asked for: a number of its own, a nonce, is in every statement and has
+to come back in its answer and in no other. An answer that is nobody's business of this client, one that is missing, or a wait of more than
+`patience` seconds goes into `complaints`; errors are counted by SQLSTATE, and those that no event of the storm explains are complaints too.
 """
 import collections
 import os
@@ -98,11 +97,10 @@ class StormClient(threading.Thread):
         order, n = self.orders.get(), self.nonce()
         self.what = order
         key = self.key()
-        copying = parse("", "COPY bulk FROM STDIN") + bind() + execute() + message(b"d", f"{n}\n".encode()) + SYNC
-        half_a_bind = b"B" + struct.pack("!i", 5_000_000) + b"\0\0\0\0\0\1" + struct.pack("!i", 4_000_000) + b"x" * 90_000
         unfinished = [query(f"SELECT {n}, pg_sleep(0.05)"), query(f"BEGIN; UPDATE seats SET note = '{n}' WHERE key = {key}"), b"Q\0\0",
-                      parse("", "SELECT 1"), copying, query(f"SELECT repeat('x', 1000000), {n} FROM generate_series(1, 20)"),
-                      parse("", "SELECT $1::text") + half_a_bind]
+                      parse("", "SELECT 1"), parse("", "COPY bulk FROM STDIN") + bind() + execute() + message(b"d", f"{n}\n".encode()) + SYNC,
+                      query(f"SELECT repeat('x', 1000000), {n} FROM generate_series(1, 20)"),
+                      parse("", "SELECT $1::text") + b"B" + struct.pack("!i", 5_000_000) + b"\0\0\0\0\0\1" + struct.pack("!i", 4_000_000) + b"x" * 90_000]
         self.send(self.random.choice(unfinished))
         if self.random.random() < 0.5:
             self.ending.wait(0.03)
@@ -112,8 +110,8 @@ class StormClient(threading.Thread):
         return self.random.randrange(1, KEYS + 1)
 
     def work(self):
-        kinds = (self.simple, self.extended, self.pipeline, self.prepared, self.copy_in, self.copy_in_extended, self.copy_out,
-                 self.transaction, self.listen, self.temporary)
+        kinds = (self.simple, self.extended, self.pipeline, self.prepared, self.copy_in, self.copy_in_extended, self.copy_out, self.transaction,
+                 self.listen, self.temporary)
         kind = self.random.choice(kinds)
         self.what, self.failed, began = kind.__name__, False, time.monotonic()
         kind()
@@ -185,8 +183,7 @@ class StormClient(threading.Thread):
 
     def simple(self):
         n = self.nonce()
-        sql = self.random.choice(("SELECT {n}", "SELECT {n} FROM seats WHERE key = {k}",
-                                  "UPDATE seats SET note = '{n}' WHERE key = {k} RETURNING {n}"))
+        sql = self.random.choice(("SELECT {n}", "SELECT {n} FROM seats WHERE key = {k}", "UPDATE seats SET note = '{n}' WHERE key = {k} RETURNING {n}"))
         self.ask(query(sql.format(n=n, k=self.key())), (n,))
 
     def one(self, n, statement=""):
@@ -199,8 +196,7 @@ class StormClient(threading.Thread):
     def pipeline(self):
         """Units of their own, all in one write."""
         numbers = [self.nonce() for _ in range(self.random.randrange(2, 9))]
-        units = [parse("", "SELECT $1::bigint FROM seats WHERE key = $2") + self.one(n) + SYNC for n in numbers]
-        self.ask(b"".join(units), numbers, len(numbers))
+        self.ask(b"".join(parse("", "SELECT $1::bigint FROM seats WHERE key = $2") + self.one(n) + SYNC for n in numbers), numbers, len(numbers))
 
     def prepared(self):
         numbers = [self.nonce() for _ in range(3)]
@@ -238,13 +234,18 @@ class StormClient(threading.Thread):
             return
         for at in range(self.random.randrange(3)):
             lines.insert(at, self.random.choice((SYNC, FLUSH)))
-        if self.random.random() < 0.7:
-            self.ask(b"".join(lines) + COPY_DONE + SYNC)
-            self.copied(n, sum(line[:1] == b"d" for line in lines))
-        else:
-            self.send(b"".join(lines) + COPY_FAIL + SYNC)
-            self.until((b"Z",))
-            self.settle()
+        good = self.random.random() < 0.7
+        if not good:
+            self.book_a_failure_of_mine(b"".join(lines))
+            return
+        self.ask(b"".join(lines) + COPY_DONE + SYNC)
+        self.copied(n, sum(line[:1] == b"d" for line in lines))
+
+    def book_a_failure_of_mine(self, data):
+        self.send(data + COPY_FAIL + SYNC)
+        while self.until((b"Z",))[-2][0] == b"Z":
+            pass
+        self.settle()
 
     def copy_out(self):
         n = self.nonce()

@@ -26,15 +26,16 @@ namespace {
 namespace asio = boost::asio;
 using migration::milliseconds;
 
-constexpr routing::distribution_id shop{1};
+constexpr routing::distribution_id shop{1}, texts{2};
 
-routing::table sharded(std::string name, std::vector<std::string> columns) {
+// By its first column.
+routing::table sharded(std::string name, routing::distribution_id by, std::uint32_t key_type, std::vector<std::string> columns) {
   routing::table made;
   made.schema = "public";
   made.name = std::move(name);
-  made.distribution = shop;
-  made.key_column = "customer_id";
-  made.key_type_oid = 20;
+  made.distribution = by;
+  made.key_column = columns.front();
+  made.key_type_oid = key_type;
   made.columns = std::move(columns);
   return made;
 }
@@ -54,7 +55,12 @@ routing::shard_map::parts first_map(const std::vector<std::pair<std::string, std
   dist.ranges.push_back({{routing::lowest_placement, zero}, routing::shard_id{1}});
   dist.ranges.push_back({{zero, std::nullopt}, routing::shard_id{shards.size() > 1 ? 2u : 1u}});
   parts.distributions.push_back(dist);
-  parts.tables.push_back(sharded("orders", {"customer_id", "id", "note"}));
+  dist.id = texts;
+  dist.name = "texts";
+  dist.type = routing::key_type::text;
+  parts.distributions.push_back(dist);
+  parts.tables.push_back(sharded("orders", shop, 20, {"customer_id", "id", "note"}));
+  parts.tables.push_back(sharded("words", texts, 25, {"word", "note"}));
   return parts;
 }
 

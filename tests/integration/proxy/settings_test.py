@@ -228,5 +228,77 @@ class Triggers(unittest.TestCase):
             world.__exit__(None, None, None)
 
 
+class Reading(unittest.TestCase):
+    """What a literal says, and what a name means, under settings that code may change."""
+    SWITCHES = (parse("", "DO $$ BEGIN PERFORM set_config('standard_conforming_strings', 'off', false); END $$") + bind(),
+                parse("", "SELECT set_inside('standard_conforming_strings', 'off')") + bind(),
+                parse("", "SELECT set_config('standard_conforming_' || 'strings', $1, false)") + bind("", ("off",)),
+                parse("", "SELECT set_inside('client_encoding', 'LATIN1')") + bind())
+
+    def setUp(self):
+        self.client = Client(W.port)
+        for shard in W.shards:
+            W.direct(shard, "TRUNCATE words")
+
+    def tearDown(self):
+        self.client.close()
+
+    def words(self):
+        return sorted(word for shard in W.shards for word, in W.direct(shard, "SELECT word FROM words"))
+
+    def insert(self, word):
+        return parse("", f"INSERT INTO words VALUES ('{word}', 'x')") + bind() + execute()
+
+    def insert_value(self, word):
+        return parse("", "INSERT INTO words VALUES ($1, 'x')") + bind("", (word,)) + execute()
+
+    def test_nothing_is_placed_that_may_be_read_otherwise(self):
+        for switch in self.SWITCHES:
+            for end in (b"", wire.FLUSH):
+                for later in (self.insert("back\\\\slash"), self.insert("smörgås"), self.insert_value("smörgås")):
+                    with self.subTest(switch=switch, flushed=bool(end), later=later):
+                        self.client.send(switch + execute() + end + later + wire.SYNC)
+                        self.assertIn("ERT003 ZI", self.client.read_kinds())
+        self.assertEqual(self.words(), [])
+
+    def test_a_simple_query_behind_it_is_not_placed_either(self):
+        self.client.send(self.SWITCHES[0] + execute() + query("INSERT INTO words VALUES ('back\\\\slash', 'x')"))
+        self.assertIn("ERT003", self.client.read_kinds())
+        self.assertEqual(self.words(), [])
+
+    def test_what_is_read_alike_goes_on(self):
+        calls = parse("", "SELECT nothing_inside()") + bind() + execute()
+        self.assertEqual(self.client.kinds(calls + self.insert("plain") + self.insert_value("value") + wire.SYNC),
+                         "1 2 D C:SELECT 1 1 2 C:INSERT 0 1 1 2 C:INSERT 0 1 ZI")
+        for word in ("back\\\\slash", "smörgås"):
+            self.assertEqual(self.client.kinds(self.insert(word) + calls + wire.SYNC), "1 2 C:INSERT 0 1 1 2 D C:SELECT 1 ZI")
+        self.assertEqual(self.client.kinds(calls + wire.SYNC), "1 2 D C:SELECT 1 ZI")
+        self.assertEqual(self.client.kinds(self.insert("after\\\\sync") + wire.SYNC), "1 2 C:INSERT 0 1 ZI")
+        self.assertEqual(self.words(), sorted(["plain", "value", "back\\\\slash", "smörgås", "after\\\\sync"]))
+
+    def test_set_config_with_values_is_refused_as_set_is(self):
+        call = parse("", "SELECT set_config($1, $2, true)")
+        self.assertEqual(self.client.kinds(call + bind("", ("standard_conforming_strings", "off")) + execute() + wire.SYNC), "1 E0A000 ZI")
+        self.assertEqual(self.client.kinds(query("SELECT set_config('client_encoding', 'LATIN1', false)")), "E0A000 ZI")
+        self.assertEqual(self.client.kinds(query("SELECT set_config('search_path', 'public, pg_catalog', true)")), "E0A000 ZI")
+
+    def test_pg_catalog_comes_first(self):
+        self.assertEqual(self.client.kinds(query("SET search_path TO public, pg_catalog")), "E0A000 ZI")
+        self.assertEqual(self.client.kinds(query("SET search_path TO pg_catalog, public")), "C:SET ZI")
+        for parameters in ({"search_path": "public, pg_catalog"}, {"options": "-c search_path=public,pg_catalog"}):
+            refused = Client(W.port, login=False)
+            refused.send(wire.startup(user="app", database="shop", **parameters))
+            self.assertEqual(refused.closed()["C"], "0A000")
+        self.client.send(query("SELECT set_inside('search_path', 'public, pg_catalog')"))
+        self.assertEqual(self.client.closed()["C"], "0A000")
+
+    def test_an_argument_that_changes_when_it_is_converted(self):
+        self.client.kinds(query("PREPARE store AS INSERT INTO words VALUES ($1, 'x')"))
+        for argument, answer in (("'a  '::bpchar", "ERT003 ZI"), ("bpchar 'b '", "ERT003 ZI"), ("'c '", "C:INSERT 0 1 ZI"), ("'d '::text", "C:INSERT 0 1 ZI")):
+            self.assertEqual(self.client.kinds(query(f"EXECUTE store({argument})")), answer, argument)
+        for word in ("c ", "d "):
+            self.assertEqual(self.client.rows(f"SELECT note FROM words WHERE word = '{word}'"), [["x"]])
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -20,6 +20,7 @@ from fleet import SEED, scram_verifier  # noqa: E402
 
 SCHEMA = """
 CREATE TABLE orders (customer_id bigint NOT NULL, id bigint NOT NULL, note text, PRIMARY KEY (customer_id, id));
+CREATE TABLE words (word text PRIMARY KEY, note text);
 CREATE TABLE scratch (id bigint PRIMARY KEY, note text);
 GRANT ALL ON ALL TABLES IN SCHEMA public TO app, other;
 """

@@ -1,6 +1,8 @@
 #include <doctest/doctest.h>
 
 #include "plan_text.h"
+#include "routing/analyzer.h"
+#include "sample_map.h"
 
 TEST_CASE("functions: a read is plain only if every function is known to be harmless") {
   const sample::row rows[] = {
