@@ -72,6 +72,8 @@ void key_graph::follow(vertex v, vertex to) {
   if (v != to && vertices_[v].used) vertices_[to].followers.push_back(v);
 }
 
+void key_graph::assign(vertex v, key_constant c) { vertices_[v].assigned.push_back(std::move(c)); }
+
 void key_graph::explain(vertex v, std::string why) {
   if (vertices_[v].why.empty()) vertices_[v].why = std::move(why);
 }
@@ -139,9 +141,12 @@ std::vector<key_source> key_graph::keys() const {
     for (const auto& c : *e.known->among) {
       if (c.from == key_constant::source::null) continue;
       if (!seen.emplace(distribution, c.value, c.negated, c.array, stored_varchar).second) continue;
-      found.push_back({distribution, c.value, c.negated, c.array, false, stored_varchar});
+      found.push_back({distribution, c.value, c.negated, c.array, false, stored_varchar, false});
     }
   }
+  for (const auto& e : vertices_)
+    for (const auto& c : e.assigned)
+      found.push_back({*e.used->distribution, c.value, c.negated, false, false, e.used->key_type_oid == varchar_oid, true});
   return found;
 }
 

@@ -32,6 +32,8 @@ class key_graph {
   void limit(vertex v, std::vector<key_constant> values);
   // A condition limits the values of table use `v` to those of `to`.
   void follow(vertex v, vertex to);
+  // The rows of table use `v` are given this key, which has to be the one that they have.
+  void assign(vertex v, key_constant);
   // Remembers why a condition on `v` proves nothing; the first reason is told to the client.
   void explain(vertex v, std::string why);
 
@@ -48,7 +50,7 @@ class key_graph {
   };
   // Propagates; returns the first use without proof.
   std::optional<use> solve();
-  // After solve() found none missing: the constants behind every table use, each once.
+  // After solve() found none missing: the constants behind every table use, each once, and those assigned.
   std::vector<key_source> keys() const;
 
  private:
@@ -63,6 +65,7 @@ class key_graph {
     bool stores = false;
     std::vector<vertex> sources;    // of a column: all must be known
     std::vector<vertex> followers;  // become known when this does
+    std::vector<key_constant> assigned;
     std::optional<values> known;
   };
   std::optional<values> merged(const entry&);

@@ -22,6 +22,25 @@ std::optional<std::size_t> key_position(const table& t, std::span<ast::node* con
   return static_cast<std::size_t>(at - columns.begin());
 }
 
+// SET (a, b) = ROW (1, 2) stands there as two assignments, each with the row.
+const ast::node* assigned_value(const ast::node* n) noexcept {
+  if (!n || n->node_case != PG_QUERY__NODE__NODE_MULTI_ASSIGN_REF) return n;
+  const auto& part = *n->multi_assign_ref;
+  const auto* row = part.source && part.source->node_case == PG_QUERY__NODE__NODE_ROW_EXPR ? part.source->row_expr : nullptr;
+  const auto at = static_cast<std::size_t>(part.colno - 1);
+  return row && part.colno > 0 && at < row->n_args ? row->args[at] : nullptr;
+}
+
+// ON CONFLICT (…, key, …): the row that is in the way has the same key.
+bool infers_key(const PgQuery__InferClause* infer, const table* t) noexcept {
+  if (!infer || !t) return false;
+  const auto elements = ast::list(infer->index_elems, infer->n_index_elems);
+  return std::any_of(elements.begin(), elements.end(), [t](const ast::node* n) {
+    return n->node_case == PG_QUERY__NODE__NODE_INDEX_ELEM && ast::text(n->index_elem->name) == t->key_column && n->index_elem->n_collation == 0 &&
+           n->index_elem->n_opclass == 0;
+  });
+}
+
 }  // namespace
 
 row_shape query_analysis::insert(const PgQuery__InsertStmt& s, const scope* outer, const cte_frame* ctes) {
@@ -39,7 +58,7 @@ row_shape query_analysis::insert(const PgQuery__InsertStmt& s, const scope* oute
   } else if (source) {
     select(*source, outer, &frame);
   }
-  if (s.on_conflict_clause) on_conflict(*s.on_conflict_clause, known, *target, &frame);
+  if (s.on_conflict_clause) on_conflict(*s.on_conflict_clause, known, use, *target, &frame);
   here.visible.push_back(target.get());
   walk(ast::list(s.returning_list, s.n_returning_list), here);
   return targets(ast::list(s.returning_list, s.n_returning_list), here, false);
@@ -107,23 +126,45 @@ void query_analysis::store_values(vertex use, nodes rows, std::size_t position, 
   }
 }
 
-void query_analysis::on_conflict(const PgQuery__OnConflictClause& c, const routing::table* t, const from_item& target,
+void query_analysis::on_conflict(const PgQuery__OnConflictClause& c, const routing::table* t, std::optional<vertex> use, const from_item& target,
                                  const cte_frame* ctes) {
-  refuse_key_assignment(ast::list(c.target_list, c.n_target_list), t);
   from_item excluded;
   excluded.name = "excluded";
   excluded.shape = row_shape::unknown();
   const scope here{nullptr, ctes, {&target, &excluded}, {}};
+  const bool by_key = infers_key(c.infer, t);
+  const scope only_target{nullptr, ctes, {&target}, {}};
+  assign(ast::list(c.target_list, c.n_target_list), t, by_key ? use : std::nullopt, only_target, by_key);
   walk(ast::list(c.target_list, c.n_target_list), here);
   if (c.where_clause) walk(c.where_clause->base, here);
   if (c.infer) walk(c.infer->base, here);
 }
 
-void query_analysis::refuse_key_assignment(nodes assigned, const routing::table* t) {
+// Object mappers write all columns of a row, the key with its own value among them. `use`: the rows that are changed.
+void query_analysis::assign(nodes list, const routing::table* t, std::optional<vertex> use, const scope& here, bool conflicts_by_key) {
   if (!t || !t->distribution) return;
-  for (const auto* n : assigned) {
-    if (n->node_case == PG_QUERY__NODE__NODE_RES_TARGET && ast::text(n->res_target->name) == t->key_column) refuse(key_change(*t));
+  for (const auto* n : list) {
+    if (n->node_case != PG_QUERY__NODE__NODE_RES_TARGET || ast::text(n->res_target->name) != t->key_column) continue;
+    if (!use || !keeps_key(assigned_value(n->res_target->val), *t, *use, here, conflicts_by_key)) refuse(key_change(*t));
   }
+}
+
+// The column itself; the same column of the row that could not be inserted, if that is what it conflicts by; or a literal or parameter,
+// which is compared with the key when the values are known.
+bool query_analysis::keeps_key(const ast::node* value, const routing::table& t, vertex use, const scope& here, bool conflicts_by_key) {
+  if (!value) return false;
+  if (value->node_case == PG_QUERY__NODE__NODE_COLUMN_REF) {
+    const auto& ref = *value->column_ref;
+    const bool excluded = ref.n_fields == 2 && ast::string_of(ref.fields[0]) == "excluded" && ast::string_of(ref.fields[1]) == t.key_column;
+    if (excluded && conflicts_by_key) return true;
+    const auto found = resolve(here, ref);
+    return found.what.is_found() && found.own && found.what.key == use;
+  }
+  auto constant = constant_of(value);
+  if (!constant || constant->from == key_constant::source::null || !fits(*constant, graph_.type_of(use))) return false;
+  note_key_use(use, *constant);
+  graph_.assign(use, *std::move(constant));
+  return true;
 }
 
 row_shape query_analysis::update(const PgQuery__UpdateStmt& s, const scope* outer, const cte_frame* ctes) {
@@ -132,12 +173,13 @@ row_shape query_analysis::update(const PgQuery__UpdateStmt& s, const scope* oute
   define(s.with_clause, outer, frame);
   scope here{outer, &frame, {}, {}};
   std::vector<item_ptr> owned;
-  owned.push_back(table(*s.relation, here, usage::modify));
+  std::optional<vertex> use;
+  owned.push_back(table(*s.relation, here, usage::modify, &use));
   here.visible.push_back(owned.back().get());
   from(ast::list(s.from_clause, s.n_from_clause), here, owned);
   bool ambiguous = false;
-  refuse_key_assignment(ast::list(s.target_list, s.n_target_list),
-                        map_.find_table(ast::text(s.relation->schemaname), ast::text(s.relation->relname), ambiguous));
+  const auto* known = map_.find_table(ast::text(s.relation->schemaname), ast::text(s.relation->relname), ambiguous);
+  assign(ast::list(s.target_list, s.n_target_list), known, use, here, false);
   filter(s.where_clause, here, nullptr);
   if (s.where_clause) walk(s.where_clause->base, here);
   walk(ast::list(s.target_list, s.n_target_list), here);
@@ -167,22 +209,23 @@ row_shape query_analysis::merge(const PgQuery__MergeStmt& s, const scope* outer,
   define(s.with_clause, outer, frame);
   scope here{outer, &frame, {}, {}};
   const item_ptr source = item(*s.source_relation, here);
-  const item_ptr target = table(*s.relation, here, usage::modify);
+  std::optional<vertex> use;
+  const item_ptr target = table(*s.relation, here, usage::modify, &use);
   here.visible = {source.get(), target.get()};
   filter(s.join_condition, here, target.get());
   if (s.join_condition) walk(s.join_condition->base, here);
   bool ambiguous = false;
   const auto* known = map_.find_table(ast::text(s.relation->schemaname), ast::text(s.relation->relname), ambiguous);
   for (const auto* n : ast::list(s.merge_when_clauses, s.n_merge_when_clauses)) {
-    if (n->node_case == PG_QUERY__NODE__NODE_MERGE_WHEN_CLAUSE) merge_action(*n->merge_when_clause, known, here);
+    if (n->node_case == PG_QUERY__NODE__NODE_MERGE_WHEN_CLAUSE) merge_action(*n->merge_when_clause, known, use, here);
   }
   return row_shape::unknown();
 }
 
-void query_analysis::merge_action(const PgQuery__MergeWhenClause& action, const routing::table* t, const scope& here) {
+void query_analysis::merge_action(const PgQuery__MergeWhenClause& action, const routing::table* t, std::optional<vertex> target, const scope& here) {
   walk(action.base, here);
   const nodes columns = ast::list(action.target_list, action.n_target_list);
-  if (action.command_type == PG_QUERY__CMD_TYPE__CMD_UPDATE) refuse_key_assignment(columns, t);
+  if (action.command_type == PG_QUERY__CMD_TYPE__CMD_UPDATE) assign(columns, t, target, here, false);
   if (action.command_type != PG_QUERY__CMD_TYPE__CMD_INSERT || !t || !t->distribution) return;
   const vertex use = graph_.add_table(*t, t->name, true);
   const auto position = key_position(*t, columns);

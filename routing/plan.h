@@ -84,6 +84,7 @@ struct key_source {
   bool array = false;                            // the value is an array, and the key is among its elements
   bool inferred_elsewhere = false;               // the parameter has other uses, from which PostgreSQL may infer an undeclared type
   bool stored_varchar = false;                   // the value is put into a varchar column, which may cut blanks at its end
+  bool assigned = false;                         // the key of the rows is set to it, and may not become another one
 };
 
 struct statement_plan;

@@ -72,6 +72,13 @@ void query_analysis::find_other_uses(const ast::message& m) {
     if (p->number > 0 && !key_uses_.contains(p)) used_otherwise_.insert(static_cast<std::size_t>(p->number - 1));
     return;
   }
+  if (const auto* part = ast::as<PgQuery__MultiAssignRef>(m, pg_query__multi_assign_ref__descriptor)) {
+    if (part->source->node_case == PG_QUERY__NODE__NODE_ROW_EXPR) {  // which stands there once for each column
+      if (part->colno > 0 && static_cast<std::size_t>(part->colno) <= part->source->row_expr->n_args)
+        find_other_uses(part->source->row_expr->args[part->colno - 1]->base);
+      return;
+    }
+  }
   if (const auto* cast = ast::as<PgQuery__TypeCast>(m, pg_query__type_cast__descriptor)) {
     const bool of_parameter = cast->arg && cast->arg->node_case == PG_QUERY__NODE__NODE_PARAM_REF;
     if (of_parameter && cast->arg->param_ref->number > 0) {

@@ -97,12 +97,13 @@ class query_analysis {
   row_shape update(const PgQuery__UpdateStmt&, const scope* outer, const cte_frame* ctes);
   row_shape remove(const PgQuery__DeleteStmt&, const scope* outer, const cte_frame* ctes);
   row_shape merge(const PgQuery__MergeStmt&, const scope* outer, const cte_frame* ctes);
-  void merge_action(const PgQuery__MergeWhenClause&, const routing::table*, const scope&);
+  void merge_action(const PgQuery__MergeWhenClause&, const routing::table*, std::optional<vertex> target, const scope&);
   void store(const routing::table&, vertex use, nodes columns, const PgQuery__SelectStmt*, const scope* outer, const cte_frame* ctes);
   void note_stored_target(vertex use, const PgQuery__SelectStmt&, std::size_t position);
   void store_values(vertex use, nodes rows, std::size_t position, const scope&);
-  void on_conflict(const PgQuery__OnConflictClause&, const routing::table*, const from_item& target, const cte_frame* ctes);
-  void refuse_key_assignment(nodes assigned, const routing::table*);
+  void on_conflict(const PgQuery__OnConflictClause&, const routing::table*, std::optional<vertex> use, const from_item& target, const cte_frame* ctes);
+  void assign(nodes, const routing::table*, std::optional<vertex> use, const scope&, bool conflicts_by_key);
+  bool keeps_key(const ast::node* value, const routing::table&, vertex use, const scope&, bool conflicts_by_key);
 
   const shard_map& map_;
   key_graph graph_;

@@ -106,6 +106,18 @@ std::size_t count_owners(const decision& d, const shard_map& map) {
   return seen.size();
 }
 
+bool is_one_value(const decision& d) noexcept {
+  return std::all_of(d.touches.begin(), d.touches.end(), [&](const touch& t) {
+    return t.distribution == d.touches.front().distribution && t.value == d.touches.front().value;
+  });
+}
+
+refusal refuse_change(const distribution& dist) {
+  return not_one_shard(fmt::format("a shard key of distribution {} cannot be changed", dist.name),
+                       "The row might belong to another shard afterwards. Only the value that the condition on the key names can be assigned to it.",
+                       "Delete the row and insert it again with its new key, or leave the column out of the assignment.");
+}
+
 // What a key is restricted to, one call of `add` for each value that can be a key at all. NULL, or no value of this type: it matches no
 // row, or the server's own error says what is wrong.
 template <typename Add>
@@ -125,7 +137,7 @@ void for_each_key(key_type type, const key_source& source, const parameter& p, A
 
 // Fills in a decision that is made for the default shard, or says why it must be a refusal.
 std::optional<refusal> route_by_key(decision& d, const statement_plan& plan, const shard_map& map, std::span<const parameter> given) {
-  bool several = false;
+  bool several = false, changes = false;
   for (const auto& source : plan.keys) {
     const auto* dist = map.find_distribution(source.distribution);
     if (!dist) return not_one_shard("the statement was analysed for a distribution that no longer exists", "", "Run it again.");
@@ -134,6 +146,7 @@ std::optional<refusal> route_by_key(decision& d, const statement_plan& plan, con
     if ((source.array && is_declared(p) && type == 0) || !hashes_as(dist->type, type)) return refuse_type(*dist, source, p);
     if (source.inferred_elsewhere && !is_declared(p)) return refuse_inferred(*dist, source);
     if (source.stored_varchar && p.value && p.value->ends_with(' ')) return refuse_cut_blanks();
+    changes = changes || (source.assigned && !placement_of(dist->type, source, p));  // NULL, or an error
     for_each_key(dist->type, source, p, [&](placement value) {
       const auto owner = dist->owner_of(value);
       several = several || (!d.touches.empty() && owner != d.shard);
@@ -142,6 +155,7 @@ std::optional<refusal> route_by_key(decision& d, const statement_plan& plan, con
     });
   }
   if (d.touches.empty()) d.destination = destination_kind::any;
+  if (plan.keys.back().assigned && (changes || !is_one_value(d))) return refuse_change(*map.find_distribution(plan.keys.back().distribution));
   if (!several) return std::nullopt;
   return not_one_shard(fmt::format("the shard keys of this statement live on {} shards", count_owners(d, map)), "",
                        "Send one statement for each shard key.");

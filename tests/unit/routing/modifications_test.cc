@@ -54,6 +54,27 @@ TEST_CASE("modifications: writes that stay on one shard") {
   sample::check(rows);
 }
 
+TEST_CASE("modifications: a key may be given the value that it has, which the values decide") {
+  const sample::row rows[] = {
+      {"UPDATE orders SET customer_id = 5, total = 1 WHERE customer_id = '5'", "key shop:5 shop:5 assigned"},
+      {"UPDATE orders SET customer_id = 6 WHERE customer_id = 5", "key shop:5 shop:6 assigned"},
+      {"UPDATE orders SET (customer_id, total) = ($1, 1) WHERE customer_id = $2", "key shop:$2 shop:$1 assigned"},
+      {"UPDATE orders SET (total, customer_id) = ROW (1, -5) WHERE customer_id = -5", "key shop:-5 shop:-5 assigned"},
+      {"UPDATE orders SET customer_id = $1 WHERE customer_id = $1", "key shop:$1 shop:$1 assigned"},
+      {"UPDATE orders SET customer_id = $1, total = $1 WHERE customer_id = 5", "key shop:5 shop:$1 inferred assigned"},
+      {"UPDATE orders o SET customer_id = o.customer_id WHERE customer_id = 5", "key shop:5"},
+      {"UPDATE labels SET label = 'a ' WHERE label = 'a '", "key names:a  names:a  stored assigned"},
+      {"UPDATE orders SET customer_id = 5 FROM order_lines l WHERE orders.customer_id = l.customer_id AND l.customer_id = 5",
+       "key shop:5 shop:5 assigned"},
+      {"INSERT INTO orders (customer_id) VALUES (5) ON CONFLICT (customer_id, order_id) DO UPDATE SET customer_id = excluded.customer_id, total = 1",
+       "key shop:5"},
+      {"INSERT INTO orders AS o (customer_id) VALUES (5) ON CONFLICT (customer_id) DO UPDATE SET customer_id = o.customer_id", "key shop:5"},
+      {"INSERT INTO orders (customer_id) VALUES (5) ON CONFLICT (customer_id) DO UPDATE SET customer_id = 6", "key shop:5 shop:6 assigned"},
+      {"MERGE INTO orders t USING (VALUES (5)) s(k) ON t.customer_id = s.k WHEN MATCHED THEN UPDATE SET customer_id = 5", "key shop:5 shop:5 assigned"},
+  };
+  sample::check(rows);
+}
+
 TEST_CASE("modifications: writes that might reach several shards, or move a row between them") {
   const sample::row rows[] = {
       {"INSERT INTO orders (order_id) VALUES (5)", "RT003", "gives no value for its shard key \"customer_id\""},
@@ -72,7 +93,11 @@ TEST_CASE("modifications: writes that might reach several shards, or move a row 
       {"INSERT INTO orders (customer_id) SELECT 5 FROM order_lines", "RT003", "order_lines"},
       {"INSERT INTO orders (customer_id) SELECT 5 UNION SELECT total FROM orders WHERE customer_id = 5", "RT003"},
       {"INSERT INTO crm.visits (customer_id) SELECT customer_id FROM orders WHERE customer_id = 5", "RT003"},
-      {"INSERT INTO orders (customer_id) VALUES (5) ON CONFLICT (customer_id) DO UPDATE SET customer_id = 6", "RT003", "cannot be assigned"},
+      {"INSERT INTO orders (customer_id) VALUES (5) ON CONFLICT (order_id) DO UPDATE SET customer_id = 5", "RT003", "cannot be assigned"},
+      {"INSERT INTO orders (customer_id) VALUES (5) ON CONFLICT (order_id) DO UPDATE SET customer_id = excluded.customer_id", "RT003"},
+      {"INSERT INTO orders (customer_id) VALUES (5) ON CONFLICT ON CONSTRAINT orders_pkey DO UPDATE SET customer_id = excluded.customer_id", "RT003"},
+      {"INSERT INTO people (nick) VALUES ('a') ON CONFLICT (nick COLLATE \"x\") DO UPDATE SET nick = excluded.nick", "RT003"},
+      {"INSERT INTO orders (customer_id) VALUES (5) ON CONFLICT (customer_id) DO UPDATE SET customer_id = excluded.order_id", "RT003"},
       {"INSERT INTO orders (customer_id) VALUES (5) ON CONFLICT DO UPDATE SET total = (SELECT count(*) FROM order_lines)", "RT003"},
       {"INSERT INTO orders (customer_id) VALUES (5) RETURNING (SELECT count(*) FROM order_lines)", "RT003"},
       {"INSERT INTO settings SELECT total FROM orders WHERE customer_id = 5", "RT003", "default shard only"},
@@ -81,10 +106,13 @@ TEST_CASE("modifications: writes that might reach several shards, or move a row 
       {"DELETE FROM countries", "RT003", "reference table"},
       {"WITH w AS (DELETE FROM countries RETURNING *) SELECT * FROM w", "RT003", "reference table"},
       {"UPDATE orders SET total = 1", "RT003"},
-      {"UPDATE orders SET customer_id = 6 WHERE customer_id = 5", "RT003", "cannot be assigned"},
-      {"UPDATE orders SET customer_id = customer_id WHERE customer_id = 5", "RT003", "cannot be assigned"},
-      {"UPDATE orders SET (customer_id, total) = (6, 1) WHERE customer_id = 5", "RT003", "cannot be assigned"},
       {"UPDATE orders SET (total, customer_id) = (SELECT 1, 2) WHERE customer_id = 5", "RT003", "cannot be assigned"},
+      {"UPDATE orders SET customer_id = NULL WHERE customer_id = 5", "RT003", "cannot be assigned"},
+      {"UPDATE orders SET customer_id = DEFAULT WHERE customer_id = 5", "RT003", "cannot be assigned"},
+      {"UPDATE orders SET customer_id = 5.0 WHERE customer_id = 5", "RT003", "cannot be assigned"},
+      {"UPDATE orders SET customer_id = order_id WHERE customer_id = 5", "RT003", "cannot be assigned"},
+      {"UPDATE orders SET customer_id = l.customer_id FROM order_lines l WHERE orders.customer_id = 5 AND l.customer_id = 5", "RT003", "cannot be assigned"},
+      {"UPDATE people SET nick = 'a'::bpchar WHERE nick = 'a'", "RT003", "cannot be assigned"},
       {"UPDATE orders SET total = 1 FROM order_lines l WHERE orders.customer_id = 5", "RT003", "(as \"l\")"},
       {"UPDATE orders SET total = (SELECT count(*) FROM order_lines) WHERE customer_id = 5", "RT003", "order_lines"},
       {"UPDATE orders o SET total = 1 WHERE orders.customer_id = 5", "RT003"},
@@ -93,7 +121,7 @@ TEST_CASE("modifications: writes that might reach several shards, or move a row 
       {"DELETE FROM orders WHERE customer_id IN (SELECT customer_id FROM customers WHERE name = 'x')", "RT003"},
       {"MERGE INTO orders t USING customers s ON t.customer_id = s.customer_id WHEN MATCHED THEN DELETE", "RT003"},
       {"MERGE INTO orders t USING (VALUES (5)) s(k) ON t.order_id = s.k WHEN MATCHED THEN DELETE", "RT003"},
-      {"MERGE INTO orders t USING (VALUES (5)) s(k) ON t.customer_id = s.k WHEN MATCHED THEN UPDATE SET customer_id = 6", "RT003",
+      {"MERGE INTO orders t USING (VALUES (5)) s(k) ON t.customer_id = s.k WHEN MATCHED THEN UPDATE SET customer_id = s.k", "RT003",
        "cannot be assigned"},
       {"MERGE INTO orders t USING (VALUES (5, 6)) s(k, j) ON t.customer_id = s.k WHEN NOT MATCHED THEN INSERT (customer_id) VALUES (s.j + 1)",
        "RT003", "new rows"},

@@ -36,8 +36,8 @@ std::string describe(const key_source& k) {
   const auto dist = map()->find_distribution(k.distribution)->name;
   const auto* literal = std::get_if<std::string>(&k.value);
   const auto value = literal ? *literal : fmt::format("${}", std::get<std::size_t>(k.value) + 1);
-  return fmt::format(" {}:{}{}{}{}{}", dist, k.negated ? "-" : "", value, k.array ? "[]" : "", k.inferred_elsewhere ? " inferred" : "",
-                     k.stored_varchar ? " stored" : "");
+  return fmt::format(" {}:{}{}{}{}{}{}", dist, k.negated ? "-" : "", value, k.array ? "[]" : "", k.inferred_elsewhere ? " inferred" : "",
+                     k.stored_varchar ? " stored" : "", k.assigned ? " assigned" : "");
 }
 
 std::string bits(state_bits set) {

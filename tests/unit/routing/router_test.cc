@@ -217,6 +217,65 @@ TEST_CASE("router: what belongs to the whole database runs on the default shard 
   CHECK(route_sql("SELECT pg_notify('a', 'b')").shard == sample::s2);
 }
 
+TEST_CASE("router: an argument of EXECUTE is converted to the parameter's type, and may become another key") {
+  const auto map = sample::map();
+  struct row {
+    std::string_view prepare, execute;
+    bool placed;
+  };
+  constexpr auto text = "PREPARE p AS INSERT INTO people (nick) VALUES ($1)"sv, code = "PREPARE p AS INSERT INTO parts (code) VALUES ($1)"sv,
+                 declared = "PREPARE p(text) AS SELECT * FROM people WHERE nick = $1"sv, number = "PREPARE p AS SELECT * FROM orders WHERE customer_id = $1"sv;
+  const row rows[] = {
+      {text, "EXECUTE p('x ')", true},         {text, "EXECUTE p('x '::text)", true},       {text, "EXECUTE p('x '::varchar)", true},
+      {text, "EXECUTE p('x '::bpchar)", false}, {text, "EXECUTE p(bpchar 'x ')", false},     {text, "EXECUTE p(N'x ')", false},
+      {text, "EXECUTE p(' 5'::int8)", false},  {declared, "EXECUTE p('x '::bpchar)", false}, {declared, "EXECUTE p('x'::text)", true},
+      {code, "EXECUTE p('x '::bpchar)", true}, {code, "EXECUTE p('x '::text)", true},       {code, "EXECUTE p('5'::int4)", false},
+      {number, "EXECUTE p('5'::int2)", true},  {number, "EXECUTE p('5'::text)", false},
+  };
+  for (const auto& row : rows) {
+    CAPTURE(row.prepare);
+    CAPTURE(row.execute);
+    const auto p = analyze(row.prepare, *map), e = analyze(row.execute, *map);
+    const auto decided = route(*p.statements.at(0).prepare, *e.statements.at(0).execute, *map, {});
+    CHECK(decided.refused.has_value() == !row.placed);
+    if (decided.refused) CHECK(decided.refused->sqlstate == "RT003");
+  }
+}
+
+TEST_CASE("router: a key is assigned to itself only, as a value of its type") {
+  const auto map = sample::map();
+  const auto placed = [&](std::string_view sql, std::vector<parameter> given) {
+    const auto plan = analyze(sql, *map);
+    return !route(plan.statements.at(0), *map, given).refused;
+  };
+  constexpr auto update = "UPDATE orders SET customer_id = $1, total = 1 WHERE customer_id = $2"sv;
+  CHECK(placed(update, {{"5"sv, 0, 0}, {" +5 "sv, 0, 20}}));
+  CHECK(placed(update, {{"5"sv, 0, 0}, {"\0\0\0\5"sv, 1, 23}}));
+  CHECK_FALSE(placed(update, {{"5"sv, 0, 0}, {"6"sv, 0, 0}}));
+  CHECK_FALSE(placed(update, {{std::nullopt, 0, 0}, {"5"sv, 0, 0}}));
+  CHECK_FALSE(placed(update, {{"five"sv, 0, 0}, {"5"sv, 0, 0}}));
+  CHECK_FALSE(placed("UPDATE orders SET customer_id = 5 WHERE customer_id IN (5, 6)", {}));
+  CHECK_FALSE(placed("UPDATE people SET nick = 'a ' WHERE nick = 'a'", {}));
+  CHECK(placed("UPDATE parts SET code = 'a ' WHERE code = 'a'", {}));
+  CHECK_FALSE(placed("UPDATE labels SET label = 'a ' WHERE label = 'a '", {}));
+  CHECK(placed("UPDATE crm.accounts SET tenant = $1 WHERE tenant = 'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'", {{"a0eebc999c0b4ef8bb6d6bb9bd380a11"sv, 0, 0}}));
+  CHECK_FALSE(placed("INSERT INTO orders (customer_id) VALUES (5) ON CONFLICT (customer_id) DO UPDATE SET customer_id = 6", {}));
+}
+
+TEST_CASE("router: set_config is judged by the values that it is given") {
+  const auto map = sample::map();
+  const auto why = [&](std::string_view sql, std::vector<parameter> given) {
+    const auto plan = analyze(sql, *map);
+    const auto decided = route(plan.statements.at(0), *map, given);
+    return decided.refused ? decided.refused->sqlstate : std::string();
+  };
+  CHECK(why("SELECT set_config('standard_conforming_strings', 'off', true)", {}) == "0A000");
+  CHECK(why("SELECT set_config($1, $2, false)", {{"Client_Encoding"sv, 0, 0}, {"LATIN1"sv, 0, 0}}) == "0A000");
+  CHECK(why("SELECT set_config($1, $2, false)", {{"search_path"sv, 0, 0}, {"mine, pg_catalog"sv, 0, 0}}) == "0A000");
+  CHECK(why("SELECT set_config($1, $2, false)", {{"search_path"sv, 0, 0}, {"pg_catalog, mine"sv, 0, 0}}).empty());
+  CHECK(why("SELECT set_config('client_encoding', 'utf-8', false), set_config('a.b', 'off', false)", {}).empty());
+}
+
 TEST_CASE("router: the text that PREPARE is replayed with is its own") {
   const auto plan = analyze("SELECT 1; PREPARE p AS SELECT 'x'; SELECT 2", *sample::map());
   REQUIRE(plan.statements.size() == 3);
