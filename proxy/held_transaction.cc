@@ -151,6 +151,18 @@ void held_transaction::clear() noexcept {
   texts_.clear();
 }
 
+void held_transaction::give(std::vector<std::string>& texts) noexcept {
+  texts_.swap(texts);
+  clear();
+}
+
+void held_transaction::take_back(std::vector<std::string>& texts) noexcept {
+  clear();
+  texts_.swap(texts);
+  for (const auto& text : texts_) bytes_ += text.size() + sizeof(std::string);
+  open_ = true;
+}
+
 protocol::transaction_status held_transaction::status() const noexcept {
   if (failed_) return protocol::transaction_status::failed;
   return open_ ? protocol::transaction_status::in_transaction : protocol::transaction_status::idle;

@@ -37,6 +37,9 @@ class held_transaction {
   bool imports_snapshot() const noexcept { return imports_snapshot_; }
   void fail() noexcept { failed_ = open_ = true; }
   void clear() noexcept;
+  // To a server, and back from one that has run nothing else. `texts` has the room for the next ones.
+  void give(std::vector<std::string>& texts) noexcept;
+  void take_back(std::vector<std::string>& texts) noexcept;
   const std::vector<std::string>& texts() const noexcept { return texts_; }
   protocol::transaction_status status() const noexcept;
 

@@ -202,6 +202,22 @@ class session final : public std::enable_shared_from_this<session>, private read
   void note_snapshot(const choice&);
   void renew_snapshot();
 
+  // session_moves.cc
+  bool may_move() const noexcept;
+  bool must_move(const choice&) const noexcept;
+  task<std::optional<protocol::notice>> leave_shard();
+  void note_binding(const choice&);
+  void add_repeats(choice&, const routing::statement_plan&, std::string_view sql, std::span<const routing::parameter>) const;
+  static bool sets_something(const routing::statement_plan&) noexcept;
+  bool batch_is_unbound() const;
+
+  // session_reading.cc
+  bool changes_reading(const routing::statement_plan&) const;
+  bool may_be_misread(const choice&, const routing::statement_plan&, std::string_view sql);
+  bool reads_alike(const routing::statement_plan&, std::string_view sql) const;
+  static protocol::notice misread();
+  void end_if_misled();
+
   // session_prepared.cc
   bool must_be_found(const routing::statement_plan*) const;
   bool gids_are_missing() const;
@@ -343,6 +359,8 @@ class session final : public std::enable_shared_from_this<session>, private read
   // `snapshot_`: no snapshot of the transaction is older; none: as at attach. `after_end_`: what was sent ends it, and may begin the next one there.
   std::shared_ptr<const routing::shard_map> map_at_attach_, snapshot_map_, map_after_end_;
   bool foreign_snapshot_ = false, foreign_after_end_ = false;
+  bool unbound_ = false;               // the transaction on server_ has done nothing that cannot be done again on another shard:
+  std::vector<std::string> prologue_;  // ... this
   protocol::transaction_status server_status_ = protocol::transaction_status::idle;
   held_transaction held_;
   session_state state_;

@@ -222,6 +222,8 @@ const routing::statement_plan* session::plan_of(const statement_ptr& statement) 
 session::choice session::choose_for_batch() {
   auto chosen = empty_choice();
   const bool plain = batch_is_plain_ && !held_.failed();
+  const bool attached = server_ && !borrowed_;
+  if (attached ? unbound_ : held_.open()) chosen.bound = (attached && !may_move()) || !batch_is_unbound();
   bool decided = false;  // of plain statements those that do not run just anywhere run on the default shard
   for (std::size_t i = 0; i < batch_.size(); ++i) {
     if (plain && (decided || batch_[i].type != 'B' || batch_[i].plan->destination == destination_kind::any)) continue;
@@ -252,12 +254,21 @@ bool session::choose_for_item(const batch_item& item, choice& chosen) {
     return add_to_choice(chosen, *plan, {});
   }
   literals_.clear();
-  const bool wants_values = !plan->keys.empty() || !plan->effects.settings.empty() || plan->execute;
+  if (!plan->unbound) chosen.bound = true;
+  const bool wants_values = !plan->keys.empty() || !plan->effects.settings.empty() || !plan->effects.calls.empty() || plan->execute;
   if (wants_values && item.is_front()) chosen.refused = read_front(item);
   else if (wants_values && !read_values(item)) chosen.refused = make_error(sqlstate::protocol_violation, "invalid message format");
   if (chosen.refused) return false;
   if (!plan->effects.settings.empty()) state_.transaction.name(plan->effects, literals_);
-  return add_to_choice(chosen, *plan, literals_);
+  if (may_be_misread(chosen, *plan, item.statement->sql)) {
+    chosen.refused = misread();
+    return false;
+  }
+  if (!add_to_choice(chosen, *plan, literals_)) return false;
+  if (!chosen.bound) add_repeats(chosen, *plan, item.statement->sql, literals_);
+  chosen.misreads = chosen.misreads || changes_reading(*plan);
+  chosen.writes = chosen.writes || (plan->kind == statement_kind::query && !plan->plain_read);
+  return true;
 }
 
 // The values of a Bind into literals_. False: it is malformed.

@@ -96,6 +96,8 @@ session::choice session::choose_for_query(const routing::text_plan& plan, std::s
     state_.transaction.name(statement.effects, literals_);
     if (!add_to_choice(chosen, statement, literals_)) return chosen;
   }
+  if (!chosen.bound && (unbound_ || held_.open()) && std::any_of(plan.statements.begin(), plan.statements.end(), sets_something))
+    chosen.repeats.emplace_back(sql);
   return chosen;
 }
 
@@ -178,6 +180,7 @@ task<void> session::handle_function_call(std::string_view frame) {
     put_held_in_front();
     unit_may_commit_ = !unit_in_block_;
     state_.transaction.note_unknown();
+    unbound_ = false;
     server_->out.append(frame);
     pass_rest();
     server_->answers.expect(request::query);

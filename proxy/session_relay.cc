@@ -138,7 +138,7 @@ void session::on_error_relayed() {
     (server_->pinned == 0 ? server_->unusable : server_->reprepare) |= server_->statements.size() > 0;
   // The primary has become a standby, or was made read only: the next transaction looks for the one that writes.
   if (answers.sqlstate() == sqlstate::read_only_transaction && server_->must_write) server_->unusable = true;
-  if (!borrowed_) state_.transaction.note_failure();
+  if (!borrowed_) state_.transaction.note_failure(), unbound_ = false;
   map_after_end_.reset();
   if (borrowed_ && held_.open()) held_.fail();
   // What the client still sends for the COPY is for nobody. A simple query ends by itself.
@@ -260,6 +260,7 @@ void session::server_lost(std::string_view why) {
   server_closed_ = copy_in_ = false;
   skip_bytes_ += std::exchange(copy_bytes_, 0);
   server_status_ = transaction_status::idle;
+  unbound_ = false;
   map_at_attach_.reset();
   snapshot_map_.reset();
   map_after_end_.reset();

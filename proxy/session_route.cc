@@ -21,7 +21,9 @@ protocol::notice row_locks_refused() {
 session::choice session::empty_choice() const {
   choice c;
   const bool attached = server_ && !borrowed_;
-  if (attached) c.shard = server_->shard;
+  if (attached && !may_move()) c.shard = server_->shard;
+  c.misreads = unit_misreads_;
+  c.writes = state_.unsynced && unit_writes_;
   c.foreign_snapshot = attached ? foreign_snapshot_ : held_.imports_snapshot();
   return c;
 }
@@ -42,6 +44,7 @@ bool session::add_to_choice(choice& c, const routing::statement_plan& plan, std:
   }
   if (ends_transaction(plan.kind)) c.ended = true, c.foreign_snapshot = false;
   c.foreign_snapshot = c.foreign_snapshot || plan.imports_snapshot;
+  c.bound = c.bound || !plan.unbound;
   c.sequence_values = c.sequence_values || (plan.effects.makes & routing::state::sequence_values) != 0;
   if (!plan.deallocate.empty() && !c.shard)
     for (const auto& server : state_.parked)
@@ -86,6 +89,11 @@ protocol::notice session::at_home_only(std::string_view effect) const {
 }
 
 task<std::optional<protocol::notice>> session::settle(const choice& c, bool& again) {
+  if (must_move(c)) {
+    auto failed = co_await leave_shard();
+    again = !failed && closing_;
+    if (failed || closing_) co_return failed;
+  }
   const bool attached = server_ && !borrowed_;
   const auto version = w_.routing_version;
   if (!w_.gate.nothing_known() && !c.touches.empty()) {
@@ -123,7 +131,7 @@ task<std::optional<protocol::notice>> session::settle(const choice& c, bool& aga
 
 bool session::settle_now(const choice& c) {
   if (!w_.gate.nothing_known() && !c.touches.empty()) return false;
-  if (c.sequence_values || c.arrived || !c.executes.empty()) return false;
+  if (c.sequence_values || c.arrived || must_move(c) || !c.executes.empty()) return false;
   return (server_ && !borrowed_) || attach_now(c.shard.value_or(usual_shard()));
 }
 
@@ -197,7 +205,7 @@ void session::take_server(server_ptr server) {
   server_status_ = protocol::transaction_status::idle;
   map_at_attach_ = w_.map;
   snapshot_map_.reset();
-  foreign_snapshot_ = borrowed_ = false;
+  foreign_snapshot_ = borrowed_ = unbound_ = false;
 }
 
 task<std::optional<protocol::notice>> session::attach(routing::shard_id shard, bool sequence_values) {
@@ -218,19 +226,21 @@ task<std::optional<protocol::notice>> session::attach(routing::shard_id shard, b
 // BEGIN and what followed it go in front of the first statement, in the same write.
 void session::put_held_in_front() {
   if (held_.texts().empty()) return;
+  unbound_ = true;
   for (const auto& text : held_.texts()) {
     protocol::append(server_->out, protocol::query{text});
     server_->answers.expect(request::query, fate::swallow);
   }
   server_->statements.unnamed = 0;
   unit_in_block_ = true;
-  held_.clear();
+  held_.give(prologue_);
 }
 
 void session::touch(const choice& c) {
   if (c.by_key) ++w_.counted.routed_by_key;
   else ++w_.counted.routed_default;
   note_snapshot(c);
+  if (unbound_) note_binding(c);
   if (w_.gate.nothing_known() || c.touches.empty()) return;
   const auto fresh = w_.gate.bits_of(c.touches) & ~touched_;
   w_.gate.transaction_touched(fresh);

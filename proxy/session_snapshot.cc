@@ -26,7 +26,7 @@ protocol::notice session::foreign_snapshot_refused() {
 // Did one of the keys belong to another shard when the transaction's oldest snapshot may have been taken?
 bool session::has_arrived(const routing::decision& decided) const noexcept {
   const auto* then = snapshot_map_ ? snapshot_map_.get() : map_at_attach_.get();
-  if (!server_ || borrowed_ || !then || then == w_.map.get()) return false;
+  if (!server_ || borrowed_ || !then || then == w_.map.get() || decided.shard != server_->shard) return false;
   return std::any_of(decided.touches.begin(), decided.touches.end(), [&](const routing::touch& touch) {
     const auto* distribution = then->find_distribution(touch.distribution);
     return !distribution || distribution->owner_of(touch.value) != server_->shard;

@@ -20,7 +20,26 @@ statement_plan refused_plan(refusal why) {
   return plan;
 }
 
-statement_plan plan_of(query_analysis& query) {
+// SELECT set_config(…), set_config(…): each is called once, in this order.
+bool only_sets_config(const ast::node& n) noexcept {
+  if (n.node_case != PG_QUERY__NODE__NODE_SELECT_STMT) return false;
+  const auto& s = *n.select_stmt;
+  if (s.n_from_clause || s.where_clause || s.limit_count || s.limit_offset || s.with_clause || s.having_clause || s.n_group_clause ||
+      s.n_sort_clause || s.n_distinct_clause || s.n_values_lists || s.op != PG_QUERY__SET_OPERATION__SETOP_NONE) {
+    return false;
+  }
+  const auto targets = ast::list(s.target_list, s.n_target_list);
+  return std::all_of(targets.begin(), targets.end(), [](const ast::node* t) {
+    const auto* value = t->node_case == PG_QUERY__NODE__NODE_RES_TARGET ? t->res_target->val : nullptr;
+    if (!value || value->node_case != PG_QUERY__NODE__NODE_FUNC_CALL) return false;
+    const auto& call = *value->func_call;
+    const auto f = ast::name_of(ast::list(call.funcname, call.n_funcname));
+    return f.is_builtin() && f.name == "set_config" && !call.agg_filter && !call.over;
+  });
+}
+
+// `only_sets`: as only_sets_config() says.
+statement_plan plan_of(query_analysis& query, bool only_sets) {
   if (query.refused()) return refused_plan(*query.refused());
   statement_plan plan;
   if (query.graph().has_tables()) {
@@ -38,6 +57,8 @@ statement_plan plan_of(query_analysis& query) {
   }
   plan.effects = query.effects();
   plan.home_effect = query.home_effect();
+  const bool calls = !query.effects().calls.empty() || query.effects().unknown_calls;
+  plan.unbound = query.is_unbound() && !query.writes() && !query.locks_rows() && (!calls || (only_sets && !query.effects().unknown_calls));
   plan.plain_read = !query.writes() && !query.locks_rows() && !query.may_have_effects();
   return plan;
 }
@@ -57,12 +78,12 @@ statement_plan analyze_node(const ast::node& n, const shard_map& map) {
   if (is_query(n)) {
     query_analysis query(map);
     query.read(n);
-    return plan_of(query);
+    return plan_of(query, only_sets_config(n));
   }
   const utility_plan utility = read_utility(n, map);
   if (!utility.query) return utility.plan;
   statement_plan plan = analyze_node(*utility.query, map);
-  plan.plain_read = false;
+  plan.plain_read = plan.unbound = false;
   plan.effects.makes |= utility.plan.effects.makes;
   if (utility.plan.kind != statement_kind::query) plan.kind = utility.plan.kind;
   return plan;

@@ -75,6 +75,7 @@ query_analysis::item_ptr query_analysis::table(const PgQuery__RangeVar& r, const
     if (const auto* shape = here.ctes->find(name)) return relation(shown_as, renamed(*shape, r.alias));
   }
   bool ambiguous = false;
+  is_unbound_ = false;
   const auto* known = map_.find_table(schema, name, ambiguous);
   if (ambiguous) refuse(ambiguous_table(name));
   row_shape shape = row_shape::unknown();

@@ -49,6 +49,11 @@ const ast::node* uncast(const ast::node* n) noexcept {
   return n;
 }
 
+bool is_constant(const ast::node* cast) noexcept {
+  const auto* n = uncast(cast);
+  return n && n->node_case == PG_QUERY__NODE__NODE_A_CONST;
+}
+
 bool is_true(const ast::node* cast) noexcept {
   const auto* n = uncast(cast);
   if (!n) return false;
@@ -158,6 +163,12 @@ std::string home_effect_of(const ast::message& m) {
     if (found.empty()) found = home_effect_of(child);
   });
   return found;
+}
+
+bool is_unbound_call(const PgQuery__FuncCall& call) noexcept {
+  const auto f = ast::name_of(ast::list(call.funcname, call.n_funcname));
+  if (f.is_builtin() && f.name == "set_config") return call.n_args == 3 && is_constant(call.args[2]);
+  return is_harmless_function(f) && !is_one_of(f.name, {"age", "localtimestamp", "now", "transaction_timestamp"});
 }
 
 void note_call(const PgQuery__FuncCall& call, session_effects& out) {

@@ -18,6 +18,9 @@ bool belongs_to_database(const ast::qualified_name&) noexcept;
 // The first call of such a function in or below this message, as "name()"; empty: none.
 std::string home_effect_of(const ast::message&);
 
+// Does it give the same on every shard, or set what can be set again on another? The time at which the transaction began is not the same.
+bool is_unbound_call(const PgQuery__FuncCall&) noexcept;
+
 // What a call may leave on the server connection. A function that is not known may leave anything.
 void note_call(const PgQuery__FuncCall&, session_effects&);
 

@@ -117,6 +117,7 @@ struct statement_plan {
   std::vector<key_source> keys;       // by_key: at least one; all must fall on one shard
   std::optional<refusal> refused;     // with destination refused
   bool plain_read = false;            // SELECT without row locks, data-modifying CTE, cursors or functions that may write
+  bool unbound = false;               // says the same on every shard, and leaves nothing that cannot be made again: settings, savepoints
   bool row_locks = false;             // FOR UPDATE / SHARE on a sharded table
   bool chain = false;                 // COMMIT / ROLLBACK AND CHAIN
   bool imports_snapshot = false;      // SET TRANSACTION SNAPSHOT

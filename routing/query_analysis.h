@@ -32,6 +32,7 @@ class query_analysis {
   bool writes() const noexcept { return writes_; }
   bool locks_rows() const noexcept { return locks_rows_; }
   bool may_have_effects() const noexcept { return may_have_effects_; }  // calls a function that is not known to be harmless
+  bool is_unbound() const noexcept { return is_unbound_; }  // reads no relation, and calls nothing that a shard or the transaction has a say in
   const session_effects& effects() const noexcept { return effects_; }
   const std::string& home_effect() const noexcept { return home_effect_; }
 
@@ -113,7 +114,7 @@ class query_analysis {
   std::string home_effect_;     // the first one
   std::string last_reference_;  // the last reference table that was read, of references_
   std::size_t references_ = 0;
-  bool writes_ = false, locks_rows_ = false, may_have_effects_ = false, fills_table_ = false;
+  bool writes_ = false, locks_rows_ = false, may_have_effects_ = false, fills_table_ = false, is_unbound_ = true;
   // Uses of parameters, and the types of the keys that they are compared with or stored in.
   std::unordered_set<const PgQuery__ParamRef*> key_uses_;
   std::map<std::size_t, std::set<key_type>> key_types_;

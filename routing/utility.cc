@@ -46,6 +46,12 @@ statement_plan transaction(const PgQuery__TransactionStmt& s) {
       break;
     default: break;
   }
+  plan.unbound = plan.kind == statement_kind::savepoint || plan.kind == statement_kind::release || plan.kind == statement_kind::rollback_to;
+  return plan;
+}
+
+statement_plan unbound(statement_plan plan) {
+  plan.unbound = true;
   return plan;
 }
 
@@ -94,11 +100,13 @@ statement_plan set_variable(const PgQuery__VariableSetStmt& s) {
   if (s.is_local || (multi && name.starts_with("TRANSACTION"))) {
     statement_plan plan = plan_to(destination_kind::any, statement_kind::set_local);
     plan.imports_snapshot = multi && name == "TRANSACTION SNAPSHOT";
+    plan.unbound = !plan.imports_snapshot;
     return plan;
   }
   if (name == "seed") return leaves(state::random_seed);
   statement_plan plan = leaves(state::settings);
   plan.effects.resets = s.kind != PG_QUERY__VARIABLE_SET_KIND__VAR_SET_VALUE && !multi;
+  plan.unbound = true;
   name_settings(s, plan.effects);
   return plan;
 }
@@ -163,10 +171,10 @@ std::optional<statement_plan> simple_plan(const ast::node& n) {
   switch (n.node_case) {
     case PG_QUERY__NODE__NODE_TRANSACTION_STMT: return transaction(*n.transaction_stmt);
     case PG_QUERY__NODE__NODE_VARIABLE_SET_STMT: return set_variable(*n.variable_set_stmt);
-    case PG_QUERY__NODE__NODE_CONSTRAINTS_SET_STMT: return plan_to(destination_kind::any, statement_kind::set_local);
+    case PG_QUERY__NODE__NODE_CONSTRAINTS_SET_STMT: return unbound(plan_to(destination_kind::any, statement_kind::set_local));
     case PG_QUERY__NODE__NODE_DISCARD_STMT: return discard(*n.discard_stmt);
     case PG_QUERY__NODE__NODE_DEALLOCATE_STMT: return deallocate(*n.deallocate_stmt);
-    case PG_QUERY__NODE__NODE_VARIABLE_SHOW_STMT:
+    case PG_QUERY__NODE__NODE_VARIABLE_SHOW_STMT: return unbound(plan_to(destination_kind::any));
     case PG_QUERY__NODE__NODE_FETCH_STMT: return plan_to(destination_kind::any);
     case PG_QUERY__NODE__NODE_NOTIFY_STMT: return at_home("NOTIFY");
     case PG_QUERY__NODE__NODE_CLOSE_PORTAL_STMT: return leaves(0, state::held_cursors);

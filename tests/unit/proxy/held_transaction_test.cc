@@ -141,6 +141,19 @@ TEST_CASE("held_transaction: the snapshot of another transaction is not that of 
   CHECK(held.texts() == std::vector<std::string>{"BEGIN ISOLATION LEVEL REPEATABLE READ", "COMMIT AND CHAIN"});
 }
 
+TEST_CASE("held_transaction: what was given to a server can be taken back") {
+  held_transaction held;
+  run(held, kind::begin, "BEGIN");
+  std::vector<std::string> given;
+  held.give(given);
+  CHECK_FALSE(held.open());
+  CHECK(held.texts().empty());
+  given.emplace_back("SET LOCAL a.b = 'c'");
+  held.take_back(given);
+  CHECK(held.open());
+  CHECK(held.texts() == std::vector<std::string>{"BEGIN", "SET LOCAL a.b = 'c'"});
+}
+
 TEST_CASE("held_transaction: a second BEGIN is told and changes nothing") {
   held_transaction held;
   CHECK_FALSE(held.run(plan(kind::begin), "BEGIN").already_in_progress);

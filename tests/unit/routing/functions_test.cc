@@ -102,3 +102,28 @@ TEST_CASE("functions: a row lock on a reference table belongs to the whole datab
   };
   sample::check(rows);
 }
+
+TEST_CASE("functions: what says the same on every shard, and can be said again") {
+  const auto map = sample::map();
+  constexpr std::string_view unbound[] = {
+      "SELECT 1", "SELECT version(), current_user", "SELECT set_config('a.b', $1, true), pg_catalog.set_config('role', 'x', false)",
+      "SET work_mem = '1MB'", "SET LOCAL work_mem = '1MB'", "RESET ALL", "SHOW work_mem", "SAVEPOINT a", "ROLLBACK TO a", "SELECT $1::int8 + 1",
+      "SELECT clock_timestamp(), current_setting('a.b', true)", "WITH a AS (SELECT 1) SELECT upper('x') FROM a",
+      "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+  };
+  for (const auto sql : unbound) {
+    CAPTURE(sql);
+    CHECK(routing::analyze(sql, *map).statements.at(0).unbound);
+  }
+  constexpr std::string_view bound[] = {
+      "SELECT now()", "SELECT CURRENT_TIMESTAMP", "SELECT 'now'::timestamptz", "SELECT age('2020-01-01'::timestamp)", "SELECT mine()", "SELECT txid_current()",
+      "SELECT nextval('s')", "SELECT 1 FROM pg_class", "SELECT 1 FROM countries", "SELECT set_config(lower('A.B'), 'x', true)",
+      "SELECT CASE WHEN false THEN set_config('a.b', 'x', true) END", "SELECT set_config('a.b', 'x', true) WHERE false", "SET seed TO 0.5",
+      "SET TRANSACTION SNAPSHOT 'x'", "DECLARE c CURSOR FOR SELECT 1", "EXPLAIN SELECT 1", "COMMIT", "LISTEN a", "SELECT pg_advisory_lock(1)",
+      "PREPARE p AS SELECT 1", "SELECT * FROM orders WHERE customer_id = 5",
+  };
+  for (const auto sql : bound) {
+    CAPTURE(sql);
+    CHECK_FALSE(routing::analyze(sql, *map).statements.at(0).unbound);
+  }
+}
