@@ -93,6 +93,12 @@ void exchange::expect_failure(std::string_view error_frame) {
   queue_.back().how = fate::replace;
 }
 
+void exchange::tell_instead(std::string_view error_frame) {
+  queue_.back().text_at = static_cast<std::uint32_t>(texts_.size());
+  queue_.back().text_size = static_cast<std::uint32_t>(error_frame.size());
+  texts_.append(error_frame);
+}
+
 bool exchange::has(request what) const noexcept {
   return std::any_of(queue_.begin() + static_cast<std::ptrdiff_t>(head_), queue_.end(), [what](const expected& e) { return e.what == what; });
 }
@@ -259,7 +265,7 @@ void exchange::tell_error(cursor& c, std::string_view frame, std::size_t size) {
     pending_error_ = frame;
     return pass(c, size, false);
   }
-  const bool replaced = front().how == fate::replace;
+  const bool replaced = front().text_size > 0;
   if (!replaced && pending_error_.empty()) return pass(c, size, true);
   c.cut();
   c.out.append(replaced ? text_of(front()) : std::string_view(pending_error_));

@@ -30,7 +30,7 @@ struct expected {
   fate how = fate::relay;
   std::uint64_t statement = 0;  // parse: the server-side statement that this makes; close: the one that it drops
   std::uint32_t undo = 0;       // 1 + index of the change to the client's statement names to take back when this is skipped
-  std::uint32_t text_at = 0, text_size = 0;  // emit, replace
+  std::uint32_t text_at = 0, text_size = 0;  // emit, replace, or what is told instead of an error
 };
 
 class exchange {
@@ -57,6 +57,7 @@ class exchange {
   void expect(request, fate = fate::relay, std::uint64_t statement = 0, std::uint32_t undo = 0);
   void emit(std::string_view frames, std::uint32_t undo = 0);
   void expect_failure(std::string_view error_frame);
+  void tell_instead(std::string_view error_frame);  // of an error of what was expected last
   // A Sync was sent while a COPY reads the client's data. The server ignores it (manual 55.2.6), unless the COPY has failed by then.
   void doubt_sync() noexcept { doubt_ = doubt::open; }
   bool in_doubt() const noexcept { return doubt_ != doubt::none; }

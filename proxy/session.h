@@ -168,6 +168,7 @@ class session final : public std::enable_shared_from_this<session>, private read
   bool is_ours(const batch_item&) const;
   bool batch_needs_transaction(char end);
   bool batch_needs_server();
+  routing::shard_id preparing_shard() const;
   bool place_batch_now(char end);
   task<bool> place_batch(char end, bool& again);
   void answer_batch_alone(char end);
@@ -238,6 +239,7 @@ class session final : public std::enable_shared_from_this<session>, private read
   void write_bind(const batch_item&);
   bool answer_item(const batch_item&, std::string& out);
   void ensure_prepared(const batch_item&);
+  void explain_failure(const batch_item&);
   void make_room_for_statement();
   void note_effects(const routing::statement_plan*, bool known);
 

@@ -325,6 +325,14 @@ bool session::batch_needs_server() {
   });
 }
 
+// Tables that are not sharded are there on the default shard only.
+routing::shard_id session::preparing_shard() const {
+  const bool local = std::any_of(batch_.begin(), batch_.end(), [](const batch_item& item) {
+    return item.plan && item.plan->destination == destination_kind::default_shard;
+  });
+  return local ? w_.map->default_shard() : usual_shard();
+}
+
 // The same as place_batch() where nothing has to be waited for; false: it has, or may have.
 bool session::place_batch_now(char end) {
   const auto chosen = choose_for_batch();
@@ -335,7 +343,7 @@ bool session::place_batch_now(char end) {
     return true;
   }
   if (!batch_needs_server()) return true;
-  return borrowed_ = attach_now(usual_shard());
+  return borrowed_ = attach_now(preparing_shard());
 }
 
 // False: it will not run. Fills server_ when one is needed.
@@ -350,7 +358,7 @@ task<bool> session::place_batch(char end, bool& again) {
       touch(chosen);
     }
   } else if (batch_needs_server()) {
-    failed = co_await attach(usual_shard());
+    failed = co_await attach(preparing_shard());
     if (!failed) failed = co_await adjust_first();
     if (closing_) co_return true;
     borrowed_ = !failed;

@@ -90,6 +90,7 @@ void session::write_parse(const batch_item& item) {
   if (!item.named) {
     pass_frame(item.frame);
     server.answers.expect(request::parse, fate::relay, 0, item.undo);
+    explain_failure(item);
     server.statements.unnamed = item.statement->id;
     return;
   }
@@ -110,7 +111,17 @@ void session::write_parse(const batch_item& item) {
   parse.types = item.statement->types;
   protocol::append(server.out, parse);
   server.answers.expect(request::parse, fate::relay, item.statement->id, item.undo);
+  explain_failure(item);
   server.statements.add(item.statement->id);
+}
+
+// A table of the default shard need not be on the shard where the transaction runs.
+void session::explain_failure(const batch_item& item) {
+  const bool elsewhere = item.plan && item.plan->destination == routing::destination_kind::default_shard;
+  if (!elsewhere || server_->shard == w_.map->default_shard()) return;
+  std::string frame;
+  protocol::append_error(frame, second_shard({}));
+  server_->answers.tell_instead(frame);
 }
 
 void session::write_bind(const batch_item& item) {
@@ -144,6 +155,7 @@ void session::ensure_prepared(const batch_item& item) {
   parse.types = statement.types;
   protocol::append(server.out, parse);
   server.answers.expect(request::parse, fate::swallow, item.named ? statement.id : 0);
+  explain_failure(item);
   if (item.named) server.statements.add(statement.id);
   else server.statements.unnamed = statement.id;
   ++w_.counted.parses_injected;

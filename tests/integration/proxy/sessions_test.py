@@ -348,5 +348,122 @@ class Extended(unittest.TestCase):
         self.assertEqual(client.kinds(bind("a") + execute() + wire.SYNC), "E26000 ZI")
 
 
+class Unbound(unittest.TestCase):
+    """Settings in front of a transaction's first key, or first table, run somewhere, and hold everywhere."""
+
+    def setUp(self):
+        self.low, self.high = W.key_on("s1"), W.key_on("s2")
+        for shard in W.shards:
+            W.direct(shard, "TRUNCATE orders")
+        self.client = Client(W.port)
+
+    def tearDown(self):
+        self.client.close()
+
+    def insert(self, key):
+        return self.client.kinds(query(f"INSERT INTO orders VALUES ({key}, 1, 'x')"))
+
+    def test_settings_hold_on_the_shard_of_the_key(self):
+        call = parse("", "SELECT set_config($1, $2, true), set_config('app.two', 'it''s', true)") + bind("", ("app.one", "a\\b")) + execute() + wire.SYNC
+        for key in (self.low, self.high):
+            self.assertEqual(self.client.kinds(query("BEGIN ISOLATION LEVEL REPEATABLE READ")), "C:BEGIN ZT")
+            self.assertEqual(self.client.kinds(call), "1 2 D C:SELECT 1 ZT")
+            self.assertEqual(self.client.rows("SELECT set_config('app.three', '3', true)"), [["3"]])
+            self.assertEqual(self.client.rows("SELECT version() IS NOT NULL"), [["t"]])
+            self.assertEqual(self.client.kinds(query("SET work_mem = '7MB'; SELECT 1")), "C:SET T D C:SELECT 1 ZT")
+            self.assertEqual(self.client.rows("SHOW work_mem"), [["7MB"]])
+            self.assertEqual(self.insert(key), "C:INSERT 0 1 ZT")
+            self.assertEqual(self.client.rows("SELECT current_setting('app.one'), current_setting('app.two'), current_setting('app.three'), "
+                                              "current_setting('work_mem'), current_setting('transaction_isolation')"),
+                             [["a\\b", "it's", "3", "7MB", "repeatable read"]])
+            self.assertEqual(self.client.kinds(query("COMMIT")), "C:COMMIT ZI")
+            self.assertEqual(self.client.rows("SHOW work_mem"), [["7MB"]])
+            self.client.kinds(query("RESET work_mem"))
+        self.assertEqual((W.count("s1"), W.count("s2")), (1, 1))
+
+    def test_rolled_back_with_it(self):
+        self.client.kinds(query("BEGIN"))
+        self.client.kinds(query("SET work_mem = '7MB'"))
+        self.client.rows("SHOW work_mem")
+        self.assertEqual(self.insert(self.low), "C:INSERT 0 1 ZT")
+        self.client.kinds(query("ROLLBACK"))
+        self.assertEqual(self.client.rows("SHOW work_mem"), [["4MB"]])
+
+    def test_savepoints_among_them(self):
+        self.client.kinds(query("BEGIN"))
+        self.client.rows("SELECT set_config('app.one', 'before', true)")
+        self.client.kinds(query("SAVEPOINT a"))
+        self.client.rows("SELECT set_config('app.one', 'after', true)")
+        self.assertEqual(self.insert(self.low), "C:INSERT 0 1 ZT")
+        self.assertEqual(self.client.kinds(query("ROLLBACK TO a")), "C:ROLLBACK ZT")
+        self.assertEqual(self.client.rows("SELECT current_setting('app.one')"), [["before"]])
+        self.assertEqual(self.insert(self.low), "C:INSERT 0 1 ZT")
+        self.assertEqual(self.client.kinds(query("COMMIT")), "C:COMMIT ZI")
+        self.assertEqual((W.count("s1"), W.count("s2")), (1, 0))
+
+    def test_the_key_is_in_the_same_pipeline_or_text(self):
+        self.client.kinds(query("BEGIN"))
+        self.client.rows("SELECT set_config('app.one', '1', true)")
+        sets = parse("", "SELECT set_config('app.two', $1, true)") + bind("", ("2",)) + execute()
+        keyed = parse("", "INSERT INTO orders VALUES ($1, 1, 'x')") + bind("", (self.low,)) + execute()
+        self.assertEqual(self.client.kinds(sets + keyed + wire.SYNC), "1 2 D C:SELECT 1 1 2 C:INSERT 0 1 ZT")
+        self.assertEqual(self.client.rows("SELECT current_setting('app.one'), current_setting('app.two')"), [["1", "2"]])
+        self.assertEqual(self.client.kinds(query("COMMIT")), "C:COMMIT ZI")
+        self.client.kinds(query("BEGIN"))
+        self.client.kinds(query("SET LOCAL app.one = '1'; SELECT set_config('app.two', '2', true)"))
+        self.assertEqual(self.client.kinds(query(f"SAVEPOINT a; UPDATE orders SET note = 'y' WHERE customer_id = {self.low}; COMMIT")),
+                         "C:SAVEPOINT C:UPDATE 1 C:COMMIT ZI")
+
+    def test_what_asks_the_shard_or_the_clock_binds(self):
+        for first in ("SELECT now()", "SELECT count(*) FROM pg_class", "SELECT txid_current() > 0", "SELECT nothing()", "DECLARE c CURSOR FOR SELECT 1",
+                      "SELECT CASE WHEN false THEN set_config('a.b', 'c', true) END"):
+            for shard in W.shards.values():
+                shard.psql("CREATE OR REPLACE FUNCTION nothing() RETURNS int LANGUAGE sql AS $$ SELECT 1 $$", "shop")
+            with self.subTest(first):
+                self.client.kinds(query("BEGIN"))
+                self.client.kinds(query(first))
+                self.assertEqual(self.insert(self.low), "ERT003 ZE")
+                self.client.kinds(query("ROLLBACK"))
+
+    def test_an_error_binds(self):
+        self.client.kinds(query("BEGIN"))
+        self.assertEqual(self.client.kinds(query("SELECT set_config('no_such_setting', 'x', true)")), "T E42704 ZE")
+        self.assertEqual(self.insert(self.high), "E25P02 ZE")
+        self.assertEqual(self.client.kinds(query("ROLLBACK")), "C:ROLLBACK ZI")
+
+
+class LocalTables(unittest.TestCase):
+    """Tables that are there on the default shard only, named by Parse before anything is placed."""
+
+    @classmethod
+    def setUpClass(cls):
+        W.shards["s2"].psql("CREATE TABLE IF NOT EXISTS only_there (a int); GRANT ALL ON only_there TO app", "shop")
+
+    def setUp(self):
+        self.client, self.low = Client(W.port), W.key_on("s1")
+
+    def tearDown(self):
+        self.client.close()
+
+    def test_on_another_shard_it_is_the_shard_that_is_wrong(self):
+        named = parse("local", "SELECT * FROM only_there")
+        self.assertEqual(self.client.kinds(named + wire.SYNC), "1 ZI")
+        unnamed = parse("", "SELECT * FROM only_there")
+        for raw in (unnamed + wire.SYNC, unnamed + describe(b"S") + wire.SYNC, unnamed + bind() + execute() + wire.SYNC, describe(b"S", "local") + wire.SYNC,
+                    bind("local") + execute() + wire.SYNC, parse("again", "SELECT * FROM only_there") + wire.SYNC):
+            self.client.kinds(query("BEGIN"))
+            self.client.rows(f"SELECT note FROM orders WHERE customer_id = {self.low}")
+            self.assertEqual(self.client.kinds(raw), "ERT003 ZE")
+            self.client.kinds(query("ROLLBACK"))
+        self.assertEqual(self.client.kinds(bind("local") + execute() + wire.SYNC), "2 C:SELECT 0 ZI")
+
+    def test_a_client_whose_state_is_on_another_shard_can_prepare(self):
+        self.client.kinds(query("BEGIN"))
+        self.client.rows(f"SELECT note FROM orders WHERE customer_id = {self.low}")
+        self.client.kinds(query(f"DECLARE c CURSOR WITH HOLD FOR SELECT 1 FROM orders WHERE customer_id = {self.low}"))
+        self.assertEqual(self.client.kinds(query("COMMIT")), "C:COMMIT ZI")
+        self.assertEqual(self.client.kinds(parse("", "SELECT * FROM only_there") + describe(b"S") + wire.SYNC), "1 t T ZI")
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)

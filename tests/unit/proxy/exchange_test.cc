@@ -144,6 +144,25 @@ TEST_CASE("exchange: a message sent in order to fail tells the proxy's error") {
   }
 }
 
+TEST_CASE("exchange: an error that would mislead is told in other words, and only if it comes") {
+  for (const auto how : {fate::relay, fate::swallow}) {
+    for (const auto piece : pieces) {
+      exchange answers;
+      std::string events;
+      answers.expect(request::parse, how);
+      answers.tell_instead(error("RT003", "another shard"));
+      answers.expect(request::describe_statement);
+      answers.expect(request::sync);
+      CHECK(relay(answers, error("42P01", "no such table") + ready('E'), piece, events) == error("RT003", "another shard"));
+      CHECK(events == "eE");
+      answers.expect(request::parse, how);
+      answers.tell_instead(error("RT003", "another shard"));
+      answers.expect(request::sync);
+      CHECK(relay(answers, frame('1') + ready(), piece, events) == (how == fate::relay ? frame('1') : ""));
+    }
+  }
+}
+
 TEST_CASE("exchange: the error of a statement put in front is told for the client's own") {
   for (const auto piece : pieces) {
     exchange answers;
