@@ -304,6 +304,9 @@ task<void> catalog::strike_ledger(std::uint64_t migration, ledger_entry entry) {
   co_await call(*connection_, "SELECT pgrotor.strike_ledger($1::bigint, $2::bigint, $3::integer, $4, $5)", std::move(params));
 }
 
-task<void> init_catalog(pg::connection& connection) { co_await connection.query(std::string(sql::catalog)); }
+task<void> init_catalog(pg::connection& connection) {
+  co_await connection.query(std::string(sql::catalog));
+  co_await connection.query(std::string(sql::dump_rights));
+}
 
 }  // namespace migration

@@ -130,6 +130,7 @@ task<void> init_shard(pg::connection& connection) {
   co_await connection.query(std::string(sql::shard_objects));
   co_await connection.query(std::string(sql::mover_tables));
   co_await connection.query(std::string(sql::ownership));
+  co_await connection.query(std::string(sql::dump_rights));
 }
 
 task<void> prepare(ledger& book, pg::connection& source, pg::connection& target, const routing::distribution& distribution,

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import psycopg2
 
-from cluster import Scene, binary, free_port, wait_until
+from cluster import BIN, Scene, binary, free_port, wait_until
 from fleet import DATABASE, Fleet
 from goldens import compare, error_text, plain
 from leftovers import inventory, leftovers
@@ -58,6 +58,28 @@ def tables(fleet):
                       ("nowhere", "customer_id"), ("customers", "shoe_size")):
         compare(f"badinput/distribute_{name}", refused(fleet, f"DISTRIBUTE TABLE {name} BY {key} IN DISTRIBUTION other"))
     fleet.everywhere("DROP TABLE no_key, foreign_key_only, odd")
+
+
+def names(fleet):
+    """What placement takes for PostgreSQL's own and is not: all of it at once, with the statements that help."""
+    fleet.everywhere("CREATE TABLE named (customer_id text COLLATE \"C\" PRIMARY KEY)")
+    owner = fleet.shards["s3"]
+    owner.psql("SET ROLE shop_owner; CREATE SCHEMA mine; CREATE COLLATION mine.loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false);"
+               "CREATE UNIQUE INDEX named_loose ON named (customer_id COLLATE mine.loose);"
+               "CREATE FUNCTION mine.alike(varchar, varchar) RETURNS boolean LANGUAGE sql AS $$ SELECT lower($1) = lower($2) $$;"
+               "CREATE OPERATOR mine.= (LEFTARG = varchar, RIGHTARG = varchar, FUNCTION = mine.alike);"
+               f"RESET ROLE; ALTER ROLE app IN DATABASE {DATABASE} SET search_path = mine, pg_catalog; ALTER ROLE app SET search_path = public;", DATABASE)
+    compare("badinput/names", refused(fleet, "DISTRIBUTE TABLE named BY customer_id IN DISTRIBUTION texts"))
+    owner.psql(f"ALTER ROLE app IN DATABASE {DATABASE} RESET search_path; ALTER ROLE app RESET search_path; DROP SCHEMA mine CASCADE", DATABASE)
+    fleet.everywhere("DROP TABLE named")
+
+
+def dumps_of_the_owner(fleet):
+    """Schema pgrotor and its registers included, while there are some."""
+    for shard in fleet.shards.values():
+        done = subprocess.run([BIN + "pg_dump", "-h", shard.folder, "-p", str(shard.port), "-U", "postgres", "--role", "shop_owner", DATABASE],
+                              text=True, capture_output=True, cwd="/", timeout=60)
+        assert done.returncode == 0 and "CREATE TABLE pgrotor.chunks" in done.stdout, done.stderr
 
 
 def replica_identity(fleet):
@@ -130,6 +152,7 @@ def long_transaction(fleet):
     customer = fleet.query("s1", "SELECT max(customer_id) FROM customers")[0][0]
     number = fleet.console("DRAIN SHARD s1 TO s3 WITH (auto_cutover = off)")[0]["migration"]
     fleet.wait_state(number, "READY")
+    dumps_of_the_owner(fleet)
     direct = fleet.shards["s1"].connect(DATABASE, autocommit=False, user="app", password=fleet.app_password)
     cursor = direct.cursor()
     fleet.console("TEST STOP 'cutover.1'")
