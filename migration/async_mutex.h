@@ -40,6 +40,7 @@ class async_mutex {
     locked_ = true;
     co_return guard(*this);
   }
+  bool busy() const noexcept { return locked_; }
 
  private:
   void unlock() noexcept {

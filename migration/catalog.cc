@@ -2,49 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <boost/asio/any_io_executor.hpp>
-
 #include "migration/catalog_map.h"
 #include "migration/json_text.h"
-#include "migration/lock_retry.h"
-#include "migration/prepare.h"
-#include "migration/sql.h"
-#include "protocol/sqlstate.h"
 
 namespace migration {
 namespace {
 
 constexpr int kept_maps = 16;
-constexpr milliseconds lock_patience{3'000}, lock_poll{50};
-
-bool names_missing_object(const pg::sql_error& error) { return error.sqlstate == "3F000" || error.sqlstate == "42P01"; }
-
-task<bool> try_coordinator_lock(pg::connection& connection) {
-  const auto locked = co_await connection.query(fmt::format("SELECT pg_try_advisory_lock({}, 0)", coordinator_lock_namespace));
-  co_return locked.boolean(0, 0);
-}
-
-task<std::string> coordinator_lock_holder(pg::connection& connection) {
-  const auto holder = co_await connection.query(fmt::format(
-      "SELECT format('backend pid %s (%s)', a.pid, coalesce(host(a.client_addr), 'local')) FROM pg_locks l JOIN pg_stat_activity a"
-      " USING (pid) WHERE l.locktype = 'advisory' AND l.classid = {} AND l.objid = 0 AND l.objsubid = 2 AND l.granted",
-      coordinator_lock_namespace));
-  if (holder.rows() == 0) co_return "a session that has just ended";
-  co_return holder.str(0, 0);
-}
-
-// The session of a coordinator that was killed may live on for a moment.
-task<void> take_coordinator_lock(pg::connection& connection) {
-  for (const auto until = clock::now() + lock_patience;;) {
-    const bool locked = co_await try_coordinator_lock(connection);
-    if (locked) co_return;
-    if (clock::now() >= until) break;
-    co_await pause_for(lock_poll);
-  }
-  const auto who = co_await coordinator_lock_holder(connection);
-  refuse(protocol::sqlstate::wrong_state, connection.where() + ": another coordinator works on this catalog",
-         "Its lock is held by " + who + ".", "Stop that pgrotor first; one coordinator serves a catalog.");
-}
 
 std::string row_json(const migration_row& row, state to) {
   json_object out;
@@ -131,25 +95,6 @@ void demand_transition(const migration_row& row, state from, state to) {
 constexpr std::string_view call_switch = "SELECT pgrotor.commit_switch($1::bigint, $2::bigint, $3::jsonb, $4::jsonb, $5::jsonb, $6, $7)";
 
 }  // namespace
-
-catalog::catalog(std::unique_ptr<pg::connection> connection) : connection_(std::move(connection)) {}
-
-task<std::unique_ptr<catalog>> catalog::open(boost::asio::any_io_executor executor, pg::connect_options options) {
-  auto opened = co_await pg::connection::open(executor, std::move(options));
-  std::unique_ptr<catalog> made(new catalog(std::move(opened)));
-  auto& connection = *made->connection_;
-  co_await take_coordinator_lock(connection);
-  try {
-    const auto term =
-        co_await connection.query("UPDATE pgrotor.coordinator SET epoch = epoch + 1, started_at = clock_timestamp() RETURNING epoch");
-    made->epoch_ = static_cast<std::uint64_t>(term.integer(0, 0));
-  } catch (const pg::sql_error& error) {
-    if (!names_missing_object(error)) throw;
-    refuse(protocol::sqlstate::wrong_state, connection.where() + ": there is no pgrotor catalog in this database", error.message,
-           "Run `pgrotor init` first.");
-  }
-  co_return made;
-}
 
 task<std::shared_ptr<const routing::shard_map>> catalog::load_map() {
   auto parts = co_await read_map(*connection_);
@@ -302,11 +247,6 @@ task<std::vector<ledger_entry>> catalog::read_ledger(std::uint64_t migration) {
 task<void> catalog::strike_ledger(std::uint64_t migration, ledger_entry entry) {
   auto params = text_params({std::to_string(epoch_), std::to_string(migration), std::to_string(entry.shard.value), entry.kind, entry.name});
   co_await call(*connection_, "SELECT pgrotor.strike_ledger($1::bigint, $2::bigint, $3::integer, $4, $5)", std::move(params));
-}
-
-task<void> init_catalog(pg::connection& connection) {
-  co_await connection.query(std::string(sql::catalog));
-  co_await connection.query(std::string(sql::dump_rights));
 }
 
 }  // namespace migration

@@ -8,7 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "migration/gates.h"
+#include "migration/lease.h"
 #include "migration/pg.h"
+#include "migration/process_mark.h"
 #include "migration/state.h"
 #include "routing/shard_map.h"
 
@@ -45,11 +48,17 @@ class ledger {
 
 class catalog : public ledger {
  public:
-  // Connects, takes the coordinator's session advisory lock (a second coordinator on one catalog is refused with a message that
-  // names the holder's pid) and starts a term: epoch + 1. Throws sql_error; 3F000/42P01 are turned into "run pgrotor init".
-  static task<std::unique_ptr<catalog>> open(boost::asio::any_io_executor, pg::connect_options);
+  // Connects and begins a term: epoch + 1. The lease of another process is waited for, unless that process is known to be gone; when it
+  // is renewed meanwhile, refuses and names who does. `again`: this owner has had the term before; throws superseded when somebody else
+  // has had one since. Throws sql_error; what `pgrotor init` has not made yet is turned into "run pgrotor init".
+  static task<std::unique_ptr<catalog>> open(boost::asio::any_io_executor, pg::connect_options, term_owner, bool again = false);
 
   std::uint64_t epoch() const noexcept { return epoch_; }
+  boottime begun() const noexcept { return begun_; }  // when the term was asked for: its first lease counts from then
+  const cluster_mark& cluster() const noexcept { return cluster_; }
+  task<void> end_term();     // gives the lease back: a successor need not wait
+  task<void> ping();         // throws when the connection is lost
+  task<std::uint32_t> next_shard_number();  // each only once
   pg::connection& connection() noexcept { return *connection_; }
 
   // Maps. load_map reads the newest generation whole and checks its checksum; nullptr before the first shard was added.
@@ -82,12 +91,17 @@ class catalog : public ledger {
   task<void> strike_ledger(std::uint64_t migration, ledger_entry) override;
 
  private:
-  explicit catalog(std::unique_ptr<pg::connection>);
+  catalog(std::unique_ptr<pg::connection>, term_owner);
   std::unique_ptr<pg::connection> connection_;
+  term_owner owner_;
+  cluster_mark cluster_;
   std::uint64_t epoch_ = 0;
+  boottime begun_{};
 };
 
-// Creates or upgrades schema pgrotor of the catalog (sql/catalog.sql).
-task<void> init_catalog(pg::connection&);
+// Creates or upgrades schema pgrotor of the catalog (sql/catalog.sql), and says which cluster's it is. Refuses a copy of a catalog.
+task<cluster_mark> init_catalog(pg::connection&);
+// The same of one that is there already; throws sql_error.
+task<cluster_mark> read_cluster(pg::connection&);
 
 }  // namespace migration

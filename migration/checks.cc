@@ -24,6 +24,8 @@ constexpr std::string_view missing_rights = R"sql(
   UNION ALL
   SELECT 'statistics of other sessions', format('GRANT pg_read_all_stats TO %I;', session_user) WHERE NOT pg_has_role('pg_read_all_stats', 'USAGE')
   UNION ALL
+  SELECT 'ending sessions of clients', format('GRANT pg_signal_backend TO %I;', session_user) WHERE NOT pg_has_role('pg_signal_backend', 'USAGE')
+  UNION ALL
   SELECT 'CREATE on the database', format('GRANT CREATE ON DATABASE %I TO %I;', current_database(), session_user)
     WHERE NOT has_database_privilege(current_database(), 'CREATE')
   UNION ALL
@@ -117,7 +119,8 @@ task<void> find_shard_problems(pg::connection& connection, problems& found) {
   co_await check_wal_level(connection, found);
   if (found.count() > before) co_return;
   co_await check_limits(connection, found);
-  const auto objects = co_await connection.query("SELECT to_regprocedure('pgrotor.set_owner_guard(regclass, text, text, text, text)') IS NULL");
+  const auto objects = co_await connection.query("SELECT to_regprocedure('pgrotor.set_owner_guard(regclass, text, text, text, text)') IS NULL"
+                                                " OR to_regprocedure('pgrotor.admit(uuid, text, integer, bigint, text)') IS NULL");
   if (objects.boolean(0, 0)) {
     found.add(sqlstate::wrong_state, connection.where() + ": schema pgrotor is missing or older than this pgrotor", "Its functions move registers and put up guards.",
               "Run `pgrotor init` first.");

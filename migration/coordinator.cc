@@ -20,83 +20,18 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr milliseconds find_out_budget{15'000};  // of a command whose outcome is not known, before it is answered so
-
-std::string conninfo_value(std::string_view value) {
-  std::string out = "'";
-  for (const char c : value) {
-    if (c == '\\' || c == '\'') out += '\\';
-    out += c;
-  }
-  return out + "'";
-}
+constexpr milliseconds idle_round{250};          // so soon a lost catalog connection is noticed while nothing moves
 
 }  // namespace
-
-catalog& engine::book() const {
-  if (!catalog) throw pg::sql_error("catalog", std::string(protocol::sqlstate::connection_failure), "the connection is lost", "", "", true);
-  return *catalog;
-}
-
-pg::connect_options engine::catalog_options() const {
-  pg::connect_options options;
-  options.dsn = settings.catalog_dsn;
-  options.where = "catalog";
-  options.application_name = "pgrotor coordinator";
-  options.timeout = settings.operation_timeout;
-  return options;
-}
-
-pg::connect_options engine::shard_options(routing::shard_id id) const {
-  const auto* shard = map()->find_shard(id);
-  if (!shard) refuse(protocol::sqlstate::undefined_object, fmt::format("shard {} is not in the map any more", id.value));
-  pg::connect_options options;
-  options.dsn = fmt::format("{} user={} password={}", shard->dsn, conninfo_value(settings.shard_user), conninfo_value(settings.shard_password));
-  options.where = "shard " + shard->name;
-  options.application_name = "pgrotor coordinator";
-  options.timeout = settings.operation_timeout;
-  return options;
-}
-
-task<std::unique_ptr<pg::connection>> engine::connect(routing::shard_id id) const {
-  auto options = shard_options(id);
-  co_return co_await pg::connection::open(executor, std::move(options));
-}
-
-std::string engine::shard_name(routing::shard_id id) const {
-  const auto* shard = map()->find_shard(id);
-  return shard ? shard->name : fmt::format("#{}", id.value);
-}
-
-task<void> ledger_in_turn::write_ledger(std::uint64_t migration, std::vector<ledger_entry> entries) {
-  const auto turn = co_await engine_.catalog_turn.lock();
-  co_await engine_.book().write_ledger(migration, std::move(entries));
-}
-
-task<std::vector<ledger_entry>> ledger_in_turn::read_ledger(std::uint64_t migration) {
-  const auto turn = co_await engine_.catalog_turn.lock();
-  co_return co_await engine_.book().read_ledger(migration);
-}
-
-task<void> ledger_in_turn::strike_ledger(std::uint64_t migration, ledger_entry entry) {
-  const auto turn = co_await engine_.catalog_turn.lock();
-  co_await engine_.book().strike_ledger(migration, std::move(entry));
-}
-
-task<void> sleep_for(milliseconds time) {
-  asio::steady_timer timer(co_await asio::this_coro::executor, time);
-  co_await timer.async_wait(asio::use_awaitable);
-}
-
-std::uint64_t epoch_microseconds() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(now).count());
-}
 
 coordinator::coordinator(asio::io_context& context, coordinator_settings settings, gates& gates)
     : impl_(std::make_unique<impl>(context, std::move(settings), gates)) {}
 coordinator::~coordinator() = default;
 task<void> coordinator::start() { co_await impl_->start(); }
 task<void> coordinator::run() { co_await impl_->run(); }
+task<void> coordinator::keep_term() { co_await impl_->keeper.run(); }
+task<void> coordinator::look_at(routing::shard_id id) { co_await impl_->engine.connect(id); }
+term_news coordinator::news() const { return impl_->engine.news(); }
 
 void coordinator::stop() {
   asio::post(impl_->engine.executor, [inside = impl_.get()] {
@@ -120,13 +55,24 @@ coordinator::counts coordinator::read_counts() const noexcept {
 }
 
 task<void> coordinator::impl::take_catalog() {
+  const bool again = !engine.pass.process.empty();
   engine.catalog.reset();
   auto options = engine.catalog_options();
-  engine.catalog = co_await catalog::open(engine.executor, std::move(options));
+  engine.catalog = co_await catalog::open(engine.executor, std::move(options), engine.owner, again);
+  const auto epoch = engine.catalog->epoch();
+  engine.lease->renew(engine.catalog->begun() + engine.owner.lease);
+  engine.pass = {engine.catalog->cluster(), engine.owner.process, epoch, engine.lease};
   auto map = co_await engine.book().load_map();
   if (!map) refuse(protocol::sqlstate::wrong_state, "the catalog has no map", "", "Run pgrotor init with at least one [[shard]].");
   rows = co_await engine.book().load_migrations();
   engine.set_map(std::move(map));
+  engine.tell([epoch, again](term_news& news) {
+    news.catalog_up = true;
+    news.epoch = epoch;
+    news.reconnects += again ? 1 : 0;
+    news.trouble.clear();
+  });
+  co_await engine.gates.enter(engine.pass);
 }
 
 task<void> coordinator::impl::start() {
@@ -158,14 +104,19 @@ task<void> coordinator::impl::ensure_catalog() {
 }
 
 task<void> coordinator::impl::reconnect_catalog() {
-  for (milliseconds wait{100}; !stopping; wait = std::min(wait * 2, milliseconds(5'000))) {
+  std::string told;
+  for (milliseconds wait{100}; !stopping; wait = std::min(wait * 2, milliseconds(2'000))) {
+    std::string trouble;
     try {
       co_await ensure_catalog();
       co_return;
+    } catch (const superseded&) {
+      throw;
     } catch (const std::exception& error) {
-      log_warning("catalog: {}; traffic goes on under the cached map", error.what());
+      trouble = error.what();
     }
-    co_await sleep_for(wait);
+    if (std::exchange(told, trouble) != trouble) log_warning("{}; traffic goes on under the cached map", trouble);
+    co_await sleep_for(jittered(wait / 2));
   }
 }
 
@@ -176,8 +127,10 @@ task<bool> coordinator::impl::find_out(std::function<task<bool>()> happened) {
       co_await ensure_catalog();
       const auto turn = co_await engine.catalog_turn.lock();
       co_return co_await happened();
+    } catch (const superseded&) {
+      throw;
     } catch (const std::exception& error) {
-      log_warning("catalog: {}", error.what());
+      log_warning("{}", error.what());
     }
     co_await sleep_for(milliseconds(200));
   }
@@ -188,6 +141,7 @@ task<bool> coordinator::impl::find_out(std::function<task<bool>()> happened) {
 // One durable step of a command. Returns when it has been done; throws when it has not, and then it never will be.
 task<void> coordinator::impl::for_certain(std::function<task<void>()> step, std::function<task<bool>()> happened) {
   std::string lost;
+  engine.demand_catalog();
   try {
     const auto turn = co_await engine.catalog_turn.lock();
     co_await step();
@@ -244,7 +198,7 @@ void coordinator::impl::step_aside(waiting_row& row, std::string why) {
 
 // Until there may be something to do, or a command wakes us.
 task<void> coordinator::impl::wait_for_work() {
-  auto until = clock::now() + std::chrono::seconds(1);
+  auto until = clock::now() + idle_round;
   for (const auto& [id, waiting] : aside) until = std::min(until, waiting.until);
   wake.expires_at(until);
   co_await wake.async_wait(asio::as_tuple(asio::use_awaitable));
@@ -253,9 +207,11 @@ task<void> coordinator::impl::wait_for_work() {
 
 task<void> coordinator::impl::run() {
   while (!stopping) {
-    bool lost = false;
+    bool lost = engine.catalog_lost();
     try {
-      if (auto* row = next_row()) {
+      if (lost) {
+        log_error("catalog: the connection is lost");
+      } else if (auto* row = next_row()) {
         co_await run_one(*row);
       } else {
         co_await guard_everywhere();
@@ -270,7 +226,8 @@ task<void> coordinator::impl::run() {
     }
     if (lost) co_await reconnect_catalog();
   }
-  engine.catalog.reset();  // gives the coordinator's lock back at once
+  engine.catalog.reset();
+  keeper.give_back();
 }
 
 task<void> coordinator::impl::settle_shards() {

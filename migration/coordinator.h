@@ -14,8 +14,11 @@
 
 namespace migration {
 
+struct term_news;  // engine.h
+
 struct coordinator_settings {
   std::string catalog_dsn;       // libpq keyword/value string or URI, with user
+  milliseconds lease{10'000};    // of the term: so long a successor waits, unless it knows that this process is gone
   std::string shard_user, shard_password;  // the role pgrotor logs in with on every shard (deploy/shard_rights.sql)
   std::string pg_dump = "pg_dump";
   milliseconds operation_timeout{30'000};
@@ -32,8 +35,11 @@ class coordinator {
   // Loads map and migrations; gates of sets whose truth is not known yet are closed before the map is published. After it returns
   // the proxy may accept clients. Throws with the reason when catalog or map are unusable.
   task<void> start();
-  // Resumes every migration where it stood and runs until stop(). Survives lost connections with back-off.
+  // Resumes every migration where it stood and runs until stop(). Survives lost connections with back-off. Throws superseded.
   task<void> run();
+  // Beside run(), from start() on: renews the term, watches the catalog's connection, and throws superseded when another process has
+  // begun a term: this one must serve no more. Ends after run(), when the lease has been given back.
+  task<void> keep_term();
   void stop();
 
   // Any executor: hops to the coordinator's own. Throws migration::refused or pg::sql_error.
@@ -42,6 +48,10 @@ class coordinator {
   // The newest map; any thread.
   std::shared_ptr<const routing::shard_map> map() const;
   boost::asio::any_io_executor executor() const;
+
+  // Connects to a shard and begins the term there; throws sql_error when it is not there, or not what it should be. Coordinator's executor.
+  task<void> look_at(routing::shard_id);
+  term_news news() const;  // any thread
 
   // For metrics, any thread.
   struct counts { std::uint64_t active = 0, done = 0, failed = 0, cutovers = 0, cutover_retries = 0; };

@@ -5,6 +5,7 @@
 
 #include "migration/checks.h"
 #include "migration/coordinator_impl.h"
+#include "migration/identity.h"
 #include "migration/ownership.h"
 #include "migration/planner.h"
 #include "migration/prepare.h"
@@ -102,15 +103,22 @@ task<answer> coordinator::impl::do_add_shard(add_shard wanted, bool explain) {
   const auto& model = map->find_shard(map->default_shard())->dsn;
   options.dsn.replace(0, model.size(), wanted.dsn);
   options.where = "shard " + wanted.name;
+  options.greeting.clear();
   const auto shard = co_await pg::connection::open(engine.executor, std::move(options));
   co_await check_shard(*shard);
   co_await refuse_unowned_rows(*shard);
   if (explain) co_return would(fmt::format("shard {} can be reached and is fit; schema pgrotor would be created on it", wanted.name));
+  engine.demand_catalog();
   co_await init_shard(*shard);
+  routing::shard_id id;
+  {
+    const auto turn = co_await engine.catalog_turn.lock();
+    id.value = co_await engine.book().next_shard_number();
+  }
+  std::vector<routing::shard_id> taken;
+  for (const auto& each : engine.map()->shards()) taken.push_back(each.id);
+  co_await claim_shard(*shard, engine.pass.cluster, id, wanted.name, std::move(taken));
   const auto mine = co_await engine.ownership_turn.lock();
-  std::uint32_t highest = 0;
-  for (const auto& each : engine.map()->shards()) highest = std::max(highest, each.id.value);
-  const routing::shard_id id{highest + 1};
   const std::vector<migration_row> none;
   const auto now = engine.map();
   co_await set_owner_guards(*shard, *now, id, none);  // of tables that are there already: it owns no row of them yet

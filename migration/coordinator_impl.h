@@ -11,14 +11,16 @@
 #include "migration/engine.h"
 #include "migration/problems.h"
 #include "migration/migration_run.h"
+#include "migration/term_keeper.h"
 
 namespace migration {
 
 struct coordinator::impl {
   impl(boost::asio::io_context& context, coordinator_settings settings, migration::gates& gates)
-      : engine(context.get_executor(), std::move(settings), gates), wake(context) {}
+      : engine(context.get_executor(), std::move(settings), gates), keeper(engine), wake(context) {}
 
   migration::engine engine;
+  term_keeper keeper;
   std::vector<migration_row> rows;         // as last persisted, all of them, by id
   std::shared_ptr<migration_run> current;  // one migration runs at a time; the others wait in PLANNED
   // Those that cannot go on because a shard is lost let others pass and are tried again.
@@ -39,7 +41,7 @@ struct coordinator::impl {
   task<void> run();
   task<void> take_catalog();          // connects, starts a term, reads map and rows
   task<void> ensure_catalog();        // connects again where it must, and reads the rows
-  task<void> reconnect_catalog();     // until it works or stop()
+  task<void> reconnect_catalog();     // until it works or stop(); throws superseded
   task<bool> find_out(std::function<task<bool>()> happened);
   task<void> for_certain(std::function<task<void>()> step, std::function<task<bool>()> happened);
   migration_row* next_row();          // the lowest one that has something to do
@@ -88,6 +90,7 @@ struct coordinator::impl {
   task<bool> is_running(std::uint64_t id);  // waits for one that is about to stop
   std::string waiting_for(std::uint64_t id) const;
   task<answer> do_show(show);
+  answer show_catalog() const;
   answer show_shards() const;
   answer show_ranges() const;
   task<answer> show_tables();

@@ -34,6 +34,7 @@ task<answer> coordinator::impl::do_show(show wanted) {
     case shown::migrations: co_return show_migrations();
     case shown::orphans: co_return co_await show_orphans();
     case shown::migration: co_return co_await show_migration(wanted.id);
+    case shown::catalog: co_return show_catalog();
   }
   co_return answer{};
 }
@@ -48,6 +49,22 @@ answer coordinator::impl::show_shards() const {
     }
     out.rows.push_back({shard.name, shard.dsn, std::string(routing::to_string(shard.state)), placements});
   }
+  return out;
+}
+
+answer coordinator::impl::show_catalog() const {
+  answer out{{"name", "value"}, {}, "SHOW"};
+  const auto now = engine.news();
+  const auto add = [&out](std::string name, std::string value) { out.rows.push_back({std::move(name), std::move(value)}); };
+  add("connection", now.catalog_up ? "up" : fmt::format("lost {:.0f} s ago: {}", now.away_seconds, now.trouble));
+  add("term", std::string(to_string(now.now)));
+  add("epoch", std::to_string(now.epoch));
+  add("lease_left_ms", fmt::format("{:.0f}", 1e3 * now.lease_left_seconds));
+  add("reconnects", std::to_string(now.reconnects));
+  add("cluster", engine.pass.cluster.id);
+  add("database", engine.pass.cluster.place);
+  add("process", engine.owner.process);
+  add("holder", engine.owner.holder);
   return out;
 }
 
@@ -131,9 +148,12 @@ task<answer> coordinator::impl::show_migration(std::uint64_t id) {
     add("applied_lsn", protocol::to_string(now.applied));
   }
   std::vector<std::pair<std::string, journal_entry>> journal;
-  {
+  try {
+    engine.demand_catalog();
     const auto turn = co_await engine.catalog_turn.lock();
     journal = co_await engine.book().read_journal(id);
+  } catch (const pg::sql_error& error) {
+    add("journal", fmt::format("not known: {}", error.what()));
   }
   std::size_t retries = 0;
   for (const auto& [at, entry] : journal) {

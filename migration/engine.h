@@ -3,9 +3,11 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 
 #include "migration/async_mutex.h"
 #include "migration/catalog.h"
@@ -14,13 +16,32 @@
 
 namespace migration {
 
+// What is known of the term, for whoever asks (SHOW CATALOG, /healthz, metrics).
+struct term_news {
+  enum class state {
+    held,    // renewed, and the lease runs
+    unsure,  // the catalog does not answer; the lease runs
+    lapsed,  // it has run out, and nobody else is known to have begun a term
+    lost,    // somebody else has
+  };
+  state now = state::lapsed;
+  bool catalog_up = false;
+  std::uint64_t epoch = 0, reconnects = 0;
+  double lease_left_seconds = 0, away_seconds = 0;
+  std::string trouble;  // of the catalog, or who has the term
+};
+std::string_view to_string(term_news::state) noexcept;
+
 struct engine {
   engine(boost::asio::any_io_executor executor_in, coordinator_settings settings_in, migration::gates& gates_in)
-      : executor(std::move(executor_in)), settings(std::move(settings_in)), gates(gates_in) {}
+      : executor(std::move(executor_in)), settings(std::move(settings_in)), gates(gates_in), owner(make_term_owner(settings.lease)) {}
 
   boost::asio::any_io_executor executor;
   coordinator_settings settings;
   migration::gates& gates;
+  const term_owner owner;
+  const std::shared_ptr<migration::lease> lease = std::make_shared<migration::lease>();
+  term_pass pass;  // of the term that this process has or had last
   std::unique_ptr<migration::catalog> catalog;
   async_mutex catalog_turn;  // one catalog operation at a time; nobody keeps it while he works on a shard, but for a cutover's attempt
   bool stopping = false;     // the coordinator ends: what is tried until it works is given up
@@ -37,15 +58,26 @@ struct engine {
 
   // The catalog, with the turn taken. Between two connections to it there is none: throws as a lost connection.
   migration::catalog& book() const;
+  bool catalog_lost() const noexcept { return !catalog || catalog->connection().broken(); }
+  // 08006 at once, for who does not want to wait for the connection.
+  void demand_catalog() const;
+  // Finds out whether the connection is still there, unless it is busy.
+  task<void> ping_catalog();
   pg::connect_options catalog_options() const;
   // How pgrotor itself logs in to a shard; the shard's DSN comes from the map.
   pg::connect_options shard_options(routing::shard_id) const;
   task<std::unique_ptr<pg::connection>> connect(routing::shard_id) const;
   std::string shard_name(routing::shard_id) const;
 
+  term_news news() const;  // any thread
+  void tell(std::function<void(term_news&)> change);
+
   std::atomic<std::uint64_t> active{0}, done{0}, failed{0}, cutovers{0}, cutover_retries{0};
 
  private:
+  mutable std::mutex news_mutex_;
+  term_news news_;
+  clock::time_point away_since_;
   mutable std::mutex map_mutex_;
   std::shared_ptr<const routing::shard_map> map_;
 };

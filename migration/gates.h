@@ -6,12 +6,20 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
+#include "migration/lease.h"
 #include "migration/pg.h"
 #include "routing/shard_map.h"
 
 namespace migration {
+
+// What shards know their catalog by.
+struct cluster_mark {
+  std::string id;     // uuid
+  std::string place;  // system identifier and OID of the catalog's database; "": not known
+};
 
 struct moving_set {
   std::uint64_t id = 0;  // the migration's number
@@ -33,6 +41,14 @@ struct felt_latency {
   std::chrono::microseconds mean{}, worst{};
 };
 
+// What a proxy shows to shards when it logs in, and how long it may serve moving sets without news from the catalog.
+struct term_pass {
+  cluster_mark cluster;
+  std::string process;      // "": no term, and shards are not asked who they are
+  std::uint64_t epoch = 0;
+  std::shared_ptr<const migration::lease> lease;
+};
+
 class gates {
  public:
   virtual ~gates() = default;
@@ -52,6 +68,10 @@ class gates {
   // Swaps the map on every worker; when it completes no worker routes by an older one. Restrict first, announce second.
   virtual task<void> publish(std::shared_ptr<const routing::shard_map>) = 0;
   virtual task<felt_latency> latency() = 0;
+  // From now on new connections to shards show this.
+  virtual task<void> enter(term_pass) = 0;
+  // The lease had run out and runs again: what was held for that goes on.
+  virtual task<void> lease_renewed() = 0;
 };
 
 }  // namespace migration

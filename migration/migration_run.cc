@@ -285,6 +285,7 @@ task<void> migration_run::nap(milliseconds time) {
 
 task<bool> migration_run::wishes() {
   if (stop_) co_return true;
+  if (engine_.catalog_lost()) throw catalog_lost("the connection is lost");
   if (cancel_) {
     cancel_ = false;
     co_await stop_mover();

@@ -74,7 +74,19 @@ task<std::unique_ptr<connection>> connection::open(asio::any_io_executor executo
   std::unique_ptr<connection> made(new connection(executor, std::move(options)));
   co_await made->connect();
   co_await made->query(session_settings);
+  if (!made->options_.greeting.empty()) co_await made->greet();
   co_return made;
+}
+
+// A server that is not what it should be is as good as none: whoever wanted it tries again later, as after a lost connection.
+task<void> connection::greet() {
+  try {
+    co_await query(options_.greeting);
+  } catch (const sql_error& error) {
+    broken_ = true;
+    detach();
+    throw sql_error(error.where, error.sqlstate, error.message, error.detail, error.hint, true);
+  }
 }
 
 task<void> connection::connect() {

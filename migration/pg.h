@@ -75,6 +75,7 @@ struct connect_options {
   std::string application_name = "pgrotor";
   bool replication = false;             // replication=database
   milliseconds timeout{10'000};         // of connecting, and the default of each operation
+  std::string greeting;                 // what the server must accept before anything else runs on it; see identity.h
 };
 
 class connection {
@@ -130,6 +131,7 @@ class connection {
  private:
   explicit connection(boost::asio::any_io_executor, connect_options);
   task<void> connect();
+  task<void> greet();
   task<void> wait_readable();                      // throws on the operation's deadline
   task<void> wait_writable();                      // or readable: the caller consumes input and tries again
   task<bool> wait_readable_until(clock::time_point until);

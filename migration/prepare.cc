@@ -128,6 +128,7 @@ task<void> make_guards(preparation& p, routing::key_type type) {
 task<void> init_shard(pg::connection& connection) {
   co_await check_rights(connection);
   co_await connection.query(std::string(sql::shard_objects));
+  co_await connection.query(std::string(sql::identity));
   co_await connection.query(std::string(sql::mover_tables));
   co_await connection.query(std::string(sql::ownership));
   co_await connection.query(std::string(sql::dump_rights));

@@ -161,12 +161,12 @@ class comparison {
   task<void> name_columns(const compared_table& t, const std::string& key) {
     const auto here = co_await one_row(source_, t, key);
     const auto there = co_await one_row(target_, t, key);
-    std::string names;
+    std::string columns;
     for (int column = 0; column < here.columns(); ++column) {
       if (here.is_null(0, column) == there.is_null(0, column) && here.get(0, column) == there.get(0, column)) continue;
-      names += (names.empty() ? "" : ", ") + t.columns[static_cast<std::size_t>(column)];
+      columns += (columns.empty() ? "" : ", ") + t.columns[static_cast<std::size_t>(column)];
     }
-    example(t, key, "differs in " + names);
+    example(t, key, "differs in " + columns);
   }
 
   pg::connection& source_;

@@ -88,6 +88,7 @@ migration::answer show_config(const config& c) {
   add("auth.users_file", c.users_file);
   add("auth.admin_users", fmt::to_string(fmt::join(c.admin_users, ", ")));
   add("catalog.dsn", without_password(c.catalog_dsn));
+  add("catalog.lease_ms", c.catalog_lease.count());
   add("shards_role.user", c.shards_user);
   add("default_shard", c.default_shard);
   for (const auto& shard : c.shards) add(fmt::format("shard {}", shard.name), shard.dsn);

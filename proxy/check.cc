@@ -8,7 +8,9 @@
 #include <boost/asio/this_coro.hpp>
 #include <fmt/format.h>
 
+#include "migration/catalog.h"
 #include "migration/catalog_map.h"
+#include "migration/identity.h"
 #include "migration/prepare.h"
 #include "proxy/commands.h"
 #include "proxy/reach.h"
@@ -35,18 +37,26 @@ task<bool> certificates_are_fine(const config& c, reachable what, std::vector<st
   co_return false;
 }
 
-task<void> check_catalog(const config& c, std::vector<std::string>& findings) {
+// What the catalog says of the shards; no number when it could not be asked.
+struct known_shards {
+  migration::cluster_mark cluster;
+  routing::shard_map::parts map;
+};
+
+task<void> check_catalog(const config& c, std::vector<std::string>& findings, known_shards& known) {
   const auto what = catalog_of(c);
   const bool fine = co_await certificates_are_fine(c, what, findings);
   if (!fine) co_return;
   const auto connection = co_await try_open(c, what, findings);
   if (!connection) co_return;
   try {
-    const auto newest = co_await migration::read_map(*connection);
+    auto newest = co_await migration::read_map(*connection);
     if (newest.number.value == 0) findings.push_back(problem_line(c, what, "the catalog has no map; run pgrotor init -c " + c.path));
+    known.cluster = co_await migration::read_cluster(*connection);
+    known.map = std::move(newest);
   } catch (const migration::pg::sql_error& error) {
-    const bool missing = error.sqlstate == "3F000" || error.sqlstate == "42P01";
-    findings.push_back(problem_line(c, what, missing ? "the catalog is not initialised; run pgrotor init -c " + c.path : refusal_text(what, error)));
+    const bool missing = error.sqlstate == "3F000" || error.sqlstate == "42P01" || error.sqlstate == "42883";
+    findings.push_back(problem_line(c, what, missing ? "the catalog is not initialised for this version; run pgrotor init -c " + c.path : refusal_text(what, error)));
   } catch (const std::exception& error) {
     findings.push_back(problem_line(c, what, refusal_text(what, error)));
   }
@@ -59,7 +69,8 @@ task<two_phase> read_two_phase(migration::pg::connection& connection, reachable 
   co_return read;
 }
 
-task<void> check_one(const config& c, const shard_config& shard, std::vector<std::string>& findings, std::vector<two_phase>& prepared) {
+task<void> check_one(const config& c, const shard_config& shard, const known_shards& known, std::vector<std::string>& findings,
+                     std::vector<two_phase>& prepared) {
   const auto what = shard_of(c, shard);
   const bool fine = co_await certificates_are_fine(c, what, findings);
   if (!fine) co_return;
@@ -69,6 +80,8 @@ task<void> check_one(const config& c, const shard_config& shard, std::vector<std
     auto of_shard = co_await read_two_phase(*connection, what);
     prepared.push_back(std::move(of_shard));
     co_await migration::check_shard(*connection);
+    const auto found = std::ranges::find(known.map.shards, shard.name, &routing::shard::name);
+    if (found != known.map.shards.end()) co_await migration::check_identity(*connection, known.cluster, found->id);
   } catch (const std::exception& error) {
     findings.push_back(problem_line(c, what, refusal_text(what, error)));
   }
@@ -113,8 +126,9 @@ void check_client_tls(const config& c, std::vector<std::string>& findings) {
 }
 
 task<void> check_all(const config& c, std::vector<std::string>& findings, std::vector<two_phase>& prepared) {
-  co_await check_catalog(c, findings);
-  for (const auto& shard : c.shards) co_await check_one(c, shard, findings, prepared);
+  known_shards known;
+  co_await check_catalog(c, findings, known);
+  for (const auto& shard : c.shards) co_await check_one(c, shard, known, findings, prepared);
 }
 
 }  // namespace

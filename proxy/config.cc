@@ -119,6 +119,7 @@ class loader {
   void read_catalog(toml_section& top) {
     auto part = section(top, "catalog");
     part.text("dsn", out_.catalog_dsn);
+    part.milliseconds("lease_ms", out_.catalog_lease, 1'000, 600'000);
     part.finish();
     out_.catalog_line = part.line_of("dsn");
     if (out_.catalog_dsn.empty()) {

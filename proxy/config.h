@@ -58,9 +58,10 @@ struct config {
   std::string users_file;
   std::vector<std::string> admin_users;  // [auth] admin_users: who may enter the admin console (database pgrotor)
 
-  // [catalog] dsn: with user and password. [shards_role] user, password: the role of deploy/shard_rights.sql on every shard.
+  // [catalog] dsn: with user and password; lease_ms: of the term (migration/README.md). [shards_role] user, password: the role of deploy/shard_rights.sql on every shard.
   std::string catalog_dsn;
   int catalog_line = 0;
+  std::chrono::milliseconds catalog_lease{10'000};
   std::string shards_user = "pgrotor", shards_password;
 
   // default_shard and [[shard]] name, dsn: what `pgrotor init` writes into an empty catalog.

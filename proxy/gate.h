@@ -75,6 +75,8 @@ class gate_controller : public migration::gates {
   migration::task<void> forget(std::uint64_t set) override;
   migration::task<void> publish(std::shared_ptr<const routing::shard_map>) override;
   migration::task<migration::felt_latency> latency() override;
+  migration::task<void> enter(migration::term_pass) override;
+  migration::task<void> lease_renewed() override;
 
  private:
   std::span<const std::unique_ptr<worker>> workers_;

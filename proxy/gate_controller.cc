@@ -142,12 +142,23 @@ task<bool> publish_here(worker::impl& w, std::shared_ptr<const routing::shard_ma
   co_return true;
 }
 
+task<bool> enter_here(worker::impl& w, migration::term_pass pass) {
+  w.pass = std::move(pass);
+  co_return true;
+}
+
+task<bool> lease_renewed_here(worker::impl& w) {
+  w.release_waiters();
+  co_return true;
+}
+
 task<migration::felt_latency> latency_here(worker::impl& w) { co_return w.latency.read(clock::now()); }
 
 }  // namespace
 
 // In the order in which they came; each decides anew, and comes back to the end of the queue when another set still holds it.
 void worker::impl::release_waiters() {
+  if (lapsed()) return;
   for (auto& one : gate_queue) {
     if (one.released || gate.judge(one.bits, false, std::nullopt) == gate_book::verdict::wait) continue;
     one.released = true;
@@ -208,6 +219,16 @@ migration::task<void> gate_controller::forget(std::uint64_t set) {
 
 migration::task<void> gate_controller::publish(std::shared_ptr<const routing::shard_map> map) {
   const auto make = [&map](worker::impl& w) { return publish_here(w, map); };
+  co_await on_all<bool>(workers_, make);
+}
+
+migration::task<void> gate_controller::enter(migration::term_pass pass) {
+  const auto make = [&pass](worker::impl& w) { return enter_here(w, pass); };
+  co_await on_all<bool>(workers_, make);
+}
+
+migration::task<void> gate_controller::lease_renewed() {
+  const auto make = [](worker::impl& w) { return lease_renewed_here(w); };
   co_await on_all<bool>(workers_, make);
 }
 

@@ -6,6 +6,7 @@
 
 #include "migration/catalog.h"
 #include "migration/catalog_map.h"
+#include "migration/identity.h"
 #include "migration/prepare.h"
 #include "proxy/commands.h"
 #include "proxy/reach.h"
@@ -41,7 +42,9 @@ class initializer {
 
   task<void> run() {
     auto connection = co_await prepare_catalog();  // not a member: it must not outlive the io_context that runs this
-    for (const auto& shard : config_.shards) co_await prepare_shard(shard);
+    if (connection) {
+      for (const auto& shard : config_.shards) co_await prepare_shard(shard);
+    }
     if (problems_.empty()) co_await write_map(std::move(connection));
     for (const auto& problem : problems_) fmt::print(stderr, "{}\n", problem);
   }
@@ -53,12 +56,15 @@ class initializer {
     auto connection = co_await try_open(config_, what, problems_);
     if (!connection) co_return nullptr;
     try {
-      co_await migration::init_catalog(*connection);
+      cluster_ = co_await migration::init_catalog(*connection);
+      newest_ = co_await migration::read_map(*connection);
+      if (newest_.number.value == 0) newest_.shards = first_map(config_).shards;
       fmt::print("catalog: schema pgrotor is in place\n");
+      co_return connection;
     } catch (const std::exception& error) {
       problems_.push_back(problem_line(config_, what, refusal_text(what, error)));
     }
-    co_return connection;
+    co_return nullptr;
   }
 
   task<void> prepare_shard(const shard_config& shard) {
@@ -67,19 +73,27 @@ class initializer {
     if (!connection) co_return;
     try {
       co_await migration::init_shard(*connection);
+      co_await claim(*connection, shard);
       fmt::print("shard {}: schema pgrotor is in place\n", shard.name);
     } catch (const std::exception& error) {
       problems_.push_back(problem_line(config_, what, refusal_text(what, error)));
     }
   }
 
+  // Those of the file that are not in the map get their number from ADD SHARD.
+  task<void> claim(migration::pg::connection& connection, const shard_config& shard) {
+    std::vector<routing::shard_id> taken;
+    for (const auto& each : newest_.shards) taken.push_back(each.id);
+    const auto known = std::ranges::find(newest_.shards, shard.name, &routing::shard::name);
+    if (known != newest_.shards.end()) co_await migration::claim_shard(connection, cluster_, known->id, shard.name, std::move(taken));
+  }
+
   task<void> write_map(connection_ptr connection) {
     const auto what = catalog_of(config_);
     try {
-      const auto newest = co_await migration::read_map(*connection);
-      if (newest.number.value > 0) {
-        fmt::print("catalog: the map of generation {} stays as it is\n", newest.number.value);
-        tell_about_others(config_, newest);
+      if (newest_.number.value > 0) {
+        fmt::print("catalog: the map of generation {} stays as it is\n", newest_.number.value);
+        tell_about_others(config_, newest_);
         co_return;
       }
       connection.reset();
@@ -96,15 +110,19 @@ class initializer {
     }
     const auto executor = co_await boost::asio::this_coro::executor;
     auto options = options_for(what, config_);
-    const auto catalog = co_await migration::catalog::open(executor, std::move(options));
+    auto owner = migration::make_term_owner(config_.catalog_lease);
+    const auto catalog = co_await migration::catalog::open(executor, std::move(options), std::move(owner));
     const auto parts = first_map(config_);
     routing::shard_map::make(parts);
     co_await catalog->save_map(parts, "pgrotor init");
+    co_await catalog->end_term();
     fmt::print("catalog: map of generation 1 written: {} shards, default shard {}\n", config_.shards.size(), config_.default_shard);
   }
 
   const config& config_;
   std::vector<std::string> problems_;
+  migration::cluster_mark cluster_;
+  routing::shard_map::parts newest_;  // number 0: there is none yet, and its shards are those of the first map
 };
 
 }  // namespace

@@ -179,6 +179,13 @@ std::vector<MetricFamily> scrape::Collect() const {
   add("pgrotor_cutovers_total", "Cutovers that switched.", MetricType::Counter, taken_.migrations.cutovers);
   add("pgrotor_cutover_retries_total", "Cutover attempts that were given up and repeated.", MetricType::Counter, taken_.migrations.cutover_retries);
   add("pgrotor_map_generation", "Generation of the routing map.", MetricType::Gauge, taken_.generation);
+  const auto& term = taken_.term;
+  add("pgrotor_catalog_up", "1 while the catalog answers.", MetricType::Gauge, term.catalog_up ? 1 : 0);
+  add("pgrotor_catalog_reconnects_total", "Times that the catalog was connected again.", MetricType::Counter, term.reconnects);
+  add("pgrotor_term_held", "1 while the term of this pgrotor is renewed in time; 0 while moving keys wait, or another pgrotor has the term.", MetricType::Gauge,
+      term.now == migration::term_news::state::held || term.now == migration::term_news::state::unsure ? 1 : 0);
+  add("pgrotor_term_epoch", "Number of the term.", MetricType::Gauge, term.epoch);
+  out.push_back(single("pgrotor_lease_seconds", "Time left until the lease of the term runs out.", MetricType::Gauge, term.lease_left_seconds));
   add("pgrotor_workers", "Worker threads.", MetricType::Gauge, taken_.workers);
   out.push_back(build_info());
   append_process(out, taken_.process);

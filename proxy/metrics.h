@@ -7,12 +7,13 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <prometheus/collectable.h>
 #include <prometheus/metric_family.h>
 
-#include "migration/coordinator.h"
+#include "migration/engine.h"
 #include "proxy/counters.h"
 
 namespace proxy {
@@ -38,12 +39,13 @@ struct figures {
   counters of_workers;
   std::uint64_t workers = 0, generation = 0;
   migration::coordinator::counts migrations;
+  migration::term_news term;
   process_figures process;
 };
 
 class scrape : public prometheus::Collectable {
  public:
-  explicit scrape(figures taken) : taken_(taken) {}
+  explicit scrape(figures taken) : taken_(std::move(taken)) {}
   std::vector<prometheus::MetricFamily> Collect() const override;
   std::string text() const;  // exposition format 0.0.4
 

@@ -49,6 +49,7 @@ config in_force(const config& before, config now) {
   now.http = before.http;
   now.catalog_dsn = before.catalog_dsn;
   now.catalog_line = before.catalog_line;
+  now.catalog_lease = before.catalog_lease;
   now.shards_user = before.shards_user;
   now.shards_password = before.shards_password;
   now.shards = before.shards;

@@ -11,6 +11,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
 
+#include "migration/engine.h"
 #include "migration/prepare.h"
 #include "protocol/sqlstate.h"
 #include "proxy/log.h"
@@ -31,6 +32,7 @@ constexpr std::chrono::seconds coordinator_stop_time{10};  // what it is in the 
 migration::coordinator_settings settings_for(const config& c) {
   migration::coordinator_settings settings;
   settings.catalog_dsn = c.catalog_dsn;
+  settings.lease = c.catalog_lease;
   settings.shard_user = c.shards_user;
   settings.shard_password = c.shards_password;
   settings.pg_dump = c.pg_dump;
@@ -111,10 +113,8 @@ task<void> server::start() {
     const auto what = catalog_of(config_);
     throw config_error(problem_line(config_, what, refusal_text(what, error)));
   }
-  coordinator_runs_ = true;
-  asio::co_spawn(coordinator_io_, coordinator_.run(), [this](std::exception_ptr failed) {
-    asio::post(io_, [this, failed] { on_coordinator_end(failed); });
-  });
+  run_beside(coordinator_.keep_term());
+  run_beside(coordinator_.run());
   auto& accepts = workers_.size() == 1 ? workers_.front()->context() : io_;
   listener_.emplace(accepts, config_.listen, config_.tcp, [this](int client) { workers_[next_worker_++ % workers_.size()]->adopt(client); });
   phase_ = phase::serving;
@@ -125,27 +125,36 @@ task<void> server::start() {
   });
 }
 
+void server::run_beside(migration::task<void> what) {
+  ++coordinator_tasks_;
+  asio::co_spawn(coordinator_io_, std::move(what), [this](std::exception_ptr failed) {
+    asio::post(io_, [this, failed] { on_coordinator_end(failed); });
+  });
+}
+
 // A shard that is down stops nobody else; its own clients get an error when they need it.
 task<void> server::warn_about_shards() {
   const auto map = coordinator_.map();
   for (const auto& shard : map->shards()) {
     const shard_config named{shard.name, shard.dsn, 0};
     const auto what = shard_of(config_, named);
-    auto options = options_for(what, config_);
+    auto look = coordinator_.look_at(shard.id);
     try {
-      const auto connection = co_await migration::pg::connection::open(io_.get_executor(), std::move(options));
+      co_await asio::co_spawn(coordinator_io_, std::move(look), asio::use_awaitable);
     } catch (const migration::pg::sql_error& error) {
-      log_warning("{}; statements for other shards go on", unreachable_text(what, error));
+      const bool answers = error.sqlstate.starts_with("RT") || error.sqlstate.starts_with("42");
+      log_warning("{}; statements for other shards go on", answers ? refusal_text(what, error) : unreachable_text(what, error));
     }
   }
 }
 
 void server::on_coordinator_end(std::exception_ptr failed) {
-  coordinator_runs_ = false;
-  coordinator_ended_.cancel();
-  if (!failed) return;
+  if (--coordinator_tasks_ == 0) coordinator_ended_.cancel();
+  if (!failed || !lost_.empty()) return;
   // Its catalog belongs to somebody else now, or is not what it should be: routing on by an old map would be wrong.
-  log_error("coordinator: ended: {}", text_of(failed));
+  lost_ = text_of(failed);
+  log_error("coordinator: ended: {}", lost_);
+  for (const auto& one : workers_) one->retire(lost_);
   begin_shut_down(1);
 }
 
@@ -286,18 +295,22 @@ task<void> server::drain_workers() {
 
 task<void> server::stop_coordinator() {
   coordinator_.stop();
-  if (!coordinator_runs_) co_return;
-  coordinator_ended_.expires_after(coordinator_stop_time);
+  if (coordinator_tasks_ == 0) co_return;
+  coordinator_ended_.expires_after(lost_.empty() ? coordinator_stop_time : std::chrono::seconds(0));
   co_await coordinator_ended_.async_wait(asio::as_tuple(asio::use_awaitable));
-  if (!coordinator_runs_) co_return;
-  log_warning("coordinator: did not stop within {} s; its migrations go on at the next start", coordinator_stop_time.count());
+  if (coordinator_tasks_ == 0) co_return;
+  if (lost_.empty()) log_warning("coordinator: did not stop within {} s; its migrations go on at the next start", coordinator_stop_time.count());
   // Its coroutines still refer to what the destructors would take away.
   _exit(exit_code_);
 }
 
 health server::state_of_health() const {
-  if (phase_ == phase::serving) return {true, fmt::format("ok generation={}", coordinator_.map()->number().value)};
-  return {false, phase_ == phase::starting ? "starting" : "draining"};
+  if (!lost_.empty()) return {false, "catalog: " + lost_};
+  if (phase_ != phase::serving) return {false, phase_ == phase::starting ? "starting" : "draining"};
+  const auto well = fmt::format("ok generation={}", coordinator_.map()->number().value);
+  const auto term = coordinator_.news();
+  if (term.now == migration::term_news::state::held) return {true, well};
+  return {true, fmt::format("{} catalog: lost for {:.0f} s, the term is {}: {}", well, term.away_seconds, migration::to_string(term.now), term.trouble)};
 }
 
 http_server::answers server::http_answers() {
@@ -309,6 +322,7 @@ task<std::string> server::metrics_text() {
   now.of_workers = co_await sum_counters(workers_);
   now.workers = workers_.size();
   now.migrations = coordinator_.read_counts();
+  now.term = coordinator_.news();
   if (const auto map = coordinator_.map()) now.generation = map->number().value;
   now.process = read_process();
   co_return scrape(now).text();

@@ -52,6 +52,7 @@ class server final : public process_control {
   migration::task<void> stop_coordinator();
   void begin_shut_down(int exit_code);
   void on_coordinator_end(std::exception_ptr);
+  void run_beside(migration::task<void>);
   migration::task<void> warn_about_shards();
   http_server::answers http_answers();
   health state_of_health() const;
@@ -60,7 +61,8 @@ class server final : public process_control {
   config config_;  // what is in force; main's thread
   phase phase_ = phase::starting;  // main's thread
   int exit_code_ = 0;
-  bool coordinator_runs_ = false;  // main's thread
+  int coordinator_tasks_ = 0;      // that have not ended: its work and its term; main's thread
+  std::string lost_;               // why nothing may be served any more
   boost::asio::io_context io_{1}, coordinator_io_{1};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> coordinator_work_;
   boost::asio::signal_set signals_;

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "migration/gates.h"
 #include "protocol/backend.h"
 #include "protocol/scram.h"
 #include "proxy/byte_queue.h"
@@ -40,6 +41,8 @@ struct server_target {
   text_pairs parameters;  // startup parameters besides user and database
   credentials secret;
   tcp_options tcp;
+  routing::shard_id shard;
+  migration::term_pass pass;  // that it is this shard is asked before anything else
   bool standard = false;  // the default shard: what its sessions start with, those of all shards start with
 };
 

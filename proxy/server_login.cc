@@ -6,6 +6,7 @@
 #include <map>
 #include <tuple>
 
+#include "migration/identity.h"
 #include "protocol/frontend.h"
 #include "proxy/crypto.h"
 #include "proxy/errors.h"
@@ -283,6 +284,23 @@ task<void> log_in(login& l, const std::string& dbname) {
   }
 }
 
+// That it is the shard that the map means, and serves no later term: before anything of a client's runs on it.
+task<void> greet(login& l) {
+  const bool standby = parameter(l.server, "in_hot_standby") == "on";
+  protocol::append(l.server.out, protocol::query{migration::admit_sql(l.target.pass, l.target.shard, standby)});
+  for (bool ready = false; !ready;) {
+    const bool sent = co_await send(l);
+    if (!sent) co_return;
+    const auto header = co_await receive(l);
+    if (!header) co_return;
+    const auto body = l.server.in.view().substr(protocol::frame_header_size, header->size - protocol::frame_header_size);
+    const auto refused = header->type == 'E' ? protocol::decode_notice(body) : std::nullopt;
+    if (refused) l.fail_to_reach(fmt::format("{} ({}){}{}", refused->message, refused->sqlstate, refused->detail.empty() ? "" : "; ", refused->detail));
+    ready = header->type == 'Z';
+    l.server.in.consume(header->size);
+  }
+}
+
 // One attempt, with or without TLS. `other_way`: the other one may fare better.
 task<open_result> open_once(boost::asio::io_context& io, const server_target& target, const shard_location& where, bool encrypted,
                                    wakeup& wake, clock::time_point deadline, bool& other_way) {
@@ -294,6 +312,8 @@ task<open_result> open_once(boost::asio::io_context& io, const server_target& ta
   if (connected) {
     l.other_way = encrypted == (l.server.tls.context != nullptr);
     co_await log_in(l, dbname);
+    const bool ask = !l.failed && !target.pass.process.empty();
+    if (ask) co_await greet(l);
   }
   result.server->socket.listen(nullptr);
   result.server->opened = result.server->idle_since = clock::now();

@@ -33,7 +33,7 @@ task<bool> session::open_replication() {
     fatal(make_error(sqlstate::cannot_connect_now, "pgrotor has no routing map yet", "The catalog has not been read.", "Retry."));
     co_return false;
   }
-  server_target target{shard->name, shard->dsn, user_, parameters_, secret_, w_.settings.tcp};
+  server_target target{shard->name, shard->dsn, user_, parameters_, secret_, w_.settings.tcp, shard->id, {}};
   target.parameters.emplace_back("application_name", application_);  // synchronous_standby_names knows standbys by it
   auto opened = co_await open_server(w_.io, target, wake_, clock::now() + w_.settings.connect_timeout);
   if (!opened.server) {

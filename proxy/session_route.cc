@@ -89,6 +89,7 @@ protocol::notice session::at_home_only(std::string_view effect) const {
 }
 
 task<std::optional<protocol::notice>> session::settle(const choice& c, bool& again) {
+  if (w_.retired) co_return w_.retired;
   if (must_move(c)) {
     auto failed = co_await leave_shard();
     again = !failed && closing_;
@@ -100,7 +101,10 @@ task<std::optional<protocol::notice>> session::settle(const choice& c, bool& aga
     const auto bits = w_.gate.bits_of(c.touches);
     const auto shard = attached ? std::optional(server_->shard) : std::nullopt;
     switch (w_.gate.judge(bits, c.row_locks, shard)) {
-      case gate_book::verdict::pass: break;
+      case gate_book::verdict::pass:
+        if (attached || bits == 0 || !w_.lapsed()) break;
+        again = true;
+        co_return co_await hold_at_gate(bits);
       case gate_book::verdict::refuse_row_locks: co_return row_locks_refused();
       case gate_book::verdict::wait: again = true; co_return co_await hold_at_gate(bits);
     }
@@ -130,6 +134,7 @@ task<std::optional<protocol::notice>> session::settle(const choice& c, bool& aga
 }
 
 bool session::settle_now(const choice& c) {
+  if (w_.retired) return false;
   if (!w_.gate.nothing_known() && !c.touches.empty()) return false;
   if (c.sequence_values || c.arrived || must_move(c) || !c.executes.empty()) return false;
   return (server_ && !borrowed_) || attach_now(c.shard.value_or(usual_shard()));
@@ -160,6 +165,9 @@ task<std::optional<protocol::notice>> session::hold_at_gate(touch_bits bits) {
   if (released) co_return std::nullopt;
   if (cancelled_) co_return make_error(sqlstate::query_canceled, "canceling statement due to user request");
   ++w_.counted.gate_expired;
+  if (w_.lapsed())
+    co_return make_error(sqlstate::hold_expired, "the statement touches keys that are being moved, and the catalog cannot be reached; it was not run",
+                         fmt::format("It waited {} ms for the catalog: without it another pgrotor may have moved them.", w_.hold_budget.count()), "Retry.");
   co_return make_error(sqlstate::hold_expired, "the statement was held for a migration longer than its budget and was not run",
                        fmt::format("It waited {} ms.", w_.hold_budget.count()), "Retry.");
 }

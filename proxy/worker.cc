@@ -24,6 +24,7 @@ constexpr auto tick_time = std::chrono::milliseconds(100);
 constexpr int ticks_a_second = 10;
 constexpr auto cancel_time = std::chrono::seconds(5);
 constexpr auto stop_time = std::chrono::seconds(2);
+constexpr auto retire_time = std::chrono::seconds(1);
 constexpr std::int32_t pids_per_worker = 1 << 24;
 
 pool_limits limits_of(const config& settings) {
@@ -155,8 +156,8 @@ pool* worker::impl::find_or_make_pool(const pool_key& key, const credentials& se
     found = pools.emplace(key, std::make_unique<pool>(io, key, limits_of(settings), counted, side.desk, side, standard_for(key))).first;
     found->second->set_paused(paused(key.database));
   }
-  found->second->set_target(
-      server_target{shard->name, shard->dsn, key.user, key.parameters, secret, settings.tcp, key.shard == map->default_shard()});
+  const bool standard = key.shard == map->default_shard();
+  found->second->set_target(server_target{shard->name, shard->dsn, key.user, key.parameters, secret, settings.tcp, key.shard, pass, standard});
   return found->second.get();
 }
 
@@ -255,6 +256,12 @@ void worker::impl::reconfigure(const config& fresh, std::shared_ptr<const users>
   for (const auto& [shard, home] : homes) settle_permits(shard);
 }
 
+void worker::impl::retire(const std::string& why) {
+  retired = make_error(sqlstate::admin_shutdown, "terminating connection: this pgrotor must not serve any more", why, "Connect again.");
+  draining = true;
+  for (const auto& [pid, client] : sessions) client->leave_when_idle();
+}
+
 bool worker::impl::paused(const std::string& database) const { return paused_all || paused_databases.contains(database); }
 
 // An empty name means all of them; RESUME of all also resumes those paused by name.
@@ -313,7 +320,7 @@ task<void> wait_for_departures(worker::impl& w, clock::time_point deadline) {
 task<void> drain_here(worker::impl& w) {
   w.draining = true;
   for (const auto& [pid, client] : w.sessions) client->leave_when_idle();
-  co_await wait_for_departures(w, clock::now() + w.settings.drain_timeout);
+  co_await wait_for_departures(w, clock::now() + (w.retired ? retire_time : w.settings.drain_timeout));
   for (const auto& [pid, client] : w.sessions) client->leave_now();
   co_await wait_for_departures(w, clock::now() + stop_time);
 }
@@ -373,6 +380,10 @@ void worker::offer_tls(std::shared_ptr<const tls_context> offered) {
 }
 
 migration::task<void> worker::drain() { return run_on(*this, drain_here(*impl_)); }
+
+void worker::retire(std::string why) {
+  asio::post(impl_->io, [state = impl_.get(), why = std::move(why)] { state->retire(why); });
+}
 
 void worker::stop_and_join() {
   if (!impl_->thread.joinable()) return;

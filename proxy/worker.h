@@ -38,6 +38,8 @@ class worker {
   void offer_tls(std::shared_ptr<const tls_context>);
   // SIGTERM: no new clients, idle clients get 57P01, open transactions run to their end within the configured time. Any thread.
   migration::task<void> drain();
+  // Another process serves: no statement is sent to a shard from now on, and clients are told why and ended. Any thread.
+  void retire(std::string why);
   void stop_and_join();
 
   // Takes over a non-blocking client socket that the listener accepted. Any thread; at once when it is the worker's own.

@@ -84,6 +84,13 @@ struct worker::impl {
   deadline_list deadlines;
   latency_window latency;
 
+  // What shards are shown at a login, and until when moving sets may be served without news from the catalog. Without a term: always.
+  migration::term_pass pass;
+  bool lapsed() const noexcept { return pass.lease && !pass.lease->runs(); }
+  // Another process has begun a term: nothing may be sent to a shard any more.
+  std::optional<protocol::notice> retired;
+  void retire(const std::string& why);
+
   // The gate. `routing_version` moves when a decision that was made before may no longer hold.
   gate_book gate;
   std::list<gate_waiter> gate_queue;

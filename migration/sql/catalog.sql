@@ -10,6 +10,27 @@ CREATE TABLE IF NOT EXISTS pgrotor.coordinator (
 COMMENT ON TABLE pgrotor.coordinator IS 'The term of the coordinator: every durable step is a compare-and-set on this epoch';
 INSERT INTO pgrotor.coordinator DEFAULT VALUES ON CONFLICT DO NOTHING;
 
+-- Apart from the epoch, which every durable step locks: a renewal keeps nobody from a commit point.
+CREATE TABLE IF NOT EXISTS pgrotor.lease (
+  only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+  process text NOT NULL DEFAULT '',
+  holder text NOT NULL DEFAULT '',
+  until timestamptz
+);
+COMMENT ON TABLE pgrotor.lease IS 'Whose the term is and until when by this server''s clock; NULL: it was given back';
+INSERT INTO pgrotor.lease DEFAULT VALUES ON CONFLICT DO NOTHING;
+
+CREATE TABLE IF NOT EXISTS pgrotor.cluster (
+  only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+  id uuid NOT NULL DEFAULT gen_random_uuid(),
+  place text
+);
+COMMENT ON TABLE pgrotor.cluster IS 'What the identity of every shard names: this cluster, and the database that its catalog is in (pgrotor.place)';
+INSERT INTO pgrotor.cluster DEFAULT VALUES ON CONFLICT DO NOTHING;
+
+CREATE SEQUENCE IF NOT EXISTS pgrotor.shard_number;
+COMMENT ON SEQUENCE pgrotor.shard_number IS 'The number of the next shard: none is used twice';
+
 CREATE TABLE IF NOT EXISTS pgrotor.shards (
   id integer PRIMARY KEY CHECK (id > 0),
   name text NOT NULL UNIQUE CHECK (name <> ''),
@@ -137,6 +158,69 @@ CREATE TABLE IF NOT EXISTS pgrotor.proxies (
 );
 COMMENT ON TABLE pgrotor.proxies IS 'Proxies with their lease and the generation that they have acknowledged';
 
+-- Catalogs of before 0.2 gave out the highest number plus one.
+SELECT setval('pgrotor.shard_number', used.highest)
+  FROM (SELECT max(number) AS highest FROM (SELECT id FROM pgrotor.shards UNION ALL SELECT owner FROM pgrotor.ranges
+                                            UNION ALL SELECT greatest(source, target) FROM pgrotor.migrations) AS known(number)) AS used,
+       pgrotor.shard_number AS given
+  WHERE used.highest > CASE WHEN given.is_called THEN given.last_value ELSE 0 END;
+
+-- NULL where pgrotor's role may not know. A promoted standby keeps both numbers, a copy that was restored has others.
+CREATE OR REPLACE FUNCTION pgrotor.place() RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF NOT has_function_privilege('pg_control_system()', 'EXECUTE') THEN
+    RETURN NULL;
+  END IF;
+  RETURN (SELECT format('%s/%s', c.system_identifier, d.oid) FROM pg_control_system() c, pg_database d WHERE d.datname = current_database());
+END $$;
+COMMENT ON FUNCTION pgrotor.place IS 'System identifier of the server and OID of this database';
+
+CREATE OR REPLACE FUNCTION pgrotor.check_catalog(OUT cluster uuid, OUT place text)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  here text := pgrotor.place();
+BEGIN
+  UPDATE pgrotor.cluster c SET place = here WHERE c.place IS NULL;
+  SELECT c.id, c.place INTO cluster, place FROM pgrotor.cluster c;
+  IF place <> here THEN
+    RAISE EXCEPTION 'this database is a copy of the catalog of cluster %', cluster USING ERRCODE = 'RT020',
+      DETAIL = format('That catalog is in database %s, this is database %s (system identifier/OID).', place, here),
+      HINT = 'If the catalog has moved here for good, run in this database: UPDATE pgrotor.cluster SET place = NULL; and then pgrotor init.';
+  END IF;
+END $$;
+COMMENT ON FUNCTION pgrotor.check_catalog IS 'Which cluster this is the catalog of; fails in a copy of it that was restored elsewhere';
+
+CREATE OR REPLACE FUNCTION pgrotor.begin_term(predecessor text, gone boolean, process text, holder text, duration interval) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  before pgrotor.lease;
+  begun bigint;
+BEGIN
+  SELECT * INTO before FROM pgrotor.lease FOR UPDATE;
+  IF NOT (before.process = begin_term.process OR before.until IS NULL OR before.until <= clock_timestamp()
+          OR gone AND before.process = predecessor) THEN
+    RETURN NULL;
+  END IF;
+  UPDATE pgrotor.lease l SET process = begin_term.process, holder = begin_term.holder, until = clock_timestamp() + duration;
+  UPDATE pgrotor.coordinator c SET epoch = c.epoch + 1, started_at = clock_timestamp() RETURNING c.epoch INTO begun;
+  RETURN begun;
+END $$;
+COMMENT ON FUNCTION pgrotor.begin_term IS 'The new epoch; NULL while the lease of another process runs that is not known to be gone';
+
+CREATE OR REPLACE FUNCTION pgrotor.renew_term(process text, duration interval) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  UPDATE pgrotor.lease l SET until = clock_timestamp() + duration WHERE l.process = renew_term.process;
+  RETURN FOUND;
+END $$;
+COMMENT ON FUNCTION pgrotor.renew_term IS 'False: another process has begun a term. Also after the lease has run out: nobody else has come';
+
+CREATE OR REPLACE FUNCTION pgrotor.end_term(process text) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+  UPDATE pgrotor.lease SET until = NULL WHERE process = end_term.process
+$$;
+
 -- Errors between these functions and migration/catalog.cc: RT010 another term has begun, RT011 the row is not in the expected state,
 -- RT012 the source does not own what it gives away.
 CREATE OR REPLACE FUNCTION pgrotor.hold_epoch(mine bigint) RETURNS void
@@ -166,6 +250,9 @@ BEGIN
   INSERT INTO pgrotor.ranges (generation, distribution, lower, upper, owner)
     SELECT (map->>'generation')::bigint, r.distribution, r.lower, r.upper, r.owner
     FROM jsonb_to_recordset(map->'ranges') AS r(distribution integer, lower bigint, upper bigint, owner integer);
+  PERFORM setval('pgrotor.shard_number', n.highest)
+    FROM (SELECT max(id) AS highest FROM jsonb_to_recordset(map->'shards') AS n(id integer)) n, pgrotor.shard_number AS given
+    WHERE n.highest > CASE WHEN given.is_called THEN given.last_value ELSE 0 END;
   DELETE FROM pgrotor.shards s WHERE s.id NOT IN (SELECT n.id FROM jsonb_to_recordset(map->'shards') AS n(id integer));
   INSERT INTO pgrotor.shards AS s (id, name, dsn, state)
     SELECT n.id, n.name, n.dsn, n.state FROM jsonb_to_recordset(map->'shards') AS n(id integer, name text, dsn text, state text)

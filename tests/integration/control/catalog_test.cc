@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "migration/catalog.h"
+#include "migration/lock_retry.h"
 #include "support.h"
 
 using namespace control;
@@ -16,7 +17,9 @@ pg::connect_options catalog_options() {
   return options;
 }
 
-std::unique_ptr<catalog> open_catalog() { return run(catalog::open(executor(), catalog_options())); }
+std::unique_ptr<catalog> open_catalog(milliseconds lease = milliseconds(1'000)) {
+  return run(catalog::open(executor(), catalog_options(), make_term_owner(lease)));
+}
 
 std::unique_ptr<catalog> fresh_catalog() {
   const auto super = connect("SUPER_A");
@@ -111,25 +114,78 @@ void walk(catalog& book, migration_row& row, std::initializer_list<state> states
   for (const auto next : states) run(book.advance(row, row.state, next, entry("")));
 }
 
+task<void> renew_while(pg::connection& super, const bool& alive) {
+  while (alive) {
+    co_await super.query("UPDATE pgrotor.lease SET until = clock_timestamp() + interval '1 s'");
+    co_await migration::pause_for(milliseconds(50));
+  }
+}
+
 }  // namespace
 
 TEST_CASE("catalog: one coordinator at a time, and each has a greater epoch") {
-  auto first = fresh_catalog();
+  const auto first = fresh_catalog();
   CHECK(first->epoch() == 1);
-  const auto pid = first->connection().backend_pid();
-  const auto second = [] { open_catalog(); };
-  const auto refusal = refusal_of(second);
-  CHECK(refusal == fmt::format("55000: catalog: another coordinator works on this catalog\nDETAIL: Its lock is held by backend pid {} (127.0.0.1)."
-                               "\nHINT: Stop that pgrotor first; one coordinator serves a catalog.", pid));
-  first.reset();
-  const auto released = [] {
-    const auto super = connect("SUPER_A");
-    const auto held = value(*super, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'");
-    return held == "0";
-  };
-  wait_until(released);
+  const auto super = connect("SUPER_A");
+  bool alive = true;
+  background renewals(renew_while(*super, alive));
+  const auto refusal = refusal_of([] { open_catalog(); });
+  CHECK(refusal.starts_with("55000: catalog: another coordinator works on this catalog\nDETAIL: Its term 1 is being renewed: host="));
+  CHECK(refusal.ends_with(".\nHINT: Stop that pgrotor first; one coordinator serves a catalog."));
+  alive = false;
+  renewals.join();
+  const auto second = open_catalog(std::chrono::hours(1));
+  CHECK(second->epoch() == 2);
+  CHECK(outcome([&] { run(first->save_map(small_map(1), "too late")); }) == "57P01");  // its sessions are ended
+  run(second->end_term());
   const auto third = open_catalog();
-  CHECK(third->epoch() == 2);
+  CHECK(third->epoch() == 3);
+}
+
+TEST_CASE("catalog: a lease whose process is known to be gone is not waited for, and no other's is taken when the term is taken up again") {
+  const auto first = fresh_catalog();
+  const auto super = connect("SUPER_A");
+  exec(*super, "UPDATE pgrotor.lease SET until = clock_timestamp() + '1 h', holder = regexp_replace(holder, 'start=[0-9]+', 'start=1')");
+  const auto owner = make_term_owner(milliseconds(1'000));
+  const auto second = run(catalog::open(executor(), catalog_options(), owner));
+  CHECK(second->epoch() == 2);
+  const auto again = run(catalog::open(executor(), catalog_options(), owner, true));
+  CHECK(again->epoch() == 3);
+  const auto other = make_term_owner(milliseconds(1'000));
+  CHECK(outcome([&] { run(catalog::open(executor(), catalog_options(), other, true)); }) == "superseded");
+}
+
+TEST_CASE("catalog: a version that knows no lease is not displaced, nor does it come in beside") {
+  const auto first = fresh_catalog();
+  run(first->end_term());
+  const auto older = connect("PGROTOR_A");
+  CHECK(value(*older, "SELECT pg_try_advisory_lock(1885827702, 0)") == "f");
+  const auto maker = connect("SUPER_A");
+  exec(*maker, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name ~ '^pgrotor catalog '");
+  wait_until([&] { return value(*older, "SELECT pg_try_advisory_lock(1885827702, 0)") == "t"; });
+  CHECK(refusal_of([] { open_catalog(); }).starts_with("55000: catalog: another coordinator works on this catalog\nDETAIL: It is of an older version."));
+}
+
+TEST_CASE("catalog: a copy that was restored elsewhere is refused, until somebody says that it is the catalog") {
+  fresh_catalog();
+  const auto maker = connect("PGROTOR_A");
+  exec(*maker, "UPDATE pgrotor.lease SET until = NULL; UPDATE pgrotor.cluster SET place = '1/2'");
+  CHECK(outcome([] { open_catalog(); }) == "RT020");
+  CHECK(outcome([&] { run(init_catalog(*maker)); }) == "RT020");
+  exec(*maker, "UPDATE pgrotor.lease SET until = NULL; UPDATE pgrotor.cluster SET place = NULL");
+  CHECK(outcome([] { open_catalog(); }) == "");
+}
+
+TEST_CASE("catalog: a shard's number is given out once, whatever the map holds by then") {
+  const auto book = fresh_catalog();
+  run(book->save_map(small_map(1), "two shards"));
+  CHECK(run(book->next_shard_number()) == 3);
+  CHECK(run(book->next_shard_number()) == 4);
+  auto smaller = small_map(2);
+  smaller.shards.erase(smaller.shards.begin());
+  smaller.distributions.front().ranges = {{{routing::lowest_placement, std::nullopt}, routing::shard_id{2}}};
+  run(book->save_map(smaller, "one shard"));
+  CHECK(run(book->next_shard_number()) == 5);
 }
 
 TEST_CASE("catalog: without init the message says what to run") {
@@ -137,7 +193,7 @@ TEST_CASE("catalog: without init the message says what to run") {
   exec(*super, "DROP SCHEMA IF EXISTS pgrotor CASCADE");
   const auto open = [] { open_catalog(); };
   const auto refusal = refusal_of(open);
-  CHECK(refusal == "55000: catalog: there is no pgrotor catalog in this database\nDETAIL: relation \"pgrotor.coordinator\" does not exist"
+  CHECK(refusal == "55000: catalog: there is no pgrotor catalog of this version in this database\nDETAIL: relation \"pgrotor.coordinator\" does not exist"
                    "\nHINT: Run `pgrotor init` first.");
 }
 

@@ -215,6 +215,8 @@ TEST_CASE("checks: missing rights of the role, each with the exact GRANT") {
       {"REVOKE pgrotor_guard FROM pgrotor", "GRANT pgrotor_guard TO pgrotor", "membership in pgrotor_guard", "GRANT pgrotor_guard TO pgrotor;"},
       {"REVOKE pg_read_all_stats FROM pgrotor", "GRANT pg_read_all_stats TO pgrotor", "statistics of other sessions",
        "GRANT pg_read_all_stats TO pgrotor;"},
+      {"REVOKE pg_signal_backend FROM pgrotor", "GRANT pg_signal_backend TO pgrotor", "ending sessions of clients",
+       "GRANT pg_signal_backend TO pgrotor;"},
       {"REVOKE CREATE ON DATABASE shop FROM pgrotor", "GRANT CREATE ON DATABASE shop TO pgrotor", "CREATE on the database",
        "GRANT CREATE ON DATABASE shop TO pgrotor;"},
       {"REVOKE SET ON PARAMETER session_replication_role FROM pgrotor", "GRANT SET ON PARAMETER session_replication_role TO pgrotor",

@@ -28,7 +28,7 @@ struct stage {
     fresh_shop();
     target = connect("PGROTOR_B");
     run(init_catalog(*target));
-    book = run(catalog::open(executor(), options_of("PGROTOR_B")));
+    book = run(catalog::open(executor(), options_of("PGROTOR_B"), make_term_owner(milliseconds(1'000))));
     source = connect("PGROTOR_A");
     tables = shop_tables(*source);
     std::vector<migration_row> one{row};
