@@ -49,6 +49,23 @@ task<std::optional<moving_table>> describe_into(pg::connection& shard, const dis
   co_return out;
 }
 
+bool has_remainder_of(const routing::shard_map& map, routing::shard_id id) {
+  return std::ranges::any_of(map.shards(), [id](const auto& each) { return sequence_remainder(each.id) == sequence_remainder(id); });
+}
+
+// One that no shard has had, and with a remainder of its own for the values of sequences.
+task<routing::shard_id> new_shard_id(engine& e) {
+  if (e.map()->shards().size() >= static_cast<std::size_t>(sequence_stride)) {
+    refuse(sqlstate::configuration_limit_exceeded, fmt::format("there are {} shards already", sequence_stride));
+  }
+  const auto turn = co_await e.catalog_turn.lock();
+  routing::shard_id id;
+  do {
+    id.value = co_await e.book().next_shard_number();
+  } while (has_remainder_of(*e.map(), id));
+  co_return id;
+}
+
 }  // namespace
 
 task<answer> coordinator::impl::execute(request wanted) {
@@ -110,11 +127,7 @@ task<answer> coordinator::impl::do_add_shard(add_shard wanted, bool explain) {
   if (explain) co_return would(fmt::format("shard {} can be reached and is fit; schema pgrotor would be created on it", wanted.name));
   engine.demand_catalog();
   co_await init_shard(*shard);
-  routing::shard_id id;
-  {
-    const auto turn = co_await engine.catalog_turn.lock();
-    id.value = co_await engine.book().next_shard_number();
-  }
+  const auto id = co_await new_shard_id(engine);
   std::vector<routing::shard_id> taken;
   for (const auto& each : engine.map()->shards()) taken.push_back(each.id);
   co_await claim_shard(*shard, engine.pass.cluster, id, wanted.name, std::move(taken));
@@ -237,9 +250,10 @@ task<answer> coordinator::impl::do_distribute(distribute_table wanted, bool expl
   auto next = engine.map()->all();
   edit(next);
   const auto guarded = routing::shard_map::make(next);
+  auto told = co_await stride_new_table(table, "DISTRIBUTE TABLE");
   co_await guard_new_table(*guarded, table);
   co_await change_map(edit, fmt::format("distribute {}.{} by {}", wanted.schema, wanted.table, wanted.column));
-  co_return done("DISTRIBUTE TABLE");
+  co_return told;
 }
 
 task<answer> coordinator::impl::do_reference(reference_table wanted, bool explain) {

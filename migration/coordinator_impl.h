@@ -55,6 +55,7 @@ struct coordinator::impl {
 
   // Ownership guards (ownership.h). Of a table that is about to be distributed, on every shard or on none.
   task<void> refuse_unowned_rows(pg::connection& new_shard) const;  // it owns nothing, so the distributed tables that it has must be empty
+  task<answer> stride_new_table(const routing::table&, std::string tag);  // its sequences, on every shard; the answer tells of them
   task<void> guard_new_table(const routing::shard_map& next, const routing::table&);
   task<void> drop_guards_of(pg::connect_options removed, std::shared_ptr<const routing::shard_map>);  // as far as it can be reached
   task<void> guard_everywhere();   // whenever the queue is empty, until it worked once: an upgrade, a guard dropped by hand
@@ -95,6 +96,7 @@ struct coordinator::impl {
   answer show_ranges() const;
   task<answer> show_tables();
   task<answer> show_orphans();
+  task<answer> show_sequences();
   task<std::vector<std::optional<std::string>>> orphans_of(const routing::shard&, const routing::table&);
   std::vector<routing::placement_range> expected_on(routing::shard_id, routing::distribution_id) const;  // where rows may lie now
   answer show_migrations() const;

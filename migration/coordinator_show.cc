@@ -32,6 +32,7 @@ task<answer> coordinator::impl::do_show(show wanted) {
     case shown::ranges: co_return show_ranges();
     case shown::tables: co_return co_await show_tables();
     case shown::migrations: co_return show_migrations();
+    case shown::sequences: co_return co_await show_sequences();
     case shown::orphans: co_return co_await show_orphans();
     case shown::migration: co_return co_await show_migration(wanted.id);
     case shown::catalog: co_return show_catalog();

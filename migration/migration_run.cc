@@ -240,6 +240,7 @@ task<void> migration_run::prepare_objects() {
   co_await prepare(book, *source_, *target_, moving, row_, tables_, engine_.settings.pg_dump);
   co_await settle_ownership(engine_, *source_, row_.source);
   co_await settle_ownership(engine_, *target_, row_.target);  // widened under the guard that PREPARE has just put up
+  co_await align_sequences(*source_, *target_, tables_, row_);
   co_await go(state::copying);
 }
 

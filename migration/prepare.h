@@ -47,11 +47,18 @@ task<void> check_tables(pg::connection& source, pg::connection& target, const ro
 // the source, origins. After the slot is made it waits until pg_snapshot_xmin has passed the first snapshot's xmax.
 task<void> prepare(ledger&, pg::connection& source, pg::connection& target, const routing::distribution&, const migration_row&,
                    const std::vector<moving_table>&, const std::string& pg_dump);
-// Sequences owned by the moved tables, and the target's that will stand in for them.
+// Each shard gives out every n-th value of a distributed table's sequence, those that leave its own remainder: no two give the same one.
+inline constexpr std::int64_t sequence_stride = 64;
+inline std::int64_t sequence_remainder(routing::shard_id shard) noexcept { return shard.value % sequence_stride; }
+// Gives a sequence (as regclass writes it) stride and remainder, from above `base` on; nothing changes where it has them.
+std::string stride_sql(const std::string& sequence, routing::shard_id, std::int64_t base);
+// PREPARE: where the source's have a stride the target's get it too, each with the remainder of its own shard.
+task<void> align_sequences(pg::connection& source, pg::connection& target, const std::vector<moving_table>&, const migration_row&);
+// Sequences that the moved tables take values from, and the target's that will stand in for them.
 struct sequence_pair {
   std::string source, target;  // as regclass writes them
   std::int64_t source_last = 0, target_last = 0;
-  std::int64_t increment = 1, reserve = 0;  // reserve: values that sessions may have cached
+  std::int64_t increment = 1, target_increment = 1, reserve = 0;  // reserve: values that sessions may have cached
 };
 task<std::vector<sequence_pair>> pair_sequences(pg::connection& source, pg::connection& target, const std::vector<moving_table>&);
 // VERIFYING: the target's are set ahead of the source's, by what sessions may have cached and a minute of use (200 ms when one is behind).

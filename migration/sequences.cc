@@ -1,4 +1,5 @@
-// Sequences owned by moved tables (prepare.h).
+// Sequences that moved tables take values from (prepare.h). Where DISTRIBUTE TABLE gave them a stride (sql/sequences.sql) no two shards give out
+// the same value; that a target is raised above its source besides is for ids that came from elsewhere.
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -10,6 +11,7 @@
 namespace migration {
 namespace {
 
+constexpr milliseconds stride_wait{60'000};
 constexpr milliseconds sample_time{200};  // of the rate at which sequences are used
 
 struct owned_sequence {
@@ -19,11 +21,9 @@ struct owned_sequence {
 
 task<std::vector<owned_sequence>> sequences_of(pg::connection& connection, const std::vector<moving_table>& tables) {
   const auto rows = co_await connection.query(
-      "SELECT q.seqrelid::regclass::text, r.place || '.' || a.attname, coalesce(pg_sequence_last_value(q.seqrelid), q.seqstart - q.seqincrement),"
-      " q.seqincrement, q.seqincrement * q.seqcache * current_setting('max_connections')::bigint FROM unnest(" + relation_array(tables) +
-      ") WITH ORDINALITY r(relation, place) JOIN pg_depend d ON d.refobjid = r.relation AND d.classid = 'pg_class'::regclass AND d.refclassid ="
-      " 'pg_class'::regclass AND d.deptype IN ('a', 'i') JOIN pg_sequence q ON q.seqrelid = d.objid JOIN pg_attribute a ON a.attrelid ="
-      " d.refobjid AND a.attnum = d.refobjsubid ORDER BY 2");
+      "SELECT u.sequence::text, u.place || '.' || u.column_name, coalesce(pg_sequence_last_value(q.seqrelid), q.seqstart - q.seqincrement),"
+      " q.seqincrement, q.seqincrement * q.seqcache * current_setting('max_connections')::bigint FROM pgrotor.sequences_of(" + relation_array(tables) +
+      ") u JOIN pg_sequence q ON q.seqrelid = u.sequence ORDER BY 2, 1");
   std::vector<owned_sequence> out;
   for (int row = 0; row < rows.rows(); ++row) {
     owned_sequence sequence{rows.str(row, 0), rows.str(row, 1), rows.integer(row, 2), rows.integer(row, 3), rows.integer(row, 4)};
@@ -34,12 +34,19 @@ task<std::vector<owned_sequence>> sequences_of(pg::connection& connection, const
 
 // Where the target's must stand at least.
 std::int64_t wanted(const sequence_pair& pair, std::int64_t source_last) { return source_last + pair.reserve; }
+
+// The first value from `least` on that the target's would give out by itself: its remainder stays its own.
+std::int64_t in_steps(const sequence_pair& pair, std::int64_t least) {
+  const auto distance = least - pair.target_last, step = pair.target_increment;
+  return pair.target_last + (distance / step + (distance % step != 0 ? 1 : 0)) * step;
+}
 bool is_behind(const sequence_pair& pair, std::int64_t wanted) {
   return pair.increment > 0 ? pair.target_last < wanted : pair.target_last > wanted;
 }
 
 // Only forward: the target uses it for its own rows meanwhile.
-std::string raise(const sequence_pair& pair, std::int64_t value) {
+std::string raise(const sequence_pair& pair, std::int64_t least) {
+  const auto value = in_steps(pair, least);
   return fmt::format("SELECT setval({}::regclass, {}, true) FROM {} s WHERE s.last_value {} {};", pg::quote_literal(pair.target), value,
                      pair.target, pair.increment > 0 ? "<" : ">", value);
 }
@@ -54,10 +61,23 @@ task<std::vector<sequence_pair>> pair_sequences(pg::connection& source, pg::conn
   for (const auto& one : here) {
     const auto twin = std::ranges::find(there, one.column, &owned_sequence::column);
     if (twin == there.end()) continue;
-    sequence_pair pair{one.name, twin->name, one.last, twin->last, one.increment, one.reserve};
+    sequence_pair pair{one.name, twin->name, one.last, twin->last, one.increment, twin->increment, one.reserve};
     out.push_back(std::move(pair));
   }
   co_return out;
+}
+
+std::string stride_sql(const std::string& sequence, routing::shard_id shard, std::int64_t base) {
+  return fmt::format("SELECT pgrotor.stride_sequence({}::regclass, {}, {}, {})", pg::quote_literal(sequence), sequence_remainder(shard), sequence_stride, base);
+}
+
+task<void> align_sequences(pg::connection& source, pg::connection& target, const std::vector<moving_table>& tables, const migration_row& row) {
+  const auto pairs = co_await pair_sequences(source, target, tables);
+  for (const auto& pair : pairs) {
+    if (pair.increment != sequence_stride) continue;  // distributed before there were strides
+    co_await retry_locked(source, stride_sql(pair.source, row.source, 0), pair.source, "set sequence " + pair.source, stride_wait);
+    co_await retry_locked(target, stride_sql(pair.target, row.target, pair.source_last), pair.target, "set sequence " + pair.target, stride_wait);
+  }
 }
 
 task<void> advance_sequences(pg::connection& source, pg::connection& target, const std::vector<moving_table>& tables) {

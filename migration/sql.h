@@ -10,4 +10,5 @@ extern const std::string_view dump_rights;    // of a database's owner in schema
 extern const std::string_view mover_tables;   // progress of the mover on every shard: run by `init` after shard_objects, idempotent
 extern const std::string_view ownership;      // the ownership guard's functions on every shard: run by `init` after shard_objects, idempotent
 extern const std::string_view identity;       // which shard it is, and whose term: run by `init` after shard_objects, idempotent
+extern const std::string_view sequences;      // strides of sequences on every shard: run by `init` after shard_objects, idempotent
 }  // namespace migration::sql

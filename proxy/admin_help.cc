@@ -12,6 +12,7 @@ constexpr auto helps = std::to_array<admin_help>({
     {"SHOW MIGRATIONS", "SHOW MIGRATIONS", "migrations with state and progress"},
     {"SHOW MIGRATION", "SHOW MIGRATION 7", "one migration: progress, throttle, timings, journal"},
     {"SHOW ORPHANS", "SHOW ORPHANS", "rows on a shard that does not own them, by shard and table (reads every sharded table)"},
+    {"SHOW SEQUENCES", "SHOW SEQUENCES", "sequences of sharded tables, and those that give out values of other shards"},
     {"SHOW CATALOG", "SHOW CATALOG", "the catalog's connection, the term of this pgrotor and its lease"},
     {"SHOW POOLS", "SHOW POOLS", "server connections per user, database and shard"},
     {"SHOW CLIENTS", "SHOW CLIENTS", "connected clients"},

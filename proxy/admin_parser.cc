@@ -82,6 +82,7 @@ admin_command parse_show(admin_cursor& in) {
                                                     {"MIGRATIONS", migration::shown::migrations},
                                                     {"MIGRATION", migration::shown::migration},
                                                     {"ORPHANS", migration::shown::orphans},
+                                                    {"SEQUENCES", migration::shown::sequences},
                                                     {"CATALOG", migration::shown::catalog},
                                                     {"POOLS", proxy_shown::pools},
                                                     {"CLIENTS", proxy_shown::clients},

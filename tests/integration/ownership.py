@@ -174,6 +174,48 @@ def subscription(world):
     fleet.query("s1", "DROP PUBLICATION mirror; DELETE FROM t_int8 WHERE n = 777777")
 
 
+def sequences(world):
+    """Each shard gives out values of its own, also after a move and where a table is new on its shard."""
+    fleet = world.fleet
+    fleet.everywhere("CREATE SEQUENCE numbers; CREATE TABLE ids (k bigint NOT NULL, a bigserial, b integer GENERATED ALWAYS AS IDENTITY,"
+                     " c bigint NOT NULL DEFAULT nextval('numbers'), PRIMARY KEY (k, a)); GRANT SELECT, INSERT ON ids TO app; GRANT USAGE ON"
+                     " SEQUENCE numbers, ids_a_seq TO app; CREATE TABLE small (k bigint NOT NULL, a smallserial, PRIMARY KEY (k, a))")
+    fleet.query("s2", "SELECT setval('numbers', 1000)")
+    told = [row["note"] for row in fleet.console("DISTRIBUTE TABLE ids BY k IN DISTRIBUTION numbered")]
+    assert [note.split(":")[0] for note in told] == ["column a", "column b", "column c"], told
+    try:
+        fleet.console("DISTRIBUTE TABLE small BY k IN DISTRIBUTION numbered")
+        raise AssertionError("a smallint sequence was taken")
+    except psycopg2.Error as error:
+        assert error.pgcode == "0A000" and "ALTER SEQUENCE public.small_a_seq AS bigint" in str(error), error
+
+    def write():
+        with closing(fleet.app()) as connection, connection.cursor() as cursor:
+            for key in range(60):
+                cursor.execute(f"INSERT INTO ids (k) VALUES ({key})")
+
+    def given_twice():
+        rows = [row for shard in fleet.names for row in fleet.query(shard, "SELECT a, b, c FROM ids")]
+        return [column for column in range(3) if len({row[column] for row in rows}) < len(rows)], len(rows)
+
+    write()
+    assert given_twice() == ([], 60), given_twice()
+    assert min(row[0] for shard in fleet.names for row in fleet.query(shard, "SELECT c FROM ids")) > 1000
+    fleet.query("s3", "DROP TABLE ids")  # as on a shard that is new: nothing moves there but what s1 and s2 have
+    lower, upper = next((lower, upper) for name, lower, upper, shard in fleet.ranges() if name == "numbered" and shard == "s1")
+    fleet.wait_state(fleet.console(f"MOVE RANGE [{lower}, {upper}) OF numbered TO s3")[0]["migration"], "DONE")
+    write()
+    twice, rows = given_twice()
+    assert not twice and rows > 60, (twice, rows)
+    shown = [row for row in fleet.console("SHOW SEQUENCES") if row["table"] == "ids"]
+    assert len(shown) == 9 and all(row["increment"] == "64" and not row["note"] for row in shown), shown
+    fleet.query("s2", "SELECT setval('numbers', 1000000)")
+    wrong = [row for row in fleet.console("SHOW SEQUENCES") if row["note"]]
+    assert [(row["shard"], row["sequence"]) for row in wrong] == [("s2", "public.numbers")], wrong
+    fleet.query("s2", wrong[0]["note"].partition("shard: ")[2])
+    assert not [row for row in fleet.console("SHOW SEQUENCES") if row["note"]]
+
+
 def switched(world):
     """Off, a row is stored where it does not belong, and SHOW ORPHANS finds it; on again, it can be deleted and not changed."""
     fleet = world.fleet
@@ -228,6 +270,7 @@ def proof():
         subscription(world)
         world.search()
         moves(world)
+        sequences(world)
         switched(world)
         world.search()
         tried = sum(world.seen.values())

@@ -1,0 +1,95 @@
+// SHOW SEQUENCES, and the stride that DISTRIBUTE TABLE gives to sequences (sequences.cc, sql/sequences.sql).
+#include <algorithm>
+#include <map>
+
+#include <fmt/format.h>
+
+#include "migration/coordinator_impl.h"
+#include "migration/lock_retry.h"
+#include "migration/prepare.h"
+#include "protocol/sqlstate.h"
+
+namespace migration {
+namespace {
+
+constexpr milliseconds alter_wait{60'000};
+
+std::string relation_of(const routing::table& table) {
+  return "ARRAY[" + pg::quote_literal(pg::quote_ident(table.schema, table.name)) + "::pg_catalog.regclass]";
+}
+
+struct found_sequence {
+  std::string column, name;
+  std::int64_t last = 0, left = 0;
+};
+
+task<std::vector<found_sequence>> sequences_on(pg::connection& shard, const routing::table& table) {
+  std::vector<found_sequence> out;
+  const auto rows = co_await shard.query(
+      "SELECT u.column_name, u.sequence::text, l.last, (q.seqmax - l.last) / q.seqincrement FROM pgrotor.sequences_of(" + relation_of(table) +
+      ") u JOIN pg_catalog.pg_sequence q ON q.seqrelid = u.sequence, coalesce(pg_catalog.pg_sequence_last_value(q.seqrelid),"
+      " q.seqstart - q.seqincrement) l(last) ORDER BY 1, 2");
+  for (int row = 0; row < rows.rows(); ++row) out.push_back({rows.str(row, 0), rows.str(row, 1), rows.integer(row, 2), rows.integer(row, 3)});
+  co_return out;
+}
+
+}  // namespace
+
+task<answer> coordinator::impl::stride_new_table(const routing::table& table, std::string tag) {
+  std::map<std::string, std::int64_t> highest, room;  // by column: over all shards, given so far and left
+  const auto map = engine.map();
+  for (const auto& shard : map->shards()) {
+    const auto connection = co_await engine.connect(shard.id);
+    const auto found = co_await sequences_on(*connection, table);
+    for (const auto& each : found) highest[each.column] = std::max(highest[each.column], each.last);
+  }
+  for (const auto& shard : map->shards()) {
+    const auto connection = co_await engine.connect(shard.id);
+    const auto found = co_await sequences_on(*connection, table);
+    for (const auto& each : found) {
+      const auto doing = "give sequence " + each.name + " a stride";
+      auto sql = stride_sql(each.name, shard.id, highest[each.column]);
+      co_await retry_locked(*connection, std::move(sql), each.name, doing, alter_wait);
+    }
+    const auto now = co_await sequences_on(*connection, table);
+    for (const auto& each : now) {
+      const auto at = room.try_emplace(each.column, each.left).first;
+      at->second = std::min(at->second, each.left);
+    }
+  }
+  answer out{{}, {}, std::move(tag)};
+  for (const auto& [column, left] : room) {
+    out.columns = {"note"};
+    out.rows.push_back({fmt::format("column {}: each shard now gives out every {}th value of its sequence, so that no two give the same one; {} are left",
+                                    column, sequence_stride, left)});
+  }
+  co_return out;
+}
+
+task<answer> coordinator::impl::show_sequences() {
+  answer out{{"shard", "schema", "table", "column", "sequence", "last_value", "increment", "note"}, {}, "SHOW"};
+  const auto map = engine.map();
+  for (const auto& shard : map->shards()) {
+    const auto connection = co_await engine.connect(shard.id);
+    for (const auto& table : map->tables()) {
+      if (!table.distribution) continue;
+      const auto quoted = pg::quote_ident(table.schema, table.name);
+      const auto there = co_await connection->query("SELECT pg_catalog.to_regclass(" + pg::quote_literal(quoted) + ") IS NOT NULL");
+      if (!there.boolean(0, 0)) continue;
+      const auto found = co_await connection->query(fmt::format(
+          "SELECT u.column_name, u.sequence::text, pg_catalog.pg_sequence_last_value(q.seqrelid), q.seqincrement, pgrotor.is_strided(u.sequence, {}, {})"
+          " FROM pgrotor.sequences_of({}) u JOIN pg_catalog.pg_sequence q ON q.seqrelid = u.sequence ORDER BY 1, 2",
+          sequence_remainder(shard.id), sequence_stride, relation_of(table)));
+      for (int row = 0; row < found.rows(); ++row) {
+        std::vector<std::optional<std::string>> line{shard.name, table.schema, table.name, found.str(row, 0), found.str(row, 1), std::nullopt, found.str(row, 3),
+                                                     std::nullopt};
+        if (!found.is_null(row, 2)) line[5] = found.str(row, 2);
+        if (!found.boolean(row, 4)) line[7] = "gives out values of other shards; put right on this shard: " + stride_sql(found.str(row, 1), shard.id, 0);
+        out.rows.push_back(std::move(line));
+      }
+    }
+  }
+  co_return out;
+}
+
+}  // namespace migration
