@@ -17,6 +17,7 @@ shard_map::parts in_canonical_order(shard_map::parts parts) {
   std::ranges::sort(parts.distributions, by_id);
   std::ranges::sort(parts.tables, [](const auto& a, const auto& b) { return std::tie(a.schema, a.name) < std::tie(b.schema, b.name); });
   std::ranges::sort(parts.dependent_views);
+  std::ranges::sort(parts.hidden);
   for (auto& distribution : parts.distributions) {
     std::ranges::sort(distribution.ranges, [](const auto& a, const auto& b) { return a.range.lower < b.range.lower; });
   }
@@ -50,6 +51,25 @@ std::string table_json(const routing::table& table) {
   row.raw("distribution", table.distribution ? fmt::format("{}", table.distribution->value) : "null");
   row.raw("key_column", table.distribution ? json_string(table.key_column) : "null").number("key_type_oid", table.key_type_oid);
   return row.raw("columns", json_array(table.columns, json_string)).take();
+}
+
+std::string_view how_text(routing::hidden_access::by how) {
+  using by = routing::hidden_access::by;
+  return how == by::call ? "call" : how == by::write ? "write" : "part";
+}
+
+routing::hidden_access::by how_of(std::string_view text) {
+  using by = routing::hidden_access::by;
+  for (const auto how : {by::call, by::write, by::part}) {
+    if (how_text(how) == text) return how;
+  }
+  throw std::runtime_error(fmt::format("the catalog holds the kind of hidden access '{}', which this version does not know", text));
+}
+
+std::string hidden_json(const routing::hidden_access& hidden) {
+  json_object row;
+  row.text("how", how_text(hidden.how)).text("schema_name", hidden.schema).text("object_name", hidden.name);
+  return row.raw("sharded", hidden.sharded ? "true" : "false").text("what", hidden.what).take();
 }
 
 routing::shard_id to_shard_id(std::int64_t value) { return routing::shard_id{static_cast<std::uint32_t>(value)}; }
@@ -119,6 +139,11 @@ task<void> read_tables(pg::connection& connection, shard_map::parts& parts) {
   }
   const auto views = co_await connection.query("SELECT name FROM pgrotor.dependent_views ORDER BY name COLLATE \"C\"");
   for (int row = 0; row < views.rows(); ++row) parts.dependent_views.push_back(views.str(row, 0));
+  const auto hidden = co_await connection.query("SELECT how, schema_name, object_name, sharded, what FROM pgrotor.hidden_access");
+  for (int row = 0; row < hidden.rows(); ++row) {
+    parts.hidden.push_back({how_of(hidden.get(row, 0)), hidden.str(row, 1), hidden.str(row, 2), hidden.boolean(row, 3), hidden.str(row, 4)});
+  }
+  std::ranges::sort(parts.hidden);
 }
 
 }  // namespace
@@ -130,6 +155,7 @@ std::string map_json(const shard_map::parts& unordered) {
   map.number("default_shard", parts.default_shard.value).raw("shards", json_array(parts.shards, shard_json));
   map.raw("distributions", json_array(parts.distributions, distribution_json)).raw("ranges", ranges_json(parts.distributions));
   map.raw("tables", json_array(parts.tables, table_json)).raw("dependent_views", json_array(parts.dependent_views, json_string));
+  if (!parts.hidden.empty()) map.raw("hidden", json_array(parts.hidden, hidden_json));  // maps of version 0.1.0 have none, and their checksums must hold
   return map.take();
 }
 

@@ -89,8 +89,11 @@ task<void> check_unique(subject& s) {
       "SELECT i.indexrelid::regclass::text, coalesce((SELECT format('ALTER TABLE %s DROP CONSTRAINT %I;', u.conrelid::regclass, u.conname) FROM"
       " pg_constraint u WHERE u.conindid = i.indexrelid AND u.contype IN ('u', 'x')), format('DROP INDEX %s;', i.indexrelid::regclass)) FROM pg_index i JOIN pg_attribute k ON k.attrelid = i.indrelid AND k.attname = " +
           pg::quote_literal(s.table.columns[s.table.shard_key].name) + " WHERE i.indrelid = " + s.relation +
-          " AND (i.indisunique OR i.indisexclusion) AND NOT i.indisprimary AND k.attnum <> ALL (i.indkey::int2[]) AND NOT EXISTS (SELECT FROM"
-          " pg_attribute u WHERE u.attrelid = i.indrelid AND u.attnum = ANY (i.indkey::int2[]) AND u.atttypid = 'uuid'::regtype) ORDER BY 1",
+          " AND (i.indisunique OR i.indisexclusion) AND NOT i.indisprimary AND NOT EXISTS (SELECT FROM unnest(i.indkey::int2[]) WITH ORDINALITY"
+          " p(attnum, place) LEFT JOIN pg_attribute u ON u.attrelid = i.indrelid AND u.attnum = p.attnum"
+          " LEFT JOIN pg_constraint x ON x.conindid = i.indexrelid AND x.contype = 'x' LEFT JOIN pg_operator o ON o.oid = x.conexclop[p.place::int]"
+          // Columns behind INCLUDE are no part of what is unique, and an exclusion must compare the key with =.
+          " WHERE p.place <= i.indnkeyatts AND coalesce(o.oprname, '=') = '=' AND (p.attnum = k.attnum OR u.atttypid = 'uuid'::regtype)) ORDER BY 1",
       [&s](const pg::result& rows, int row) {
         s.found.add(sqlstate::feature_not_supported, fmt::format("table {}: unique index {} does not contain the shard key", s.display, rows.get(row, 0)),
                     fmt::format("Shards cannot see each other's rows, so it would not be unique any more; without {} only a uuid is.",

@@ -17,7 +17,7 @@ using option_list = std::vector<std::pair<std::string, std::string>>;  // WITH (
 
 struct add_shard { std::string name, dsn; };
 struct remove_shard { std::string name; };
-struct distribute_table { std::string schema, table, column, distribution; };  // distribution "": named after the table
+struct distribute_table { std::string schema, table, column, distribution; option_list options; };  // distribution "": named after the table
 struct reference_table { std::string schema, table; };
 struct guard_table { std::string schema, table; bool on = true; };  // the ownership guard of a table, on every shard
 struct drain_shard { std::string shard; std::vector<std::string> targets; option_list options; };  // no targets: all other active shards

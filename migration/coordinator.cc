@@ -36,6 +36,7 @@ term_news coordinator::news() const { return impl_->engine.news(); }
 void coordinator::stop() {
   asio::post(impl_->engine.executor, [inside = impl_.get()] {
     inside->stopping = inside->engine.stopping = true;
+    inside->watch.stop();
     inside->wake.cancel();
     if (inside->current) inside->current->wish_stop();
   });
@@ -205,7 +206,7 @@ task<void> coordinator::impl::wait_for_work() {
   if (std::exchange(to_settle, false) && !stopping) co_await settle_shards();
 }
 
-task<void> coordinator::impl::run() {
+task<void> coordinator::impl::work() {
   while (!stopping) {
     bool lost = engine.catalog_lost();
     try {
@@ -226,8 +227,37 @@ task<void> coordinator::impl::run() {
     }
     if (lost) co_await reconnect_catalog();
   }
+}
+
+task<void> coordinator::impl::run() {
+  start_watch();
+  std::exception_ptr failed;
+  try {
+    co_await work();
+  } catch (...) {
+    failed = std::current_exception();
+  }
+  co_await end_watch();
   engine.catalog.reset();
+  if (failed) std::rethrow_exception(failed);
   keeper.give_back();
+}
+
+void coordinator::impl::start_watch() {
+  watching = true;
+  asio::co_spawn(engine.executor, watch.run(), [this](std::exception_ptr) {
+    watching = false;
+    wake.cancel();
+  });
+}
+
+// It uses what ends with the coordinator.
+task<void> coordinator::impl::end_watch() {
+  watch.stop();
+  while (watching) {
+    wake.expires_at(clock::time_point::max());
+    co_await wake.async_wait(asio::as_tuple(asio::use_awaitable));
+  }
 }
 
 task<void> coordinator::impl::settle_shards() {

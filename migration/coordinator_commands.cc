@@ -5,6 +5,7 @@
 
 #include "migration/checks.h"
 #include "migration/coordinator_impl.h"
+#include "migration/hidden_access.h"
 #include "migration/identity.h"
 #include "migration/ownership.h"
 #include "migration/planner.h"
@@ -16,8 +17,38 @@ namespace {
 
 namespace sqlstate = protocol::sqlstate;
 
-answer done(std::string tag) { return {{}, {}, std::move(tag)}; }
-answer would(std::string text) { return {{"plan"}, {{std::move(text)}}, "EXPLAIN"}; }
+// `notes`: what a DBA should know, a line each.
+answer done(std::string tag, const std::vector<std::string>& notes = {}) {
+  answer made{{}, {}, std::move(tag)};
+  if (!notes.empty()) made.columns = {"note"};
+  for (const auto& line : notes) made.rows.push_back({line});
+  return made;
+}
+
+answer would(std::string text, const std::vector<std::string>& notes = {}) {
+  answer made{{"plan"}, {{std::move(text)}}, "EXPLAIN"};
+  for (const auto& line : notes) made.rows.push_back({line});
+  return made;
+}
+
+// WITH (trust = 'a, b'): triggers and the like that the DBA knows to stay with the rows of one shard key.
+std::vector<std::string> trusted_of(const option_list& options) {
+  std::vector<std::string> names;
+  for (const auto& [name, value] : options) {
+    if (name != "trust") {
+      refuse(sqlstate::invalid_parameter, fmt::format("DISTRIBUTE TABLE has no option {}", name), "", "It has trust = 'trigger, policy, ...'.");
+    }
+    for (std::size_t from = 0; from <= value.size();) {
+      const auto comma = std::min(value.find(',', from), value.size());
+      auto one = value.substr(from, comma - from);
+      one.erase(0, one.find_first_not_of(' '));
+      one.erase(one.find_last_not_of(' ') + 1);
+      names.push_back(std::move(one));
+      from = comma + 1;
+    }
+  }
+  return names;
+}
 
 task<std::vector<std::string>> all_columns(pg::connection& shard, std::string schema, std::string table) {
   pg::text_params params{schema, table};
@@ -170,14 +201,14 @@ task<answer> coordinator::impl::do_remove_shard(remove_shard wanted, bool explai
 }
 
 // What every shard says of a table that is to be distributed; columns and key type as on the default shard.
-task<void> coordinator::impl::inspect_on_all(const distribute_table& wanted, routing::table& table, std::vector<std::string>& views, problems& found) {
+task<void> coordinator::impl::inspect_on_all(const distribute_table& wanted, routing::table& table, hidden_objects& hidden, problems& found) {
   const auto map = engine.map();
   const auto model = co_await engine.connect(map->default_shard());
   const auto described = co_await describe_into(*model, wanted, found);
   if (!described) co_return;
   table.key_type_oid = described->columns[described->shard_key].type_oid;
   table.columns = co_await all_columns(*model, wanted.schema, wanted.table);
-  views = co_await dependent_views(*model, wanted.schema, wanted.table);
+  hidden = co_await read_hidden(*model, map->all(), &table);
   co_await check_table(*model, *described, found);
   co_await find_rows(*model, wanted, found);
   co_await check_names(*model, found);
@@ -192,6 +223,8 @@ task<void> coordinator::impl::inspect_on_all(const distribute_table& wanted, rou
       co_await check_alike(*model, *connection, *described, here);
       co_await find_rows(*connection, wanted, found);
     }
+    auto more = co_await read_hidden(*connection, map->all(), &table);
+    hidden.merge(std::move(more));
     found.add_of(connection->where(), here, true);
   }
 }
@@ -207,9 +240,10 @@ task<answer> coordinator::impl::do_distribute(distribute_table wanted, bool expl
   table.schema = wanted.schema;
   table.name = wanted.table;
   table.key_column = wanted.column;
-  std::vector<std::string> views;
+  hidden_objects hidden;
   problems found;
-  co_await inspect_on_all(wanted, table, views, found);
+  co_await inspect_on_all(wanted, table, hidden, found);
+  judge_attached(hidden, table, trusted_of(wanted.options), found);
   const auto type = routing::key_type_of_oid(table.key_type_oid);
   if (table.key_type_oid != 0 && !type) {
     found.add(sqlstate::feature_not_supported, fmt::format("column \"{}\" of table \"{}\" cannot be a shard key", wanted.column, wanted.table),
@@ -228,9 +262,11 @@ task<answer> coordinator::impl::do_distribute(distribute_table wanted, bool expl
     }
   }
   found.refuse_if_any(fmt::format("table {}.{}", wanted.schema, wanted.table));
+  const auto unreachable = hidden.added_to(map->all());
   if (explain) {
     co_return would(fmt::format("table {}.{} by {} ({}) would join distribution {}{}", wanted.schema, wanted.table, wanted.column,
-                                routing::to_string(*type), name, existing ? "" : fmt::format(", new, spread evenly over {} shards", even_ranges(*map).size())));
+                                routing::to_string(*type), name, existing ? "" : fmt::format(", new, spread evenly over {} shards", even_ranges(*map).size())),
+                    unreachable);
   }
   auto edit = [&](routing::shard_map::parts& parts) {
     parts.schema_version = parts.number;
@@ -242,18 +278,17 @@ task<answer> coordinator::impl::do_distribute(distribute_table wanted, bool expl
     }
     table.distribution = mine->id;
     parts.tables.push_back(table);
-    for (auto& view : views) {
-      if (std::find(parts.dependent_views.begin(), parts.dependent_views.end(), view) == parts.dependent_views.end()) parts.dependent_views.push_back(view);
-    }
+    hidden.store(parts);
   };
   const auto mine = co_await engine.ownership_turn.lock();
   auto next = engine.map()->all();
   edit(next);
   const auto guarded = routing::shard_map::make(next);
-  auto told = co_await stride_new_table(table, "DISTRIBUTE TABLE");
+  auto notes = co_await stride_new_table(table);
   co_await guard_new_table(*guarded, table);
   co_await change_map(edit, fmt::format("distribute {}.{} by {}", wanted.schema, wanted.table, wanted.column));
-  co_return told;
+  notes.insert(notes.end(), unreachable.begin(), unreachable.end());
+  co_return done("DISTRIBUTE TABLE", std::move(notes));
 }
 
 task<answer> coordinator::impl::do_reference(reference_table wanted, bool explain) {
@@ -266,6 +301,8 @@ task<answer> coordinator::impl::do_reference(reference_table wanted, bool explai
   routing::table table;
   table.schema = wanted.schema;
   table.name = wanted.table;
+  hidden_objects hidden;
+  problems wrong;
   for (const auto& shard : map->shards()) {
     const auto connection = co_await engine.connect(shard.id);
     table.columns = co_await all_columns(*connection, wanted.schema, wanted.table);
@@ -273,14 +310,21 @@ task<answer> coordinator::impl::do_reference(reference_table wanted, bool explai
       refuse(sqlstate::undefined_object, fmt::format("table \"{}.{}\" does not exist on shard {}", wanted.schema, wanted.table, shard.name), "",
              "Create it on every shard by psql first.");
     }
+    auto here = co_await read_hidden(*connection, map->all(), &table);
+    std::erase_if(here.attached, [](const auto& each) { return !each.name.starts_with("policy "); });  // the others run when it is written
+    hidden.merge(std::move(here));
   }
-  if (explain) co_return would(fmt::format("table {}.{} would be a reference table", wanted.schema, wanted.table));
+  judge_attached(hidden, table, {}, wrong);
+  wrong.refuse_if_any(fmt::format("table {}.{} cannot be a reference table", wanted.schema, wanted.table));
+  const auto unreachable = hidden.added_to(map->all());
+  if (explain) co_return would(fmt::format("table {}.{} would be a reference table", wanted.schema, wanted.table), unreachable);
   auto edit = [&](routing::shard_map::parts& parts) {
     parts.schema_version = parts.number;
     parts.tables.push_back(table);
+    hidden.store(parts);
   };
   co_await change_map(edit, fmt::format("reference table {}.{}", wanted.schema, wanted.table));
-  co_return done("REFERENCE TABLE");
+  co_return done("REFERENCE TABLE", unreachable);
 }
 
 }  // namespace migration

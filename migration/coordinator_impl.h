@@ -9,6 +9,8 @@
 
 #include "migration/coordinator.h"
 #include "migration/engine.h"
+#include "migration/hidden_access.h"
+#include "migration/hidden_watch.h"
 #include "migration/problems.h"
 #include "migration/migration_run.h"
 #include "migration/term_keeper.h"
@@ -17,7 +19,8 @@ namespace migration {
 
 struct coordinator::impl {
   impl(boost::asio::io_context& context, coordinator_settings settings, migration::gates& gates)
-      : engine(context.get_executor(), std::move(settings), gates), keeper(engine), wake(context) {}
+      : engine(context.get_executor(), std::move(settings), gates), keeper(engine), wake(context),
+        watch(engine, [this](auto edit, std::string reason) { return change_map(std::move(edit), std::move(reason)); }) {}
 
   migration::engine engine;
   term_keeper keeper;
@@ -35,10 +38,14 @@ struct coordinator::impl {
   std::set<std::uint64_t> forsaken;        // jobs whose command was answered with an error while their rows may stand in the catalog
   bool to_settle = false;                  // a command ended a migration: settle_shards() is due
   boost::asio::steady_timer wake;
-  bool stopping = false;
+  hidden_watch watch;
+  bool stopping = false, watching = false;
 
   task<void> start();
   task<void> run();
+  task<void> work();  // until stop(); throws superseded
+  void start_watch();
+  task<void> end_watch();
   task<void> take_catalog();          // connects, starts a term, reads map and rows
   task<void> ensure_catalog();        // connects again where it must, and reads the rows
   task<void> reconnect_catalog();     // until it works or stop(); throws superseded
@@ -55,7 +62,7 @@ struct coordinator::impl {
 
   // Ownership guards (ownership.h). Of a table that is about to be distributed, on every shard or on none.
   task<void> refuse_unowned_rows(pg::connection& new_shard) const;  // it owns nothing, so the distributed tables that it has must be empty
-  task<answer> stride_new_table(const routing::table&, std::string tag);  // its sequences, on every shard; the answer tells of them
+  task<std::vector<std::string>> stride_new_table(const routing::table&);  // its sequences, on every shard; what a DBA should know
   task<void> guard_new_table(const routing::shard_map& next, const routing::table&);
   task<void> drop_guards_of(pg::connect_options removed, std::shared_ptr<const routing::shard_map>);  // as far as it can be reached
   task<void> guard_everywhere();   // whenever the queue is empty, until it worked once: an upgrade, a guard dropped by hand
@@ -74,7 +81,7 @@ struct coordinator::impl {
   task<std::uint64_t> insert_job(std::vector<migration_row> planned, map_edit edit, std::string reason);
   task<answer> do_add_shard(add_shard, bool explain);
   task<answer> do_remove_shard(remove_shard, bool explain);
-  task<void> inspect_on_all(const distribute_table&, routing::table&, std::vector<std::string>& views, problems&);
+  task<void> inspect_on_all(const distribute_table&, routing::table&, hidden_objects&, problems&);
   task<answer> do_distribute(distribute_table, bool explain);
   task<answer> do_reference(reference_table, bool explain);
   task<answer> do_guard(guard_table, bool explain);

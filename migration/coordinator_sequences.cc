@@ -35,7 +35,7 @@ task<std::vector<found_sequence>> sequences_on(pg::connection& shard, const rout
 
 }  // namespace
 
-task<answer> coordinator::impl::stride_new_table(const routing::table& table, std::string tag) {
+task<std::vector<std::string>> coordinator::impl::stride_new_table(const routing::table& table) {
   std::map<std::string, std::int64_t> highest, room;  // by column: over all shards, given so far and left
   const auto map = engine.map();
   for (const auto& shard : map->shards()) {
@@ -57,11 +57,10 @@ task<answer> coordinator::impl::stride_new_table(const routing::table& table, st
       at->second = std::min(at->second, each.left);
     }
   }
-  answer out{{}, {}, std::move(tag)};
+  std::vector<std::string> out;
   for (const auto& [column, left] : room) {
-    out.columns = {"note"};
-    out.rows.push_back({fmt::format("column {}: each shard now gives out every {}th value of its sequence, so that no two give the same one; {} are left",
-                                    column, sequence_stride, left)});
+    out.push_back(fmt::format("column {}: each shard now gives out every {}th value of its sequence, so that no two give the same one; {} are left",
+                              column, sequence_stride, left));
   }
   co_return out;
 }

@@ -139,16 +139,4 @@ task<std::string> recorded_fingerprint(pg::connection& source, std::uint64_t mig
   co_return found.str(0, 0);
 }
 
-task<std::vector<std::string>> dependent_views(pg::connection& connection, std::string schema, std::string name) {
-  const auto rows = co_await connection.query(
-      "WITH RECURSIVE dependent AS (SELECT " + pg::quote_literal(pg::quote_ident(schema, name)) +
-      "::regclass::oid AS id UNION SELECT w.ev_class FROM dependent JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = "
-      "dependent.id AND d.classid = 'pg_rewrite'::regclass JOIN pg_rewrite w ON w.oid = d.objid AND w.ev_class <> dependent.id)"
-      " SELECT n.nspname || '.' || c.relname FROM dependent JOIN pg_class c ON c.oid = dependent.id AND c.relkind IN ('v', 'm')"
-      " JOIN pg_namespace n ON n.oid = c.relnamespace ORDER BY 1");
-  std::vector<std::string> out;
-  for (int row = 0; row < rows.rows(); ++row) out.push_back(rows.str(row, 0));
-  co_return out;
-}
-
 }  // namespace migration

@@ -33,8 +33,6 @@ task<moving_table> describe_table(pg::connection&, std::string schema, std::stri
 task<std::string> fingerprint(pg::connection&, const std::vector<moving_table>&);
 // The one that PREPARE recorded beside the guard: compare with it, so that DDL while no coordinator ran is seen. "" when there is none.
 task<std::string> recorded_fingerprint(pg::connection& source, std::uint64_t migration);
-// Views that depend on the table, as "schema.name".
-task<std::vector<std::string>> dependent_views(pg::connection&, std::string schema, std::string name);
 
 // Checks of one shard as such: version, rights, wal_level, free slots, walsenders. Throws refused with everything that is wrong.
 task<void> check_shard(pg::connection&);

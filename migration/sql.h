@@ -7,6 +7,8 @@ namespace migration::sql {
 extern const std::string_view catalog;        // schema pgrotor of the catalog: run by `init`, idempotent
 extern const std::string_view shard_objects;  // schema pgrotor of every shard: run by `init`, idempotent
 extern const std::string_view dump_rights;    // of a database's owner in schema pgrotor: run by `init` after the others, idempotent
+extern const std::string_view hidden_access;  // what touches tables without naming them: read by hidden_access.cc
+extern const std::string_view hidden_fingerprint;  // has anything changed that hidden_access looks at
 extern const std::string_view mover_tables;   // progress of the mover on every shard: run by `init` after shard_objects, idempotent
 extern const std::string_view ownership;      // the ownership guard's functions on every shard: run by `init` after shard_objects, idempotent
 extern const std::string_view identity;       // which shard it is, and whose term: run by `init` after shard_objects, idempotent

@@ -23,7 +23,7 @@ constexpr auto helps = std::to_array<admin_help>({
     {"SHOW HELP", "SHOW HELP", "this list"},
     {"ADD SHARD", "ADD SHARD s4 'host=127.0.0.1 port=5432 dbname=shop'", "checks a shard, prepares it and puts it into the map"},
     {"REMOVE SHARD", "REMOVE SHARD s1", "takes a shard that owns nothing out of the map"},
-    {"DISTRIBUTE TABLE", "DISTRIBUTE TABLE [schema.]orders BY customer_id [IN DISTRIBUTION shop]", "shards a table by a column"},
+    {"DISTRIBUTE TABLE", "DISTRIBUTE TABLE [schema.]orders BY customer_id [IN DISTRIBUTION shop] [WITH (trust = 'trigger, ...')]", "shards a table by a column"},
     {"REFERENCE TABLE", "REFERENCE TABLE [schema.]countries", "declares a table that every shard holds whole"},
     {"GUARD TABLE", "GUARD TABLE [schema.]orders", "no shard stores rows of it that it does not own, whoever writes; so after DISTRIBUTE"},
     {"UNGUARD TABLE", "UNGUARD TABLE [schema.]orders", "switches that guard off, until GUARD TABLE"},

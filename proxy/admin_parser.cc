@@ -130,6 +130,7 @@ admin_command parse_distribute(admin_cursor& in) {
     in.expect_word("distribution");
     asked.distribution = in.expect_name("the name of a distribution");
   }
+  asked.options = read_options(in);
   return request{asked, false};
 }
 

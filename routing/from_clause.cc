@@ -110,8 +110,11 @@ void query_analysis::unsharded(const routing::table* reference, std::string_view
     ++references_;
     return;
   }
+  const auto* hidden = how == usage::read ? nullptr : map_.find_hidden(hidden_access::by::write, schema, name);
   if (map_.is_dependent_view(schema, name)) {
     refuse(dependent_view(name));
+  } else if (hidden) {
+    refuse(hidden_write(*hidden));
   } else if (!is_catalog(schema, name) && local_table_.empty()) {
     local_table_ = name;
   }

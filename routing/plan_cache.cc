@@ -38,6 +38,13 @@ std::size_t bytes_of(std::string_view text, const text_plan* plan) {
   return bytes;
 }
 
+// The first refusal's message; empty: none.
+std::string_view why_refused(const text_plan& plan) noexcept {
+  for (const auto& s : plan.statements)
+    if (s.refused) return s.refused->message;
+  return {};
+}
+
 bool is_refused(const text_plan& plan) noexcept {
   return std::any_of(plan.statements.begin(), plan.statements.end(), [](const statement_plan& s) { return s.refused.has_value(); });
 }
@@ -96,7 +103,7 @@ struct plan_cache::impl {
     auto analysed = analyze_if_parsable(key.text, map);
     if (analysed && is_refused(*analysed)) {
       const auto plain = analyze_if_parsable(sql, map);
-      if (plain && !is_refused(*plain)) analysed.reset();
+      if (plain && why_refused(*plain) != why_refused(*analysed)) analysed.reset();
     }
     if (!analysed) {
       keep(key, nullptr);

@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "routing/functions.h"
+#include "routing/hidden_text.h"
 #include "routing/refusals.h"
+#include "routing/unnamed_objects.h"
 
 namespace routing {
 namespace {
@@ -199,6 +201,7 @@ row_shape query_analysis::plain_select(const PgQuery__SelectStmt& s, const scope
     fills_table_ = writes_ = true;
     effects_.makes |= state::temp_objects;
     if (hides_type(*s.into_clause->rel)) refuse(hidden_type(ast::text(s.into_clause->rel->relname)));
+    if (auto why = takes_name_of_table(*s.into_clause->rel, map_)) refuse(*std::move(why));
     table(*s.into_clause->rel, here, usage::modify);
   }
   return targets(ast::list(s.target_list, s.n_target_list), here, is_row_by_row(s));
@@ -302,6 +305,8 @@ void query_analysis::call(const PgQuery__FuncCall& f) {
   if (is_harmless_function(name)) return;
   may_have_effects_ = true;
   if (belongs_to_database(name)) note_home_effect(std::string(name.name) + "()");
+  if (auto why = refused_call(f, map_)) refuse(*std::move(why));
+  else if (runs_text(name) || calls_home(name, map_)) note_home_effect(std::string(name.name) + "()");
 }
 
 // Two transactions that lock one reference row must meet, so they do on the default shard.

@@ -52,8 +52,31 @@ refusal mixed_with_local(std::string_view sharded, std::string_view local) {
 }
 
 refusal dependent_view(std::string_view name) {
-  return not_one_shard(fmt::format("view \"{}\" reads a sharded table", name), "A shard would show only its own part of the rows.",
-                       "Query the tables behind the view with a condition on the shard key.");
+  return not_one_shard(fmt::format("\"{}\" is a view over a sharded table or a part of one", name), "A shard would show only its own part of the rows.",
+                       "Query the sharded table itself with a condition on the shard key.");
+}
+
+refusal hidden_call(const hidden_access& h) {
+  return not_one_shard(fmt::format("function \"{}.{}\" touches {} by itself", h.schema, h.name, h.what),
+                       "pgrotor does not see for which shard keys, and the shard that it would run on has only its own part of the rows.",
+                       "Send the statements of the function through pgrotor, each with its shard key, or call it on the right shard with psql.");
+}
+
+refusal hidden_write(const hidden_access& h) {
+  return not_one_shard(fmt::format("a write to \"{}.{}\" touches {} as well", h.schema, h.name, h.what),
+                       "A trigger, rule, default or check of the table does it, on the shard that it runs on and for whatever keys.",
+                       "Drop it and send what it does through pgrotor, or write the table with psql.");
+}
+
+refusal text_touches(std::string_view command, std::string_view object) {
+  return not_one_shard(fmt::format("{} names \"{}\", which lives on several shards or touches what does", command, object),
+                       "pgrotor does not see for which shard keys, and the shard that it would run on has only its own part of the rows.",
+                       "Send its statements through pgrotor, each with its shard key, or run it on each shard with psql.");
+}
+
+refusal text_unknown(std::string_view function) {
+  return not_one_shard(fmt::format("cannot tell which tables the SQL given to {}() touches", function), "It is not a literal.",
+                       "Give it as a literal that names no sharded table, or send the statement itself.");
 }
 
 refusal ambiguous_table(std::string_view name) {
@@ -61,9 +84,19 @@ refusal ambiguous_table(std::string_view name) {
                        "Qualify it with its schema.");
 }
 
-refusal run_on_each_shard(std::string_view what, std::string_view table) {
-  return not_one_shard(fmt::format("{} concerns table \"{}\", which lives on several shards", what, table),
+refusal run_on_each_shard(std::string_view what, std::string_view subject) {
+  return not_one_shard(fmt::format("{} concerns {}, which lives on several shards", what, subject),
                        "Through pgrotor the statement would reach one shard only.", "Run it on each shard with psql.");
+}
+
+refusal reaches_all_shards(std::string_view what) {
+  return not_one_shard(fmt::format("{} concerns more than one table or database, and some live on several shards", what),
+                       "Through pgrotor the command would reach the default shard only.", "Run it on each shard with psql.");
+}
+
+refusal name_is_taken(std::string_view name) {
+  return not_one_shard(fmt::format("\"{}\" is the name of a sharded or reference table", name),
+                       "pgrotor takes the name without a schema for that table, whatever search_path says.", "Choose another name.");
 }
 
 refusal result_into_table() {

@@ -17,8 +17,14 @@ refusal key_change(const table&);
 refusal reference_write(const table&);
 refusal mixed_with_local(std::string_view sharded, std::string_view local);
 refusal dependent_view(std::string_view name);
+refusal hidden_call(const hidden_access&);
+refusal hidden_write(const hidden_access&);
+refusal text_touches(std::string_view command, std::string_view object);
+refusal text_unknown(std::string_view function);
 refusal ambiguous_table(std::string_view name);
-refusal run_on_each_shard(std::string_view what, std::string_view table);
+refusal run_on_each_shard(std::string_view what, std::string_view subject);  // table "orders"
+refusal reaches_all_shards(std::string_view what);
+refusal name_is_taken(std::string_view name);
 refusal result_into_table();
 refusal home_only(std::string_view what, std::string_view default_shard);
 // 0A000

@@ -192,6 +192,15 @@ bool shard_map::is_dependent_view(std::string_view schema, std::string_view name
   });
 }
 
+const hidden_access* shard_map::find_hidden(hidden_access::by how, std::string_view schema, std::string_view name) const noexcept {
+  const hidden_access* found = nullptr;
+  for (const auto& h : parts_.hidden) {
+    const bool is_it = h.name == name && h.how == how && (schema.empty() || h.schema == schema);
+    if (is_it && (!found || h.sharded)) found = &h;
+  }
+  return found;
+}
+
 shard_map::parts shard_map::with_owner(distribution_id id, std::span<const placement_range> moved, shard_id to) const {
   if (!find_shard(to)) invalid(fmt::format("shard {} is not in the map", to.value));
   parts next = parts_;

@@ -3,6 +3,7 @@
 // migration/catalog.h; N is replaced by N+1, never edited.
 #pragma once
 
+#include <compare>
 #include <memory>
 #include <span>
 #include <string>
@@ -49,6 +50,20 @@ struct table {
   std::vector<std::string> columns;             // in the table's order: INSERT without a column list needs it
 };
 
+// What touches, or belongs to, tables that a statement with it does not name, as the catalogs of the shards tell (migration/hidden_access.h).
+struct hidden_access {
+  enum class by {
+    call,   // of this function, procedure or aggregate, any of that name
+    write,  // to this table: a trigger, rule, default or check does it
+    part,   // of a table of the map: an index, sequence, type or function that a command may name alone
+  };
+  by how = by::call;
+  std::string schema, name;
+  bool sharded = false;  // sharded tables are read or written, or a reference table written; else what the default shard alone has
+  std::string what;      // for the client: table "public.orders"
+  friend auto operator<=>(const hidden_access&, const hidden_access&) = default;
+};
+
 class shard_map {
  public:
   struct parts {
@@ -58,7 +73,8 @@ class shard_map {
     std::vector<routing::shard> shards;
     std::vector<routing::distribution> distributions;
     std::vector<routing::table> tables;
-    std::vector<std::string> dependent_views;  // "schema.name" of views over sharded tables: refused, a shard shows only its part
+    std::vector<std::string> dependent_views;  // "schema.name" of views over sharded tables and partitions of them: refused, a shard shows its part
+    std::vector<routing::hidden_access> hidden;
   };
   // Checks coverage, order, known owners and key types; throws std::invalid_argument naming the object and what is wrong.
   static std::shared_ptr<const shard_map> make(parts);
@@ -76,6 +92,8 @@ class shard_map {
   // `schema` empty: any schema; `ambiguous` is set when several tables match, and then nullptr comes back.
   const routing::table* find_table(std::string_view schema, std::string_view name, bool& ambiguous) const noexcept;
   bool is_dependent_view(std::string_view schema, std::string_view name) const noexcept;
+  // `schema` empty: any. Of several, one that touches sharded tables. nullptr: none.
+  const routing::hidden_access* find_hidden(hidden_access::by, std::string_view schema, std::string_view name) const noexcept;
   const parts& all() const noexcept { return parts_; }
 
   // The parts of generation N+1 in which `ranges` of one distribution belong to `to`; neighbours with one owner are merged.

@@ -7,7 +7,9 @@
 
 #include "routing/fixed_settings.h"
 #include "routing/functions.h"
+#include "routing/hidden_text.h"
 #include "routing/key_constant.h"
+#include "routing/unnamed_objects.h"
 #include "routing/refusals.h"
 
 namespace routing {
@@ -195,6 +197,8 @@ class mention_finder {
     if (const auto* r = ast::as<PgQuery__RangeVar>(m, pg_query__range_var__descriptor)) relation(*r);
     if (const auto* l = ast::as<PgQuery__List>(m, pg_query__list__descriptor)) name(*l);
     if (const auto* e = ast::as<PgQuery__ExecuteStmt>(m, pg_query__execute_stmt__descriptor)) execute = execute_of(*e);
+    if (const auto* f = ast::as<PgQuery__FuncCall>(m, pg_query__func_call__descriptor); f && !call_) call_ = refused_call(*f, map_);
+    objects(m);
     ast::for_each_child(m, [&](const ast::message& child) { visit(child); });
   }
 
@@ -202,9 +206,9 @@ class mention_finder {
   std::string hidden;                          // a type whose name something temporary takes
 
   std::optional<refusal> refused(std::string_view what) const {
-    if (!table_.empty()) return run_on_each_shard(what, table_);
+    if (!subject_.empty()) return run_on_each_shard(what, subject_);
     if (!hidden.empty()) return hidden_type(hidden);
-    return std::nullopt;
+    return call_;
   }
 
  private:
@@ -227,12 +231,37 @@ class mention_finder {
     bool ambiguous = false;
     const auto* known = map_.find_table(schema, table, ambiguous);
     const bool counts = ambiguous || (known && (known->distribution || !reads_)) || map_.is_dependent_view(schema, table);
-    if (counts && table_.empty()) table_ = table;
+    if (!subject_.empty()) return;
+    if (counts) subject_ = "table \"" + std::string(table) + "\"";
+    else if (!reads_) part(schema, table);
+  }
+
+  void part(std::string_view schema, std::string_view name) {
+    const auto* of = subject_.empty() ? map_.find_hidden(hidden_access::by::part, schema, name) : nullptr;
+    if (of) subject_ = "\"" + std::string(name) + "\" of " + of->what;
+  }
+
+  // Types and functions that a command drops, alters or replaces.
+  void objects(const ast::message& m) {
+    if (reads_) return;
+    const auto qualified = [this](ast::node* const* names, std::size_t count) {
+      const auto name = ast::name_of(ast::list(names, count));
+      part(name.schema, name.name);
+    };
+    if (const auto* f = ast::as<PgQuery__ObjectWithArgs>(m, pg_query__object_with_args__descriptor)) qualified(f->objname, f->n_objname);
+    if (const auto* f = ast::as<PgQuery__CreateFunctionStmt>(m, pg_query__create_function_stmt__descriptor)) qualified(f->funcname, f->n_funcname);
+    if (const auto* t = ast::as<PgQuery__AlterEnumStmt>(m, pg_query__alter_enum_stmt__descriptor)) qualified(t->type_name, t->n_type_name);
+    if (const auto* t = ast::as<PgQuery__AlterDomainStmt>(m, pg_query__alter_domain_stmt__descriptor)) qualified(t->type_name, t->n_type_name);
+    const auto* drop = ast::as<PgQuery__DropStmt>(m, pg_query__drop_stmt__descriptor);
+    for (const auto* one : drop ? ast::list(drop->objects, drop->n_objects) : std::span<ast::node* const>()) {
+      if (one->node_case == PG_QUERY__NODE__NODE_TYPE_NAME) qualified(one->type_name->names, one->type_name->n_names);
+    }
   }
 
   const shard_map& map_;
   bool reads_;  // reference tables are only read
-  std::string table_;
+  std::string subject_;
+  std::optional<refusal> call_;  // of a function that may not be called
 };
 
 std::string_view verb(const ast::node& n) noexcept {
@@ -305,6 +334,27 @@ statement_plan elsewhere(const ast::node& n, const shard_map& map, bool reads, s
   return plan;
 }
 
+// The text of DO, and the body of a new function. Where it names a sharded or reference table it would run for one shard's part only.
+statement_plan with_body(const ast::node& n, std::string_view command, const shard_map& map) {
+  const auto named = table_named_in_texts(n.base, map);
+  if (!named.empty()) return refused_plan(text_touches(command, named));
+  return elsewhere(n, map, false);
+}
+
+// What a trigger, rule or check of the table does beside.
+const hidden_access* hidden_write_to(const ast::node& n, const shard_map& map) {
+  const auto of = [&](const PgQuery__RangeVar* r) {
+    return r ? map.find_hidden(hidden_access::by::write, ast::text(r->schemaname), ast::text(r->relname)) : nullptr;
+  };
+  if (n.node_case == PG_QUERY__NODE__NODE_COPY_STMT) return n.copy_stmt->is_from ? of(n.copy_stmt->relation) : nullptr;
+  if (n.node_case != PG_QUERY__NODE__NODE_TRUNCATE_STMT) return nullptr;
+  for (const auto* relation : ast::list(n.truncate_stmt->relations, n.truncate_stmt->n_relations)) {
+    const auto* found = relation->node_case == PG_QUERY__NODE__NODE_RANGE_VAR ? of(relation->range_var) : nullptr;
+    if (found) return found;
+  }
+  return nullptr;
+}
+
 statement_kind copy_kind(const PgQuery__CopyStmt& s) noexcept {
   if (s.is_program || !ast::text(s.filename).empty()) return statement_kind::query;  // a file of the server
   return s.is_from ? statement_kind::copy_in : statement_kind::copy_out;
@@ -319,6 +369,8 @@ utility_plan declare(const PgQuery__DeclareCursorStmt& s) {
 
 utility_plan read_utility(const ast::node& n, const shard_map& map) {
   if (auto plan = simple_plan(n)) return {*std::move(plan), nullptr};
+  if (auto why = of_all_shards(n, map)) return {refused_plan(*std::move(why)), nullptr};
+  if (const auto* hidden = hidden_write_to(n, map)) return {refused_plan(hidden_write(*hidden)), nullptr};
   switch (n.node_case) {
     case PG_QUERY__NODE__NODE_EXPLAIN_STMT: return {{}, n.explain_stmt->query};
     case PG_QUERY__NODE__NODE_DECLARE_CURSOR_STMT: return declare(*n.declare_cursor_stmt);
@@ -327,6 +379,8 @@ utility_plan read_utility(const ast::node& n, const shard_map& map) {
       if (n.copy_stmt->query) return {plan_to(destination_kind::any, kind), n.copy_stmt->query};
       return {elsewhere(n, map, false, kind), nullptr};
     }
+    case PG_QUERY__NODE__NODE_DO_STMT: return {with_body(n, "DO", map), nullptr};
+    case PG_QUERY__NODE__NODE_CREATE_FUNCTION_STMT: return {with_body(n, "CREATE FUNCTION or PROCEDURE", map), nullptr};
     case PG_QUERY__NODE__NODE_CREATE_TABLE_AS_STMT:
     case PG_QUERY__NODE__NODE_VIEW_STMT:
     case PG_QUERY__NODE__NODE_CALL_STMT: return {elsewhere(n, map, true), nullptr};

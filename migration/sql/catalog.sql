@@ -59,7 +59,17 @@ CREATE TABLE IF NOT EXISTS pgrotor.tables (
 COMMENT ON TABLE pgrotor.tables IS 'Sharded tables, and reference tables (without a distribution)';
 
 CREATE TABLE IF NOT EXISTS pgrotor.dependent_views (name text PRIMARY KEY);
-COMMENT ON TABLE pgrotor.dependent_views IS 'Views over sharded tables: refused, since a shard shows only its part';
+COMMENT ON TABLE pgrotor.dependent_views IS 'Views over sharded tables, and partitions: refused, since a shard shows only its part';
+
+CREATE TABLE IF NOT EXISTS pgrotor.hidden_access (
+  how text NOT NULL CHECK (how IN ('call', 'write', 'part')),
+  schema_name text NOT NULL,
+  object_name text NOT NULL,
+  sharded boolean NOT NULL,
+  what text NOT NULL,
+  PRIMARY KEY (how, schema_name, object_name)
+);
+COMMENT ON TABLE pgrotor.hidden_access IS 'Functions and written tables that touch other tables by themselves, and parts of tables, as found on the shards';
 
 CREATE TABLE IF NOT EXISTS pgrotor.maps (
   generation bigint PRIMARY KEY CHECK (generation > 0),
@@ -270,6 +280,7 @@ BEGIN
   DELETE FROM pgrotor.tables;
   DELETE FROM pgrotor.distributions;
   DELETE FROM pgrotor.dependent_views;
+  DELETE FROM pgrotor.hidden_access;
   INSERT INTO pgrotor.distributions (id, name, key_type)
     SELECT d.id, d.name, d.key_type FROM jsonb_to_recordset(map->'distributions') AS d(id integer, name text, key_type text);
   INSERT INTO pgrotor.tables (schema_name, table_name, distribution, key_column, key_type_oid, columns)
@@ -278,6 +289,9 @@ BEGIN
     FROM jsonb_to_recordset(map->'tables')
       AS t(schema_name text, table_name text, distribution integer, key_column text, key_type_oid bigint, columns jsonb);
   INSERT INTO pgrotor.dependent_views (name) SELECT v.name FROM jsonb_array_elements_text(map->'dependent_views') AS v(name);
+  INSERT INTO pgrotor.hidden_access (how, schema_name, object_name, sharded, what)
+    SELECT h.how, h.schema_name, h.object_name, h.sharded, h.what
+    FROM jsonb_to_recordset(coalesce(map->'hidden', '[]')) AS h(how text, schema_name text, object_name text, sharded boolean, what text);
 END $$;
 
 CREATE OR REPLACE FUNCTION pgrotor.advance(mine bigint, migration bigint, from_state text, new jsonb, entry jsonb) RETURNS void

@@ -11,7 +11,44 @@ CREATE TABLE conf (id int PRIMARY KEY, v int);
 INSERT INTO conf VALUES (1, 1);
 CREATE TABLE plain (id int PRIMARY KEY);
 CREATE SEQUENCE tickets;
-GRANT ALL ON accounts, conf, plain, tickets TO app;
+CREATE TABLE audited (id int);
+CREATE VIEW account_notes AS SELECT note FROM accounts;
+CREATE MATERIALIZED VIEW note_count AS SELECT count(*) FROM account_notes;
+CREATE FUNCTION f_count(t bigint) RETURNS bigint LANGUAGE sql STABLE AS 'SELECT count(*) FROM accounts WHERE tenant = t';
+CREATE FUNCTION f_atomic(t bigint) RETURNS bigint LANGUAGE sql STABLE BEGIN ATOMIC SELECT count(*) FROM account_notes; END;
+CREATE PROCEDURE p_insert(t bigint, i bigint) LANGUAGE plpgsql AS $$ BEGIN INSERT INTO accounts VALUES (t, i, 'pr'); END $$;
+CREATE FUNCTION f_outer() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RETURN f_count(1); END $$;
+CREATE FUNCTION f_plain(i int) RETURNS void LANGUAGE plpgsql AS $$ /* not accounts */ BEGIN INSERT INTO plain VALUES (i); END $$;
+CREATE FUNCTION f_ticket() RETURNS bigint LANGUAGE sql AS $$ SELECT nextval('tickets') $$;
+CREATE FUNCTION f_shout(note text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN upper(note); END $$;
+CREATE FUNCTION copy_over() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO accounts VALUES (NEW.id, NEW.id); RETURN NEW; END $$;
+CREATE TRIGGER copy_over AFTER INSERT ON audited FOR EACH ROW EXECUTE FUNCTION copy_over();
+GRANT ALL ON ALL TABLES IN SCHEMA public TO app;
+GRANT ALL ON tickets TO app;
+"""
+
+HAZARDS = """
+CREATE TABLE hazards (tenant bigint, id bigint, mail text, changed timestamptz, PRIMARY KEY (tenant, id), EXCLUDE (mail WITH =));
+CREATE UNIQUE INDEX by_mail ON hazards (lower(mail));
+CREATE UNIQUE INDEX with_tenant ON hazards (mail) INCLUDE (tenant);
+CREATE UNIQUE INDEX part_of ON hazards (mail) WHERE id > 5;
+CREATE UNIQUE INDEX by_tenant ON hazards (tenant, lower(mail));
+CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  IF TG_OP = 'UPDATE' THEN NEW.changed := now(); END IF; RAISE DEBUG 'a row of accounts'; RETURN NEW; END $$;
+CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NOTIFY news; RETURN NEW; END $$;
+CREATE FUNCTION built() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'SELECT 1'; RETURN NEW; END $$;
+CREATE FUNCTION sums() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE accounts SET note = 'x' WHERE tenant = NEW.tenant; RETURN NEW; END $$;
+CREATE FUNCTION is_plain(i bigint) RETURNS boolean LANGUAGE sql AS $$ SELECT EXISTS (SELECT FROM plain WHERE id = i) $$;
+CREATE TRIGGER t_harmless BEFORE INSERT OR UPDATE ON hazards FOR EACH ROW EXECUTE FUNCTION touch();
+CREATE TRIGGER t_built_in BEFORE UPDATE ON hazards FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
+CREATE TRIGGER t_tells AFTER INSERT ON hazards FOR EACH ROW EXECUTE FUNCTION tell();
+CREATE TRIGGER t_builds AFTER INSERT ON hazards FOR EACH ROW EXECUTE FUNCTION built();
+CREATE TRIGGER t_sums AFTER INSERT ON hazards FOR EACH ROW EXECUTE FUNCTION sums();
+CREATE POLICY p_harmless ON hazards USING (tenant = current_setting('app.tenant')::bigint AND EXISTS (SELECT FROM conf));
+CREATE POLICY p_plain ON hazards USING (EXISTS (SELECT FROM plain));
+ALTER TABLE hazards ADD CONSTRAINT c_plain CHECK (is_plain(id));
+ALTER TABLE hazards ADD COLUMN ticket bigint DEFAULT f_ticket();
+CREATE RULE r_more AS ON INSERT TO hazards DO ALSO INSERT INTO plain VALUES (1);
 """
 
 
@@ -19,8 +56,8 @@ class World:
     def __init__(self, scene):
         self.fleet = Fleet(scene)
         self.fleet.everywhere(TABLES)
-        self.fleet.console("DISTRIBUTE TABLE accounts BY tenant IN DISTRIBUTION shop")
         self.fleet.console("REFERENCE TABLE conf")
+        self.told = [row["note"] for row in self.fleet.console("DISTRIBUTE TABLE accounts BY tenant IN DISTRIBUTION shop")]
         self.home = next(key for key in range(1000) if self.fleet.owner(key) == self.fleet.catalog)
         self.away = next(key for key in range(1000) if self.fleet.owner(key) != self.fleet.catalog)
 
@@ -136,9 +173,75 @@ def check_sequences(world):
     assert len(set(drawn)) == 3, drawn
 
 
+def check_distribute_refuses(world):
+    """All at once, each by its name; what only looks at its own row stays."""
+    fleet, command = world.fleet, "DISTRIBUTE TABLE hazards BY tenant IN DISTRIBUTION shop"
+    fleet.everywhere(HAZARDS)
+    text = console_refusal(world, command)
+    for name in ("by_mail", "with_tenant", "part_of", "hazards_mail_excl", "t_tells", "t_builds", "t_sums", "p_plain", "c_plain", "column ticket", "r_more"):
+        assert name in text, (name, text)
+    for name in ("by_tenant", "t_harmless", "t_built_in", "p_harmless"):
+        assert name not in text, (name, text)
+    fleet.everywhere("DROP INDEX by_mail, with_tenant, part_of; ALTER TABLE hazards DROP CONSTRAINT hazards_mail_excl, DROP CONSTRAINT c_plain, DROP COLUMN ticket;"
+                     "DROP TRIGGER t_tells ON hazards; DROP TRIGGER t_builds ON hazards; DROP POLICY p_plain ON hazards; DROP RULE r_more ON hazards;")
+    text = console_refusal(world, command)
+    assert "t_sums" in text and "WITH (trust = 't_sums')" in text, text
+    fleet.console(command + " WITH (trust = 't_sums')")
+
+
+def console_refusal(world, command):
+    try:
+        world.fleet.console(command)
+    except psycopg2.Error as error:
+        return str(error)
+    raise AssertionError(f"not refused: {command}")
+
+
+HIDDEN = (("SELECT f_count(1)", "f_count"), ("SELECT public.f_count(tenant) FROM accounts WHERE tenant = 1", "f_count"), ("SELECT f_atomic(1)", "f_atomic"),
+          ("SELECT f_outer()", "f_outer"), ("CALL p_insert(1, 1)", "p_insert"), ("SELECT * FROM account_notes", "account_notes"),
+          ("SELECT * FROM note_count", "note_count"), ("REFRESH MATERIALIZED VIEW note_count", "note_count"), ("INSERT INTO audited VALUES (1)", "audited"),
+          ("DO $$ BEGIN INSERT INTO accounts VALUES (1, 52); END $$", "accounts"), ("SELECT query_to_xml('SELECT * FROM accounts', true, true, '')", "accounts"),
+          ("SELECT * FROM ts_stat('SELECT to_tsvector(note) FROM accounts')", "accounts"), ("DROP INDEX accounts_pkey", "accounts"),
+          ("CREATE TEMP TABLE accounts (a int)", "accounts"), ("CREATE FUNCTION f() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM accounts'", "accounts"))
+
+
+def check_hidden_access(world):
+    cursor = world.session()
+    for sql, name in HIDDEN:
+        refused(cursor, sql, name)
+    for name in ("f_count", "f_atomic", "f_outer", "p_insert", "account_notes", "note_count", "audited"):
+        assert any(name in line for line in world.told), (name, world.told)
+    assert not any("f_plain" in line or "f_shout" in line for line in world.told), world.told
+    assert answer(cursor, "SELECT f_shout(note) FROM accounts WHERE tenant = %s LIMIT 1", (world.away,)) in ([("X",)], [(None,)])
+    refused(cursor, "SELECT f_plain(1) FROM accounts WHERE tenant = %d" % world.away, "f_plain()")
+    refused(world.transaction(world.away), "SELECT f_ticket()", "f_ticket()")
+    answer(cursor, "SELECT f_plain(1)")
+    assert answer(cursor, "SELECT count(*) FROM plain") == [(1,)]
+    assert answer(cursor, "SELECT id FROM audited") == []
+
+
+def is_refused(cursor, sql):
+    try:
+        cursor.execute(sql)
+    except psycopg2.Error as error:
+        return error.pgcode == "RT003"
+    return False
+
+
+def check_later_changes(world):
+    """Made by psql behind pgrotor's back, and taken away again."""
+    cursor, fleet = world.session(), world.fleet
+    fleet.everywhere("CREATE FUNCTION f_late() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT count(*) FROM accounts); END $$;"
+                     "CREATE VIEW late AS SELECT * FROM accounts; GRANT SELECT ON late TO app;")
+    wait_until(lambda: is_refused(cursor, "SELECT f_late()") and is_refused(cursor, "SELECT * FROM late"), "function and view to be seen", 20)
+    fleet.everywhere("CREATE OR REPLACE FUNCTION f_late() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RETURN 1; END $$; DROP VIEW late;")
+    wait_until(lambda: not is_refused(cursor, "SELECT f_late()") and not is_refused(cursor, "SELECT * FROM late"), "both to be forgotten", 20)
+
+
 if __name__ == "__main__":
     with Scene("whole_database") as scene:
         everything = World(scene)
-        for check in (check_refused_elsewhere, check_advisory_locks, check_notifications, check_large_objects, check_reference_rows, check_sequences):
+        for check in (check_refused_elsewhere, check_advisory_locks, check_notifications, check_large_objects, check_reference_rows, check_sequences,
+                      check_distribute_refuses, check_hidden_access, check_later_changes):
             check(everything)
             print("ok", check.__name__)

@@ -43,6 +43,9 @@ TEST_CASE("catalog_map: the canonical text does not depend on the order of the p
   other = small_map();
   other.shards[1].state = routing::shard_state::draining;
   CHECK(map_checksum(map_json(other)) != map_checksum(one));
+  other = small_map();
+  other.hidden.push_back({routing::hidden_access::by::call, "a", "f", true, "table \"a.b\""});
+  CHECK(map_checksum(map_json(other)) != map_checksum(one));
 }
 
 TEST_CASE("catalog_map: the checksum is FNV-1a") {

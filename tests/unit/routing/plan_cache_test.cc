@@ -89,6 +89,8 @@ TEST_CASE("plan_cache: literal types reach the router") {
   };
   CHECK(routed("SELECT * FROM people WHERE nick = 'x'").destination == destination_kind::by_key);
   CHECK(routed("SELECT * FROM people WHERE nick = 5").destination == destination_kind::refused);
+  CHECK(routed("SELECT query_to_xml('SELECT * FROM orders', true, true, '')").refused->message.find("orders") != std::string::npos);
+  CHECK(routed("SELECT query_to_xml('SELECT * FROM settings', true, true, '')").destination == destination_kind::default_shard);
   CHECK(routed("SELECT * FROM orders WHERE customer_id = -5").touches[0].value == routed("SELECT * FROM orders WHERE customer_id = '-5'").touches[0].value);
   CHECK(routed("INSERT INTO labels (label) VALUES ('a ')").destination == destination_kind::refused);
 }

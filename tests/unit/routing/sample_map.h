@@ -1,5 +1,5 @@
 // The map that the tests of this folder share: a shop distributed by customer, one text, one bpchar, one varchar and one uuid
-// distribution, a reference table, and a view over sharded tables.
+// distribution, a reference table, a view over sharded tables, and what else touches or belongs to them without being named.
 #pragma once
 
 #include <memory>
@@ -39,6 +39,16 @@ inline routing::shard_map::parts parts() {
               {"public", "bare", shop, "customer_id", 20, {}},
               {"public", "countries", std::nullopt, "", 0, {"code", "name"}}};
   p.dependent_views = {"public.order_totals"};
+  using by = hidden_access::by;
+  p.hidden = {{by::call, "public", "count_orders", true, "table \"public.orders\""},
+              {by::call, "crm", "both_ways", false, "a table that is not sharded"},
+              {by::call, "public", "both_ways", true, "table \"public.orders\""},
+              {by::call, "public", "write_log", false, "a table that is not sharded"},
+              {by::write, "public", "audited", true, "table \"public.orders\""},
+              {by::part, "public", "orders_total_idx", true, "table \"public.orders\""},
+              {by::part, "public", "orders_order_id_seq", true, "table \"public.orders\""},
+              {by::part, "types", "order_state", true, "table \"public.orders\""},
+              {by::part, "public", "touch", true, "table \"public.orders\""}};
   return p;
 }
 

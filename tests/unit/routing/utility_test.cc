@@ -130,7 +130,7 @@ TEST_CASE("utility: commands on tables that live on several shards are for psql"
       {"LOCK TABLE orders IN SHARE MODE", "RT003", "Run it on each shard with psql."},
       {"VACUUM ANALYZE public.orders", "RT003", "VACUUM"},
       {"ANALYZE orders (total)", "RT003", "ANALYZE"},
-      {"VACUUM", "default"},
+      {"VACUUM", "RT003"},
       {"REINDEX TABLE orders", "RT003"},
       {"CLUSTER orders", "RT003"},
       {"ALTER TABLE orders ADD x int", "RT003", "ALTER"},
@@ -174,7 +174,7 @@ TEST_CASE("utility: commands on tables that live on several shards are for psql"
       {"COPY (DELETE FROM orders WHERE customer_id = 5 RETURNING *) TO STDOUT", "copy_out key shop:5"},
       {"DO $$ BEGIN END $$", "default +anything"},
       {"CALL p(5)", "default +anything"},
-      {"CREATE ROLE bob", "default +anything"},
+      {"CREATE ROLE bob", "RT003", "CREATE, ALTER or DROP ROLE"},
       {"CREATE SCHEMA s CREATE TABLE t (a int REFERENCES orders)", "RT003"},
   };
   sample::check(rows);
