@@ -20,8 +20,8 @@ constexpr int stream_share = 2;  // a stream that lags gets up to this many time
 
 auto to_milliseconds(clock::duration took) { return std::chrono::duration_cast<milliseconds>(took).count(); }
 
-[[noreturn]] void fail_truncate() {
-  throw std::runtime_error("a table under migration was truncated on the source; cancel the migration and start it again");
+[[noreturn]] void fail_truncate(std::string_view table) {
+  throw std::runtime_error(fmt::format("{} was truncated on the source; cancel the migration and start it again", table));
 }
 
 }  // namespace
@@ -151,7 +151,7 @@ task<void> applier::take(stream_item item) {
   } else if (const auto* message = std::get_if<pgoutput::message>(&*decoded)) {
     take_message(*message);
   } else if (std::holds_alternative<pgoutput::truncate>(*decoded)) {
-    fail_truncate();
+    fail_truncate("a table under migration");
   } else {
     co_await take_row(*decoded, std::move(item.payload));
   }
@@ -174,7 +174,10 @@ bool applier::counts(const marker_token& token) const {
 }
 
 void applier::take_message(const pgoutput::message& message) {
-  if (!message.transactional || message.prefix != marker_prefix) return;
+  if (!message.transactional) return;
+  const auto mine = fmt::format("{}:", context_.settings.migration);
+  if (message.prefix == truncate_prefix && message.content.starts_with(mine)) fail_truncate(message.content.substr(mine.size()));
+  if (message.prefix != marker_prefix) return;
   if (const auto token = parse_marker(message.content)) met_ = *token;
 }
 

@@ -83,6 +83,20 @@ task<void> check_identity(subject& s) {
       });
 }
 
+// The stream announces the root's identity, while each row carries its partition's: a column that is only said to be there would be NULL.
+task<void> check_partitions_identity(subject& s) {
+  return for_rows(
+      s,
+      "SELECT c.oid::regclass::text FROM pg_class c JOIN pg_class r ON r.oid = " + s.relation +
+          " WHERE r.relreplident = 'f' AND c.relkind = 'r' AND c.relreplident <> 'f' AND c.oid IN (SELECT pgrotor.with_partitions(ARRAY[" + s.relation +
+          "])) ORDER BY 1",
+      [&s](const pg::result& rows, int row) {
+        s.found.add(sqlstate::wrong_state, fmt::format("partition {}: its replica identity is not FULL, as that of {} is", rows.get(row, 0), s.display),
+                    "Rows come with the identity of the partition, and would be read by that of the root.",
+                    fmt::format("Run: ALTER TABLE {} REPLICA IDENTITY FULL;", rows.get(row, 0)));
+      });
+}
+
 task<void> check_unique(subject& s) {
   return for_rows(
       s,
@@ -160,6 +174,7 @@ task<subject> subject_of(pg::connection& connection, const moving_table& table, 
 task<void> check_as_table(subject& s) {
   co_await check_form(s);
   co_await check_identity(s);
+  co_await check_partitions_identity(s);
   co_await check_unique(s);
   co_await check_triggers(s);
   co_await check_replica_triggers(s);

@@ -100,6 +100,7 @@ std::string describe_value(std::uint32_t type, const pgoutput::value& value) {
 }  // namespace
 
 void relation_book::add(const pgoutput::relation& relation) {
+  const auto known = by_id_.find(relation.id);
   for (std::size_t i = 0; i < tables_.size(); ++i) {
     const auto& table = tables_[i].table();
     if (table.schema != relation.schema || table.name != relation.name) continue;
@@ -110,13 +111,17 @@ void relation_book::add(const pgoutput::relation& relation) {
     for (const auto& column : relation.columns) identity.push_back(column.part_of_key);
     return;
   }
-  throw std::runtime_error(fmt::format("{} is in the publication but not in the migration", pg::quote_ident(relation.schema, relation.name)));
+  auto name = pg::quote_ident(std::string(relation.schema), std::string(relation.name));
+  if (known != by_id_.end()) changed(tables_[known->second], "its name is now " + name);
+  others_[relation.id] = std::move(name);
 }
 
 std::size_t relation_book::table(std::uint32_t relation) const {
   const auto found = by_id_.find(relation);
-  if (found == by_id_.end()) throw std::runtime_error("the stream names a relation that it has not described");
-  return found->second;
+  if (found != by_id_.end()) return found->second;
+  const auto other = others_.find(relation);
+  if (other == others_.end()) throw std::runtime_error("the stream names a relation that it has not described");
+  throw std::runtime_error(other->second + " is in the publication but not in the migration");
 }
 
 const std::vector<bool>& relation_book::identity(std::size_t table) const { return identity_.at(table); }

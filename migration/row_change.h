@@ -17,14 +17,16 @@ namespace migration {
 class relation_book {
  public:
   explicit relation_book(const std::vector<table_plan>& tables) : tables_(tables) {}
-  // Throws when the table is none of the migration's or its columns are not what they were at PREPARE.
+  // Throws when a table's name or columns are not what they were at PREPARE. With publish_via_partition_root pgoutput announces a
+  // partition after its root, while all rows come under the root's number: what is none of the migration's is only remembered.
   void add(const protocol::pgoutput::relation&);
-  std::size_t table(std::uint32_t relation) const;              // throws when the server has not announced it
+  std::size_t table(std::uint32_t relation) const;              // throws when the server has not announced it, or it does not move
   const std::vector<bool>& identity(std::size_t table) const;   // columns of the replica identity
 
  private:
   const std::vector<table_plan>& tables_;
   std::map<std::uint32_t, std::size_t> by_id_;
+  std::map<std::uint32_t, std::string> others_;  // names
   std::map<std::size_t, std::vector<bool>> identity_;
 };
 

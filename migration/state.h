@@ -93,6 +93,8 @@ struct marker_token {
 };
 std::optional<marker_token> parse_marker(std::string_view content);
 inline constexpr std::string_view marker_prefix = "pgrotor";
+// Of the message by which a guard tells that a table was truncated: "7:public.orders_2027". pgoutput says nothing of a partition's.
+inline constexpr std::string_view truncate_prefix = "pgrotor.truncate";
 
 // Names of what one migration makes on shards; all are listed in the cleanup ledger before they are made.
 struct object_names {
@@ -101,8 +103,6 @@ struct object_names {
   std::string register_sequence, guard_function;          // pgrotor.register_7, pgrotor.guard_7
   std::string trigger_prefix;                             // ~~pgrotor_7_ (+ ins, upd, del, trunc)
 };
-inline constexpr std::int32_t guard_lock_namespace = 1885827700;  // advisory lock (namespace, set); 'pgrt'
-inline constexpr std::int32_t register_lock_namespace = guard_lock_namespace + 1;     // (namespace, set), by pgrotor.set_register
-inline constexpr std::int32_t coordinator_lock_namespace = guard_lock_namespace + 2;  // (namespace, 0) in the catalog, per session
+inline constexpr std::int32_t coordinator_lock_namespace = 1885827702;  // (namespace, 0) in the catalog, per session
 
 }  // namespace migration

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "migration/row_change.h"
@@ -127,7 +128,7 @@ TEST_CASE_FIXTURE(fixture, "row_change: a relation that is not what PREPARE saw 
   CHECK(refusal().find("the type of column id is another") != std::string::npos);
   relation = good;
   relation.name = "others";
-  CHECK(refusal().find("\"shop\".\"others\" is in the publication but not in the migration") != std::string::npos);
+  CHECK(refusal().find("\"shop\".\"Or\"\"ders\" changed under migration: its name is now \"shop\".\"others\"") != std::string::npos);
 }
 
 TEST_CASE_FIXTURE(fixture, "row_change: rows are named by their key") {
@@ -136,4 +137,21 @@ TEST_CASE_FIXTURE(fixture, "row_change: rows are named by their key") {
   auto bad = row.whole();
   bad[0].data = "abc";
   CHECK_THROWS_AS(read(pgoutput::insert{0, 99, bad}), std::runtime_error);
+}
+
+TEST_CASE_FIXTURE(fixture, "row_change: a partition that is announced beside its root is nobody's until a row comes under its number") {
+  auto leaf = relation;
+  leaf.id = 100;
+  leaf.name = "Orders_2027";
+  std::reverse(leaf.columns.begin(), leaf.columns.end());
+  book.add(leaf);
+  const row_of inside(1, 5);
+  CHECK(read(pgoutput::insert{0, 99, inside.whole()}));
+  std::string refused;
+  try {
+    read(pgoutput::insert{0, 100, inside.whole()});
+  } catch (const std::runtime_error& error) {
+    refused = error.what();
+  }
+  CHECK(refused == "\"shop\".\"Orders_2027\" is in the publication but not in the migration");
 }
