@@ -13,6 +13,7 @@ namespace {
 constexpr std::size_t memory_cap = 32u << 20;  // of one chunk; then it goes to a file
 constexpr milliseconds chunk_budget{6 * 3600 * 1000};
 constexpr milliseconds unused_credit{250};             // of the rate; older credit is lost
+constexpr milliseconds shortest_rest{10}, longest_rest{100};  // inside a chunk: rests are worth a timer, and a stop is soon seen
 constexpr milliseconds reason_lasts{1'000};  // so that a status line does not flicker between chunks
 const key_bound* pointer(const std::optional<key_bound>& bound) { return bound ? &*bound : nullptr; }
 
@@ -97,14 +98,24 @@ task<void> backfill::read_one(pg::connection& source, slice_planner::planned pla
   co_await open_snapshot(source, chunk);
   PGROTOR_STOP_POINT("mover.chunk_open");
   auto copy = context_.tables[chunk.slice.table].copy_out_sql(pointer(chunk.slice.lower), pointer(chunk.slice.upper));
-  const auto sink = [&chunk](std::string_view bytes) { chunk.bytes.append(bytes); };
+  const auto sink = [this, &chunk](std::string_view bytes) {
+    chunk.bytes.append(bytes);
+    pay(bytes.size());
+  };
+  clock::duration rested{};
+  const auto rest = [this, &rested] {
+    const auto time = owed();
+    rested += time;
+    return time;
+  };
   std::function<void(std::string_view)> append = sink;
-  chunk.rows = co_await source.copy_out(std::move(copy), std::move(append), chunk_budget);
+  std::function<milliseconds()> pace = rest;
+  chunk.rows = co_await source.copy_out(std::move(copy), std::move(append), chunk_budget, std::move(pace));
   chunk.scanned = std::max(planned.rows, chunk.rows);
   const auto ended =
       co_await source.query("COMMIT; SELECT pg_catalog.pg_current_wal_insert_lsn(), pg_catalog.pg_current_wal_flush_lsn()");
   chunk.high = read_lsn(ended, 0);
-  chunk.read_took = clock::now() - began;
+  chunk.read_took = clock::now() - began - rested;
   planner_.measured(planned.rows, std::chrono::duration_cast<milliseconds>(chunk.read_took), chunk.bytes.size());
   account(chunk);
   if (read_lsn(ended, 1) < chunk.high) co_await wait_flushed(source, chunk.high);
@@ -124,17 +135,27 @@ task<void> backfill::wait_flushed(pg::connection& source, protocol::lsn position
   }
 }
 
+// Rows that have been read under max_rate are paid for at once, by all readers together.
+void backfill::pay(std::size_t bytes) {
+  if (context_.settings.max_rate == 0) return;
+  const auto rate = static_cast<double>(context_.settings.max_rate) * context_.throttle_factor;
+  const std::chrono::duration<double> cost(static_cast<double>(bytes) / rate);
+  rate_free_at_ = std::max(rate_free_at_, clock::now() - unused_credit) + std::chrono::duration_cast<clock::duration>(cost);
+}
+
+// How long to leave the source's socket alone now: what it has not sent yet it does not read either.
+milliseconds backfill::owed() const {
+  const auto left = std::chrono::duration_cast<milliseconds>(rate_free_at_ - clock::now());
+  const bool free = context_.settings.max_rate == 0 || context_.stopping || left < shortest_rest;
+  return free ? milliseconds(0) : std::min(left, longest_rest);
+}
+
 void backfill::account(const read_chunk& chunk) {
   const auto now = clock::now();
   const auto bytes = chunk.bytes.size();
-  auto& free_at = rate_free_at_;
-  if (context_.settings.max_rate > 0) {
-    const auto rate = static_cast<double>(context_.settings.max_rate) * context_.throttle_factor;
-    const std::chrono::duration<double> cost(static_cast<double>(bytes) / rate);
-    free_at = std::max(free_at, now - unused_credit) + std::chrono::duration_cast<clock::duration>(cost);
-  } else if (context_.throttle_factor < 1) {
+  if (context_.settings.max_rate == 0 && context_.throttle_factor < 1) {
     const auto rest = (1 / context_.throttle_factor - 1) * std::chrono::duration<double>(chunk.read_took);
-    free_at = std::max(free_at, now) + std::chrono::duration_cast<clock::duration>(rest);
+    rate_free_at_ = std::max(rate_free_at_, now) + std::chrono::duration_cast<clock::duration>(rest);
   }
   window_bytes_ += bytes;
   const std::chrono::duration<double> window = now - window_start_;

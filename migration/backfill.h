@@ -20,6 +20,8 @@ class backfill {
   task<void> read_one(pg::connection& source, slice_planner::planned);
   task<void> open_snapshot(pg::connection& source, read_chunk&);
   task<void> wait_flushed(pg::connection& source, protocol::lsn position);
+  void pay(std::size_t bytes);
+  milliseconds owed() const;
   void account(const read_chunk&);
 
   mover_context& context_;

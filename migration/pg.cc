@@ -221,15 +221,21 @@ task<result> connection::exec(std::string sql, text_params params, milliseconds 
   co_return co_await last_result();
 }
 
-task<std::uint64_t> connection::copy_out(std::string sql, std::function<void(std::string_view)> sink, milliseconds timeout) {
+task<std::uint64_t> connection::copy_out(std::string sql, std::function<void(std::string_view)> sink, milliseconds timeout,
+                                         std::function<milliseconds()> pace) {
   const auto started = co_await query(std::move(sql), timeout);
   if (started.status() != PGRES_COPY_OUT) throw std::logic_error("copy_out: not a COPY TO STDOUT");
+  asio::steady_timer rest(socket_.get_executor());
   for (;;) {
     char* bytes = nullptr;
     const int size = PQgetCopyData(conn_, &bytes, 1);
     if (size > 0) {
       const std::unique_ptr<char, void (*)(void*)> owner(bytes, PQfreemem);
       sink({bytes, static_cast<std::size_t>(size)});
+      for (auto wait = pace ? pace() : milliseconds(0); wait.count() > 0; wait = pace()) {
+        rest.expires_after(wait);
+        co_await rest.async_wait(asio::use_awaitable);
+      }
     } else if (size == 0) {
       co_await wait_readable();
       if (PQconsumeInput(conn_) == 0) fail("receive");

@@ -90,8 +90,10 @@ class connection {
   // Extended protocol with text parameters.
   task<result> exec(std::string sql, text_params params, milliseconds timeout = {});
 
-  // COPY ... TO STDOUT: `sink` gets each CopyData as it arrives. COPY ... FROM STDIN: `bytes` is all there is to send.
-  task<std::uint64_t> copy_out(std::string sql, std::function<void(std::string_view)> sink, milliseconds timeout = {});
+  // COPY ... TO STDOUT: `sink` gets each CopyData as it arrives, and the next is not read before what `pace` answers has passed.
+  // COPY ... FROM STDIN: `bytes` is all there is to send.
+  task<std::uint64_t> copy_out(std::string sql, std::function<void(std::string_view)> sink, milliseconds timeout = {},
+                               std::function<milliseconds()> pace = {});
   task<std::uint64_t> copy_in(std::string sql, std::span<const std::string_view> pieces, milliseconds timeout = {});
 
   // Logical replication (CopyBoth). receive() gives one CopyData, or nullopt when `until` passes first, which breaks nothing.

@@ -2,10 +2,13 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
+
 namespace migration {
 namespace {
 
-constexpr std::uint64_t fewest_rows = 10, most_rows = 5'000'000;
+constexpr std::uint64_t fewest_rows = 1, most_rows = 5'000'000;
+constexpr int rows_looked_at = 100;
 constexpr std::uint64_t rows_a_millisecond = 50;  // a slower source is busy: smaller chunks would only add round trips
 constexpr std::size_t most_bytes = 16u << 20, fewest_bytes = 64u << 10;
 
@@ -46,6 +49,7 @@ task<std::optional<slice_planner::planned>> slice_planner::next(pg::connection& 
   auto& span = spans_.front();
   const auto& table = context_.tables[span.table];
   out.slice = span;
+  co_await size_for(source, span.table);
   if (!table.slicing().empty()) {
     const auto found = co_await source.query(table.bound_sql(pointer(span.lower), pointer(span.upper), rows_));
     if (found.rows() > 0) {
@@ -62,6 +66,22 @@ task<std::optional<slice_planner::planned>> slice_planner::next(pg::connection& 
   ++context_.unloaded;
   context_.planned = spans_.empty();
   co_return out;
+}
+
+// The first slice of a table: nobody has seen its rows yet, and they may be a thousand times as large as those of the last one. Some rows
+// tell; what is stored apart is counted without being read.
+task<void> slice_planner::size_for(pg::connection& source, std::size_t table) {
+  if (sized_for_ == table) co_return;
+  const auto& plan = context_.tables[table];
+  std::string width = "0";
+  for (const auto& column : plan.table().columns) {
+    width += fmt::format(" + coalesce(pg_catalog.pg_column_size({}), 0)", pg::quote_ident(column.name));
+  }
+  const auto found = co_await source.query(
+      fmt::format("SELECT coalesce(pg_catalog.avg({}), 0)::pg_catalog.int8 FROM (SELECT * FROM {} LIMIT {}) AS looked_at", width, plan.name(), rows_looked_at));
+  const auto bytes = std::max<std::uint64_t>(1, static_cast<std::uint64_t>(found.integer(0, 0)));
+  rows_ = std::clamp<std::uint64_t>(byte_cap() / bytes, fewest_rows, rows_);
+  sized_for_ = table;
 }
 
 // A slow copy comes in small pieces, so that it flows instead of bursting.

@@ -24,12 +24,14 @@ class slice_planner {
 
  private:
   void add_table(std::size_t table);
+  task<void> size_for(pg::connection& source, std::size_t table);
   std::size_t byte_cap() const noexcept;
 
   mover_context& context_;
   async_mutex turn_;
   std::deque<table_slice> spans_;  // to be cut, in order
   std::uint64_t rows_ = 2'000;
+  std::optional<std::size_t> sized_for_;  // the table that rows_ is meant for
 };
 
 }  // namespace migration
