@@ -28,7 +28,8 @@ GRANT pgrotor_guard TO pgrotor;
 GRANT :"owner" TO pgrotor;
 -- Who is in the way of a cutover, with state and age, is in other roles' rows of pg_stat_activity.
 GRANT pg_read_all_stats TO pgrotor;
--- A new pgrotor ends the sessions of one that was stopped or cut off, so that they cannot go on beside it.
+-- A new pgrotor ends the sessions of one that was stopped or cut off, so that they cannot go on beside it; a migration ends those that hold an
+-- advisory lock of its range without a right to it ([cutover] strangers).
 GRANT pg_signal_backend TO pgrotor;
 -- Schema pgrotor, and publications.
 SELECT format('GRANT CONNECT, CREATE ON DATABASE %I TO pgrotor', current_database()) \gexec

@@ -161,7 +161,9 @@ task<void> drop_made_tables(pg::connection& connection, const std::vector<std::s
     if (!rows.boolean(0, 0)) droppable += (droppable.empty() ? "" : ", ") + table;
   }
   if (!droppable.empty()) {
-    co_await retry_locked(connection, "DROP TABLE " + droppable, tables.front(), "drop the empty tables made for the migration", patience);
+    std::vector<lock_step> steps;
+    steps.push_back({"DROP TABLE IF EXISTS " + droppable, tables.front(), "drop the empty tables made for the migration", true});
+    co_await take_locks(connection, std::move(steps), patience);
   }
 }
 
@@ -187,7 +189,7 @@ task<std::uint64_t> delete_rows(pg::connection& connection, const object_names& 
   co_return deleted;
 }
 
-task<void> drop_objects(ledger& book, pg::connection& connection, routing::shard_id shard, const migration_row& row) {
+task<void> drop_objects(ledger& book, pg::connection& connection, routing::shard_id shard, const migration_row& row, table_gate* gate) {
   const object_names names(row.id);
   auto entries = co_await book.read_ledger(row.id);
   std::erase_if(entries, [&](const auto& entry) { return entry.shard != shard; });
@@ -198,7 +200,7 @@ task<void> drop_objects(ledger& book, pg::connection& connection, routing::shard
   }
   // Also without an entry: a cleaner that was killed when all had been struck makes its origin once more.
   co_await drop_origin(connection, names.cleaner_origin);
-  if (has_guard(entries)) co_await drop_guard(connection, row.id);
+  if (has_guard(entries)) co_await drop_guard(connection, row.id, gate);
   co_await connection.query(fmt::format("DELETE FROM pgrotor.chunks WHERE migration = {0}; DELETE FROM pgrotor.progress WHERE migration = {0}", row.id));
   std::vector<std::string> made;
   for (const auto& entry : entries) {

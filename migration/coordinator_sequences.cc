@@ -5,14 +5,11 @@
 #include <fmt/format.h>
 
 #include "migration/coordinator_impl.h"
-#include "migration/lock_retry.h"
 #include "migration/prepare.h"
 #include "protocol/sqlstate.h"
 
 namespace migration {
 namespace {
-
-constexpr milliseconds alter_wait{60'000};
 
 std::string relation_of(const routing::table& table) {
   return "ARRAY[" + pg::quote_literal(pg::quote_ident(table.schema, table.name)) + "::pg_catalog.regclass]";
@@ -47,9 +44,8 @@ task<std::vector<std::string>> coordinator::impl::stride_new_table(const routing
     const auto connection = co_await engine.connect(shard.id);
     const auto found = co_await sequences_on(*connection, table);
     for (const auto& each : found) {
-      const auto doing = "give sequence " + each.name + " a stride";
-      auto sql = stride_sql(each.name, shard.id, highest[each.column]);
-      co_await retry_locked(*connection, std::move(sql), each.name, doing, alter_wait);
+      const auto base = highest[each.column];
+      co_await give_stride(*connection, each.name, shard.id, base);
     }
     const auto now = co_await sequences_on(*connection, table);
     for (const auto& each : now) {

@@ -26,6 +26,7 @@ struct moving_set {
   routing::distribution_id distribution;
   std::vector<routing::placement_range> ranges;
   routing::shard_id source, target;
+  bool tables = false;  // no migration's: all placements of a shard, while somebody needs a lock on its tables; row locks are not refused
 };
 
 // What gates saw during one closing, for SHOW MIGRATION and the journal.
@@ -33,6 +34,14 @@ struct gate_report {
   std::uint64_t held_statements = 0;       // waited at the gate in this attempt
   milliseconds longest_hold{};
   std::vector<int> blocking_clients;       // client ids whose open transactions kept a worker from acknowledging
+};
+
+// A transaction of a client that has touched a set.
+struct open_transaction {
+  int client = 0;      // its id in SHOW CLIENTS
+  int server_pid = 0;
+  std::string user, application;
+  milliseconds age{};  // since its first touch, as far as the set was known then
 };
 
 // Latency that users feel, for the throttle: over the last second.
@@ -61,6 +70,10 @@ class gates {
   // Step 1. What begins now and touches the set waits; true when no open transaction of any worker has touched it. On false, because
   // `budget` ran out, every gate is open again. `hold_budget` bounds each held statement (I8): after it the client gets 55P03.
   virtual task<bool> close(std::uint64_t set, std::uint32_t attempt, milliseconds budget, milliseconds hold_budget) = 0;
+  // What begins now and touches the set waits, each statement no longer than `hold_budget`; nobody is waited for. Until open().
+  virtual task<void> hold(std::uint64_t set, milliseconds hold_budget) = 0;
+  // Of the open transactions that have touched the set, the oldest.
+  virtual task<std::optional<open_transaction>> oldest(std::uint64_t set) = 0;
   // Held statements run again under the map that each worker has.
   virtual task<gate_report> open(std::uint64_t set) = 0;
   // The set is known no more (DONE, FAILED, CANCELLED).

@@ -72,28 +72,33 @@ std::string placement_filter(routing::key_type type, const std::vector<routing::
 }
 
 task<void> make_guard(pg::connection& connection, std::uint64_t set, routing::key_type type,
-                      const std::vector<routing::placement_range>& ranges, const std::vector<moving_table>& tables, register_value initial) {
+                      const std::vector<routing::placement_range>& ranges, const std::vector<moving_table>& tables, register_value initial,
+                      table_gate* gate) {
   co_await connection.query(
       fmt::format("SELECT pgrotor.make_register({0}, {1}); SELECT pgrotor.make_guard_function({0})", set, initial.encode()));
   if (test_hooks::broken("no_guard")) co_return;
+  std::vector<lock_step> steps;
   for (const auto& table : tables) {
     const auto in_old = placement_filter(type, ranges, "OLD." + quoted_key(table));
     const auto in_new = placement_filter(type, ranges, "NEW." + quoted_key(table));
     auto sql = fmt::format("SELECT pgrotor.add_guard({}, {}::regclass, {}, {})", set, pg::quote_literal(qualified(table)),
                            pg::quote_literal(in_old), pg::quote_literal(in_new));
-    co_await retry_locked(connection, std::move(sql), qualified(table), "put the guard on " + plain_name(table), guard_budget);
+    steps.push_back({std::move(sql), qualified(table), "put the guard on " + plain_name(table)});
   }
+  co_await take_locks(connection, std::move(steps), guard_budget, gate);
 }
 
-task<void> drop_guard(pg::connection& connection, std::uint64_t set) {
+task<void> drop_guard(pg::connection& connection, std::uint64_t set, table_gate* gate) {
   const object_names names(set);
   const auto triggers = co_await connection.query(
       "SELECT t.tgrelid::regclass::text, string_agg(format('DROP TRIGGER IF EXISTS %I ON %s', t.tgname, t.tgrelid::regclass), '; ')"
       " FROM pg_trigger t WHERE t.tgparentid = 0 AND t.tgfoid = to_regproc(" +
       pg::quote_literal(names.guard_function) + ") GROUP BY t.tgrelid");
+  std::vector<lock_step> steps;
   for (int row = 0; row < triggers.rows(); ++row) {
-    co_await retry_locked(connection, triggers.str(row, 1), triggers.str(row, 0), "drop the guard on " + triggers.str(row, 0), guard_budget);
+    steps.push_back({triggers.str(row, 1), triggers.str(row, 0), "drop the guard on " + triggers.str(row, 0), true});
   }
+  co_await take_locks(connection, std::move(steps), guard_budget, gate);
   co_await connection.query(
       fmt::format("DROP FUNCTION IF EXISTS {}(); DROP SEQUENCE IF EXISTS {}", names.guard_function, names.register_sequence));
 }

@@ -12,14 +12,16 @@
 
 namespace migration {
 
+class table_gate;
+
 // The WHEN condition and row filter of a moving set: placement of `quoted_key` inside any of the ranges.
 std::string placement_filter(routing::key_type, const std::vector<routing::placement_range>&, std::string_view quoted_key);
 
 // Register (closed or open as `initial` says), guard function and triggers on every table and, for TRUNCATE, every partition.
 // Idempotent. `where` role: the target's register starts closed.
 task<void> make_guard(pg::connection&, std::uint64_t set, routing::key_type, const std::vector<routing::placement_range>&,
-                      const std::vector<moving_table>&, register_value initial);
-task<void> drop_guard(pg::connection&, std::uint64_t set);
+                      const std::vector<moving_table>&, register_value initial, table_gate* = nullptr);
+task<void> drop_guard(pg::connection&, std::uint64_t set, table_gate* = nullptr);
 
 task<register_value> read_register(pg::connection&, std::uint64_t set);
 // False when the register already holds this value or a greater one. synchronous_commit is on.

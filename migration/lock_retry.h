@@ -3,14 +3,26 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "migration/pg.h"
 
 namespace migration {
 
-// Runs `sql` (one implicit transaction) under a short lock_timeout until it has its locks. After `budget` it throws refused, saying
-// what was to be done (`doing`, as "put the guard on public.orders") and who holds a lock on `relation` (quoted name).
-task<void> retry_locked(pg::connection&, std::string sql, std::string relation, std::string doing, milliseconds budget);
+class table_gate;
+
+// One implicit transaction that may be repeated.
+struct lock_step {
+  std::string sql;
+  std::string relation;  // quoted: whose lock it needs
+  std::string doing;     // "put the guard on public.orders"
+  bool readers = false;  // reading transactions are in its way too
+};
+
+// Runs each step under a short lock_timeout until it has its locks. Where that fails and there is a gate, newcomers are held meanwhile: a
+// little longer each time, a fifth of the time at most, and not while somebody is in the way who has been for a second. After `budget`
+// it throws refused, saying what was to be done and who is in the way; the gate shows that all along.
+task<void> take_locks(pg::connection&, std::vector<lock_step>, milliseconds budget, table_gate* = nullptr);
 
 // Waits without blocking the thread.
 task<void> pause_for(milliseconds);

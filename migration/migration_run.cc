@@ -15,6 +15,7 @@
 #include "migration/ownership.h"
 #include "migration/planner.h"
 #include "migration/prepare.h"
+#include "migration/table_gate.h"
 #include "migration/test_hooks.h"
 #include "protocol/sqlstate.h"
 
@@ -25,6 +26,7 @@ constexpr std::uint64_t small_backlog = 1u << 20;     // bytes of WAL: a cutover
 constexpr milliseconds old_transaction{1'000};        // step 0 does not start while one older than this has touched the set
 constexpr milliseconds check_budget{5'000};            // of the fence's checks, while nobody waits for them
 constexpr milliseconds shortest_back_off{250}, longest_back_off{10'000};
+constexpr int rest_after_miss = 40;  // times as long as the attempt took, or half of that: clients are held for a twentieth of the time at most
 
 }  // namespace
 
@@ -41,8 +43,13 @@ struct migration_run::mover_slot {
 };
 
 migration_run::migration_run(engine& e, migration_row row)
-    : engine_(e), row_(std::move(row)), names_(row_.id), wake_(e.executor) {}
+    : engine_(e), row_(std::move(row)), names_(row_.id), wake_(e.executor), strangers_(e) {}
 migration_run::~migration_run() = default;
+
+std::string migration_run::waiting_for() const {
+  const auto strangers = strangers_.seen();
+  return strangers.empty() || waiting_for_.empty() ? strangers + waiting_for_ : strangers + "; " + waiting_for_;
+}
 
 mover_progress migration_run::progress() const { return mover_ ? mover_->mover.progress() : last_progress_; }
 
@@ -223,6 +230,7 @@ task<void> migration_run::ensure_shards() {
     co_await engine_.gates.announce(std::move(set));
     announced_ = true;
   }
+  strangers_.start(row_, tables_);
 }
 
 task<void> migration_run::prepare_objects() {
@@ -237,9 +245,10 @@ task<void> migration_run::prepare_objects() {
   const auto moving = distribution();
   co_await check_tables(*source_, *target_, moving, row_, tables_);
   ledger_in_turn book(engine_);
-  co_await prepare(book, *source_, *target_, moving, row_, tables_, engine_.settings.pg_dump);
-  co_await settle_ownership(engine_, *source_, row_.source);
-  co_await settle_ownership(engine_, *target_, row_.target);  // widened under the guard that PREPARE has just put up
+  table_gate at_source(engine_, row_, row_.source, waiting_for_), at_target(engine_, row_, row_.target, waiting_for_);
+  co_await prepare(book, *source_, *target_, moving, row_, tables_, engine_.settings.pg_dump, &at_source, &at_target);
+  co_await settle_ownership(engine_, *source_, row_.source, &at_source);
+  co_await settle_ownership(engine_, *target_, row_.target, &at_target);  // widened under the guard that PREPARE has just put up
   co_await align_sequences(*source_, *target_, tables_, row_);
   co_await go(state::copying);
 }
@@ -347,6 +356,12 @@ task<std::string> migration_run::in_the_way() {
   const auto now = progress();
   if (!now.copied || now.held_bytes > 0) co_return "changes are held for chunks that are not loaded";
   if (now.backlog() > small_backlog) co_return fmt::format("the target is {} bytes of WAL behind", now.backlog());
+  const auto oldest = co_await engine_.gates.oldest(row_.id);
+  if (oldest && oldest->age >= old_transaction) {
+    const auto application = oldest->application.empty() ? std::string("unknown") : oldest->application;
+    co_return fmt::format("client {} (user {}, application {}, server pid {}) has a transaction open on the moving set for {:.1f} s",
+                          oldest->client, oldest->user, application, oldest->server_pid, static_cast<double>(oldest->age.count()) / 1000);
+  }
   co_return co_await blockers(*source_, row_.id, tables_, old_transaction);
 }
 
@@ -398,6 +413,7 @@ task<void> migration_run::cut_over() {
   co_await go(state::cutting_over, fmt::format("attempt {}", row_.attempt));
   if (cancel_) co_return co_await go(state::ready, "not begun: it is being cancelled");  // asked for while that was written
   cutover_context context{engine_, row_, tables_, fingerprint_, sequences, mover_->mover, source_, target_, snapshot_, waiting_for_};
+  const auto began = clock::now();
   const auto result = co_await attempt_cutover(context);
   if (!result.switched) {
     ++retries_;
@@ -407,8 +423,9 @@ task<void> migration_run::cut_over() {
     const auto why = result.note + (who.empty() ? "" : "; in the way: " + who);
     co_await go(state::ready, why);
     waiting_for_ = why;
-    back_off_ = std::clamp(back_off_ * 2, shortest_back_off, longest_back_off);
-    co_await nap(jittered(back_off_));
+    const auto took = std::chrono::duration_cast<milliseconds>(clock::now() - began);
+    miss_back_off_ = std::clamp(std::max(miss_back_off_ * 2, took * rest_after_miss), shortest_back_off, longest_back_off);
+    co_await nap(jittered(miss_back_off_ / 2));
     co_return;
   }
   ++engine_.cutovers;

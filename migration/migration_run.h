@@ -12,6 +12,7 @@
 #include "migration/cutover.h"
 #include "migration/engine.h"
 #include "migration/mover.h"
+#include "migration/strangers.h"
 #include "migration/throttle.h"
 #include "migration/verify.h"
 
@@ -45,7 +46,7 @@ class migration_run {
 
   const migration_row& row() const noexcept { return row_; }
   mover_progress progress() const;
-  const std::string& waiting_for() const noexcept { return waiting_for_; }  // who or what is in the way now
+  std::string waiting_for() const;  // who or what is in the way now
   std::uint32_t retries() const noexcept { return retries_; }
 
  private:
@@ -99,7 +100,8 @@ class migration_run {
   boost::asio::steady_timer wake_;
   std::string waiting_for_;
   std::uint32_t retries_ = 0;
-  milliseconds back_off_{0};
+  milliseconds back_off_{0}, miss_back_off_{0};
+  stranger_watch strangers_;
   bool announced_ = false;
   bool pause_ = false, cancel_ = false, cutover_ = false, stop_ = false;
   bool opened_ = false;          // step 5 has been done in this term

@@ -8,6 +8,7 @@
 #include "migration/ownership.h"
 #include "migration/planner.h"
 #include "migration/prepare.h"
+#include "migration/table_gate.h"
 #include "migration/test_hooks.h"
 #include "migration/verify.h"
 #include "protocol/sqlstate.h"
@@ -108,14 +109,15 @@ task<std::uint64_t> migration_run::clear_side(routing::shard_id shard, std::uniq
     co_return 0;
   }
   if (!connection || connection->broken()) connection = co_await engine_.connect(shard);
+  table_gate gate(engine_, row_, shard, waiting_for_);
   std::uint64_t removed = 0;
   if (rows) {
     refuse_if_owned(*engine_.map(), row_, shard);
     const auto tables = co_await tables_on(*connection);
-    co_await settle_ownership(engine_, *connection, shard);  // narrowed before the migration's guard goes
+    co_await settle_ownership(engine_, *connection, shard, &gate);  // narrowed before the migration's guard goes
     removed = co_await delete_rows(*connection, names_, distribution().type, row_.ranges, tables);
   }
-  co_await drop_objects(book, *connection, shard, row_);
+  co_await drop_objects(book, *connection, shard, row_, &gate);
   co_return removed;
 }
 

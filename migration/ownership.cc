@@ -72,15 +72,17 @@ std::vector<routing::placement_range> allowed_ranges(const routing::distribution
 }
 
 task<void> set_owner_guards(pg::connection& shard, const routing::shard_map& map, routing::shard_id id, const std::vector<migration_row>& rows,
-                            const routing::table* only, guard_wish wish) {
+                            const routing::table* only, guard_wish wish, table_gate* gate) {
+  std::vector<lock_step> steps;
   for (const auto* table : distributed(map, only)) {
     const auto quoted = pg::quote_ident(table->schema, table->name);
     const bool there = co_await table_exists(shard, quoted);
     if (!there) continue;
     const auto& distribution = *map.find_distribution(*table->distribution);
     auto sql = set_guard_sql(quoted, table->key_column, distribution.type, allowed_ranges(distribution, id, rows), wish);
-    co_await retry_locked(shard, std::move(sql), quoted, "set the ownership guard of " + quoted, guard_wait);
+    steps.push_back({std::move(sql), quoted, "set the ownership guard of " + quoted});
   }
+  co_await take_locks(shard, std::move(steps), guard_wait, gate);
 }
 
 task<std::string> guards_of_new_tables(pg::connection& source, const std::vector<moving_table>& tables, routing::key_type type) {
@@ -94,13 +96,15 @@ task<std::string> guards_of_new_tables(pg::connection& source, const std::vector
 }
 
 task<void> drop_owner_guards(pg::connection& shard, const routing::shard_map& map, const routing::table* only) {
+  std::vector<lock_step> steps;
   for (const auto* table : distributed(map, only)) {
     const auto quoted = pg::quote_ident(table->schema, table->name);
     const bool there = co_await table_exists(shard, quoted);
     if (there) {
-      co_await retry_locked(shard, "DROP TRIGGER IF EXISTS \"~~pgrotor_owner\" ON " + quoted, quoted, "drop the ownership guard of " + quoted, guard_wait);
+      steps.push_back({"DROP TRIGGER IF EXISTS \"~~pgrotor_owner\" ON " + quoted, quoted, "drop the ownership guard of " + quoted, true});
     }
   }
+  co_await take_locks(shard, std::move(steps), guard_wait);
 }
 
 task<std::string> owner_guard_state(pg::connection& shard, const routing::distribution& distribution, const routing::table& table,
@@ -113,7 +117,7 @@ task<std::string> owner_guard_state(pg::connection& shard, const routing::distri
   co_return found.str(0, 0);
 }
 
-task<void> settle_ownership(engine& e, pg::connection& shard, routing::shard_id id) {
+task<void> settle_ownership(engine& e, pg::connection& shard, routing::shard_id id, table_gate* gate) {
   const auto mine = co_await e.ownership_turn.lock();
   std::vector<migration_row> rows;
   {
@@ -121,7 +125,7 @@ task<void> settle_ownership(engine& e, pg::connection& shard, routing::shard_id 
     rows = co_await e.book().load_migrations();
   }
   const auto map = e.map();
-  co_await set_owner_guards(shard, *map, id, rows);
+  co_await set_owner_guards(shard, *map, id, rows, nullptr, guard_wish::keep, gate);
 }
 
 }  // namespace migration

@@ -14,6 +14,8 @@
 
 namespace migration {
 
+class table_gate;
+
 // Whose rows may be stored on a shard: its ranges in the map, and what live migrations bring it (PREPARING to CLEANING, PAUSED; the migration's
 // own guard refuses these to clients until the flip). Ascending, neighbours merged. Pure.
 std::vector<routing::placement_range> allowed_ranges(const routing::distribution&, routing::shard_id, const std::vector<migration_row>&);
@@ -28,7 +30,7 @@ enum class guard_wish {
 
 // The guards of all distributed tables of the map, or of one, that exist on the shard. No lock is taken where a guard stands as it should.
 task<void> set_owner_guards(pg::connection&, const routing::shard_map&, routing::shard_id, const std::vector<migration_row>&,
-                            const routing::table* only = nullptr, guard_wish = guard_wish::keep);
+                            const routing::table* only = nullptr, guard_wish = guard_wish::keep, table_gate* = nullptr);
 // SQL for tables that are just being made on a new owner: guards that refuse every row, off where the source's are.
 task<std::string> guards_of_new_tables(pg::connection& source, const std::vector<moving_table>&, routing::key_type);
 // Of a table, or of all that the map distributes, where they are.
@@ -39,6 +41,6 @@ task<std::string> owner_guard_state(pg::connection&, const routing::distribution
 
 // set_owner_guards under the map and the migrations as they are now. Takes engine.ownership_turn, then catalog_turn for a moment: the
 // caller holds neither.
-task<void> settle_ownership(engine&, pg::connection&, routing::shard_id);
+task<void> settle_ownership(engine&, pg::connection&, routing::shard_id, table_gate* = nullptr);
 
 }  // namespace migration

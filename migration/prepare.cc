@@ -116,10 +116,10 @@ task<void> make_origin(pg::connection& connection, std::string name) {
   co_await connection.query("SELECT pg_replication_origin_create(" + quoted + ") WHERE pg_replication_origin_oid(" + quoted + ") IS NULL");
 }
 
-task<void> make_guards(preparation& p, routing::key_type type) {
+task<void> make_guards(preparation& p, routing::key_type type, table_gate* at_source, table_gate* at_target) {
   const register_value open{p.row.epoch, 0, true}, closed{p.row.epoch, 0, false};
-  co_await make_guard(p.target, p.row.id, type, p.row.ranges, p.tables, closed);
-  co_await make_guard(p.source, p.row.id, type, p.row.ranges, p.tables, open);
+  co_await make_guard(p.target, p.row.id, type, p.row.ranges, p.tables, closed, at_target);
+  co_await make_guard(p.source, p.row.id, type, p.row.ranges, p.tables, open, at_source);
   co_await p.source.query(fmt::format("SELECT pgrotor.record_fingerprint({}, {})", p.row.id, relation_array(p.tables)));
 }
 
@@ -136,7 +136,8 @@ task<void> init_shard(pg::connection& connection) {
 }
 
 task<void> prepare(ledger& book, pg::connection& source, pg::connection& target, const routing::distribution& distribution,
-                   const migration_row& row, const std::vector<moving_table>& tables, const std::string& pg_dump) {
+                   const migration_row& row, const std::vector<moving_table>& tables, const std::string& pg_dump, table_gate* at_source,
+                   table_gate* at_target) {
   preparation p{book, source, target, row, tables, object_names(row.id)};
   const auto missing = co_await missing_tables(target, tables);
   co_await write_ledger(p, missing);
@@ -146,7 +147,7 @@ task<void> prepare(ledger& book, pg::connection& source, pg::connection& target,
     co_await copy_definitions(source, target, missing, pg_dump, guards);
   }
   PGROTOR_STOP_POINT("prepare.tables");
-  co_await make_guards(p, distribution.type);
+  co_await make_guards(p, distribution.type, at_source, at_target);
   PGROTOR_STOP_POINT("prepare.guards");
   co_await make_origin(target, p.names.origin);
   co_await make_origin(target, p.names.cleaner_origin);

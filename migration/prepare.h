@@ -15,6 +15,8 @@
 
 namespace migration {
 
+class table_gate;
+
 // A refusal for the DBA with reason and remedy: the exact ALTER TABLE, GRANT or setting to change.
 class refused : public std::runtime_error {
  public:
@@ -44,12 +46,14 @@ task<void> check_tables(pg::connection& source, pg::connection& target, const ro
 // Target tables that are missing (pg_dump --schema-only of the source), register and guard on both sides, publication and slot on
 // the source, origins. After the slot is made it waits until pg_snapshot_xmin has passed the first snapshot's xmax.
 task<void> prepare(ledger&, pg::connection& source, pg::connection& target, const routing::distribution&, const migration_row&,
-                   const std::vector<moving_table>&, const std::string& pg_dump);
+                   const std::vector<moving_table>&, const std::string& pg_dump, table_gate* at_source = nullptr,
+                   table_gate* at_target = nullptr);
 // Each shard gives out every n-th value of a distributed table's sequence, those that leave its own remainder: no two give the same one.
 inline constexpr std::int64_t sequence_stride = 64;
 inline std::int64_t sequence_remainder(routing::shard_id shard) noexcept { return shard.value % sequence_stride; }
 // Gives a sequence (as regclass writes it) stride and remainder, from above `base` on; nothing changes where it has them.
 std::string stride_sql(const std::string& sequence, routing::shard_id, std::int64_t base);
+task<void> give_stride(pg::connection&, std::string sequence, routing::shard_id, std::int64_t base);
 // PREPARE: where the source's have a stride the target's get it too, each with the remainder of its own shard.
 task<void> align_sequences(pg::connection& source, pg::connection& target, const std::vector<moving_table>&, const migration_row&);
 // Sequences that the moved tables take values from, and the target's that will stand in for them.

@@ -71,12 +71,18 @@ std::string stride_sql(const std::string& sequence, routing::shard_id shard, std
   return fmt::format("SELECT pgrotor.stride_sequence({}::regclass, {}, {}, {})", pg::quote_literal(sequence), sequence_remainder(shard), sequence_stride, base);
 }
 
+task<void> give_stride(pg::connection& shard, std::string sequence, routing::shard_id id, std::int64_t base) {
+  std::vector<lock_step> steps;
+  steps.push_back({stride_sql(sequence, id, base), sequence, "give sequence " + sequence + " a stride"});
+  co_await take_locks(shard, std::move(steps), stride_wait);
+}
+
 task<void> align_sequences(pg::connection& source, pg::connection& target, const std::vector<moving_table>& tables, const migration_row& row) {
   const auto pairs = co_await pair_sequences(source, target, tables);
   for (const auto& pair : pairs) {
     if (pair.increment != sequence_stride) continue;  // distributed before there were strides
-    co_await retry_locked(source, stride_sql(pair.source, row.source, 0), pair.source, "set sequence " + pair.source, stride_wait);
-    co_await retry_locked(target, stride_sql(pair.target, row.target, pair.source_last), pair.target, "set sequence " + pair.target, stride_wait);
+    co_await give_stride(source, pair.source, row.source, 0);
+    co_await give_stride(target, pair.target, row.target, pair.source_last);
   }
 }
 

@@ -77,8 +77,8 @@ task<void> slice_planner::size_for(pg::connection& source, std::size_t table) {
   for (const auto& column : plan.table().columns) {
     width += fmt::format(" + coalesce(pg_catalog.pg_column_size({}), 0)", pg::quote_ident(column.name));
   }
-  const auto found = co_await source.query(
-      fmt::format("SELECT coalesce(pg_catalog.avg({}), 0)::pg_catalog.int8 FROM (SELECT * FROM {} LIMIT {}) AS looked_at", width, plan.name(), rows_looked_at));
+  const auto found = co_await source.query(fmt::format(
+      "SELECT coalesce(pg_catalog.avg({}), 0)::pg_catalog.int8 FROM (SELECT * FROM {} LIMIT {}) AS looked_at", width, plan.name(), rows_looked_at));
   const auto bytes = std::max<std::uint64_t>(1, static_cast<std::uint64_t>(found.integer(0, 0)));
   rows_ = std::clamp<std::uint64_t>(byte_cap() / bytes, fewest_rows, rows_);
   sized_for_ = table;

@@ -239,6 +239,10 @@ class loader {
     gate.finish();
     auto cutover = section(top, "cutover");
     cutover.milliseconds("budget_ms", out_.cutover_budget, 20, 60'000);
+    std::string strangers = "end";
+    cutover.text("strangers", strangers);
+    if (strangers != "end" && strangers != "name") cutover.problem("strangers", R"(must be "end" or "name")");
+    out_.end_strangers = strangers == "end";
     cutover.finish();
     if (out_.cutover_budget >= out_.gate_hold_budget) {
       cutover.problem("budget_ms", "must be less than gate.hold_budget_ms, or every cutover that is late fails the statements it holds");

@@ -72,7 +72,7 @@ gate_book::verdict gate_book::judge(touch_bits bits, bool row_locks, std::option
   auto worst = verdict::pass;
   for (const auto& e : sets_) {
     if ((bits & bit(e.bit)) == 0) continue;
-    if (row_locks) return verdict::refuse_row_locks;
+    if (row_locks && !e.set.tables) return verdict::refuse_row_locks;
     const bool in_the_middle = e.now == phase::closing && attached_shard == e.set.source;
     if (e.now != phase::open && !in_the_middle) worst = verdict::wait;
   }

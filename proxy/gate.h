@@ -71,6 +71,8 @@ class gate_controller : public migration::gates {
   migration::task<void> warm(std::uint64_t set, migration::milliseconds budget) override;
   migration::task<bool> close(std::uint64_t set, std::uint32_t attempt, migration::milliseconds budget,
                               migration::milliseconds hold_budget) override;
+  migration::task<void> hold(std::uint64_t set, migration::milliseconds hold_budget) override;
+  migration::task<std::optional<migration::open_transaction>> oldest(std::uint64_t set) override;
   migration::task<migration::gate_report> open(std::uint64_t set) override;
   migration::task<void> forget(std::uint64_t set) override;
   migration::task<void> publish(std::shared_ptr<const routing::shard_map>) override;

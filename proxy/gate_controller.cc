@@ -93,11 +93,16 @@ void open_gate(worker::impl& w, std::uint64_t set) {
   w.release_waiters();
 }
 
-task<bool> close_here(worker::impl& w, std::uint64_t set, std::uint32_t attempt, clock::time_point deadline, milliseconds hold_budget) {
-  if (!w.gate.close(set, attempt)) co_return false;
+bool begin_closing(worker::impl& w, std::uint64_t set, std::uint32_t attempt, milliseconds hold_budget) {
+  if (!w.gate.close(set, attempt)) return false;
   w.hold_reports[set] = {};
   w.hold_budget = hold_budget.count() > 0 ? hold_budget : w.settings.gate_hold_budget;
   ++w.routing_version;
+  return true;
+}
+
+task<bool> close_here(worker::impl& w, std::uint64_t set, std::uint32_t attempt, clock::time_point deadline, milliseconds hold_budget) {
+  if (!begin_closing(w, set, attempt, hold_budget)) co_return false;
   wakeup wake(w.io);
   w.drain_watchers.push_back(&wake);
   bool in_time = true;
@@ -111,6 +116,18 @@ task<bool> close_here(worker::impl& w, std::uint64_t set, std::uint32_t attempt,
   }
   w.gate.seal(set);
   co_return true;
+}
+
+task<bool> hold_here(worker::impl& w, std::uint64_t set, milliseconds hold_budget) { co_return begin_closing(w, set, 0, hold_budget); }
+
+task<std::optional<migration::open_transaction>> oldest_here(worker::impl& w, std::uint64_t set) {
+  std::optional<migration::open_transaction> found;
+  for (const auto& [pid, client] : w.sessions) {
+    if ((client->touched() & w.gate.bit_of(set)) == 0) continue;
+    auto one = client->open_transaction();
+    if (!found || one.age > found->age) found = std::move(one);
+  }
+  co_return found;
 }
 
 task<worker::impl::hold_report> open_here(worker::impl& w, std::uint64_t set) {
@@ -198,6 +215,20 @@ migration::task<bool> gate_controller::close(std::uint64_t set, std::uint32_t at
   const auto reopen = [set](worker::impl& w) { return reopen_here(w, set); };
   co_await on_all<bool>(workers_, reopen);
   co_return false;
+}
+
+migration::task<void> gate_controller::hold(std::uint64_t set, milliseconds hold_budget) {
+  const auto make = [=](worker::impl& w) { return hold_here(w, set, hold_budget); };
+  co_await on_all<bool>(workers_, make);
+}
+
+migration::task<std::optional<migration::open_transaction>> gate_controller::oldest(std::uint64_t set) {
+  const auto make = [set](worker::impl& w) { return oldest_here(w, set); };
+  const auto each = co_await on_all<std::optional<migration::open_transaction>>(workers_, make);
+  std::optional<migration::open_transaction> found;
+  for (const auto& one : each)
+    if (one && (!found || one->age > found->age)) found = one;
+  co_return found;
 }
 
 migration::task<migration::gate_report> gate_controller::open(std::uint64_t set) {

@@ -56,6 +56,7 @@ config in_force(const config& before, config now) {
   now.default_shard = before.default_shard;
   now.pg_dump = before.pg_dump;
   now.cutover_budget = before.cutover_budget;
+  now.end_strangers = before.end_strangers;
   now.gate_hold_budget = before.gate_hold_budget;
   now.workers = before.workers;
   return now;

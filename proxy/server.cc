@@ -37,6 +37,7 @@ migration::coordinator_settings settings_for(const config& c) {
   settings.shard_password = c.shards_password;
   settings.pg_dump = c.pg_dump;
   settings.cutover_budget = c.cutover_budget;
+  settings.end_strangers = c.end_strangers;
   settings.hold_budget = c.gate_hold_budget;
   return settings;
 }

@@ -47,6 +47,7 @@ class session final : public std::enable_shared_from_this<session>, private read
   void touch_if_attached(routing::shard_id source, touch_bits bit);
   void forget_touch(touch_bits bit) noexcept { touched_ &= ~bit; }
   touch_bits touched() const noexcept { return touched_; }
+  migration::open_transaction open_transaction() const;  // of one that has touched a set
   std::int32_t pid() const noexcept { return pid_; }
   std::vector<std::optional<std::string>> describe() const;  // a row of SHOW CLIENTS
   // The server with that serial number of that pool, if this client has it, in a transaction or parked.
@@ -259,6 +260,7 @@ class session final : public std::enable_shared_from_this<session>, private read
   pool* pool_for(routing::shard_id);
   void put_held_in_front();
   void touch(const choice&);
+  void note_touch(touch_bits);
   void fail_on_server(const protocol::notice&);
 
   // session_relay.cc
@@ -374,6 +376,7 @@ class session final : public std::enable_shared_from_this<session>, private read
   std::string_view run_;  // of frames in in_ that are to be sent as they are
   std::optional<protocol::notice> batch_refused_;  // what follows the last item of batch_
   touch_bits touched_ = 0;
+  clock::time_point touched_since_;  // the first of them
 
   bool unit_open_ = false;      // answers to the client are outstanding
   bool borrowed_ = false;       // the server was taken for Parse and Describe only

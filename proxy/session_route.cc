@@ -251,14 +251,23 @@ void session::touch(const choice& c) {
   if (unbound_) note_binding(c);
   if (w_.gate.nothing_known() || c.touches.empty()) return;
   const auto fresh = w_.gate.bits_of(c.touches) & ~touched_;
-  w_.gate.transaction_touched(fresh);
-  touched_ |= fresh;
+  note_touch(fresh);
 }
 
 void session::touch_if_attached(routing::shard_id source, touch_bits bit) {
   if (!server_ || server_->shard != source || (touched_ & bit) != 0) return;
-  w_.gate.transaction_touched(bit);
-  touched_ |= bit;
+  note_touch(bit);
+}
+
+void session::note_touch(touch_bits fresh) {
+  if (fresh != 0 && touched_ == 0) touched_since_ = clock::now();
+  w_.gate.transaction_touched(fresh);
+  touched_ |= fresh;
+}
+
+migration::open_transaction session::open_transaction() const {
+  const auto age = std::chrono::duration_cast<std::chrono::milliseconds>(clock::now() - touched_since_);
+  return {pid_, server_ ? server_->key.pid : 0, user_, application_, age};
 }
 
 // A message that must fail puts the server's transaction, explicit or implicit, into the state that PostgreSQL would be in.

@@ -1,6 +1,9 @@
 -- Schema pgrotor of every shard: register, guard and the source transaction of the cutover (migration/guard.h, DESIGN 5). Run by
 -- `pgrotor init` and ADD SHARD as role pgrotor (deploy/shard_rights.sql); running it again changes nothing. The database may hold
--- the catalog as well (catalog.sql). Advisory locks: (1885827700, set) guard, (1885827701, set) register.
+-- the catalog as well (catalog.sql).
+-- Advisory locks: lock_key(set) of the guard, lock_key(set) + 1 of the register. The key is random and even, made with the register and
+-- kept as the START value of its sequence: whoever locks by a number of his own is not in the way. It is not a secret (pg_locks shows
+-- what is held): who takes it on purpose is found by pgrotor.strangers.
 CREATE SCHEMA IF NOT EXISTS pgrotor;
 GRANT USAGE, CREATE ON SCHEMA pgrotor TO pgrotor_guard;
 
@@ -12,7 +15,8 @@ DECLARE
   old bigint;
 BEGIN
   PERFORM pg_catalog.set_config('synchronous_commit', 'on', true);
-  PERFORM pg_catalog.pg_advisory_xact_lock(1885827701, moving_set);
+  PERFORM pg_catalog.pg_advisory_xact_lock(q.seqstart OPERATOR(pg_catalog.+) 1) FROM pg_catalog.pg_sequence q
+    WHERE q.seqrelid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(name)::pg_catalog.oid;
   EXECUTE pg_catalog.format('SELECT s.last_value FROM %s s', name) INTO old;
   IF value OPERATOR(pg_catalog.<=) old THEN
     RETURN false;
@@ -25,11 +29,27 @@ REVOKE ALL ON FUNCTION pgrotor.set_register(integer, bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION pgrotor.set_register(integer, bigint) TO CURRENT_USER;
 COMMENT ON FUNCTION pgrotor.set_register IS 'Moves a register upwards, alone and durably; false when it already holds this value or a greater one';
 
+CREATE OR REPLACE FUNCTION pgrotor.lock_key(moving_set integer) RETURNS bigint
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+BEGIN
+  RETURN (SELECT q.seqstart FROM pg_sequence q WHERE q.seqrelid = to_regclass(format('pgrotor.register_%s', moving_set)));
+END $$;
+COMMENT ON FUNCTION pgrotor.lock_key IS 'The advisory lock of a moving set''s guard; null when the set has no register';
+
+-- The keys of advisory locks as pg_locks shows them.
+CREATE OR REPLACE FUNCTION pgrotor.advisory_locks() RETURNS TABLE (key bigint, pid integer, virtualtransaction text, mode text, granted boolean)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT l.classid::bigint << 32 | l.objid::bigint, l.pid, l.virtualtransaction, l.mode, l.granted FROM pg_locks l
+  WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+$$;
+
 CREATE OR REPLACE FUNCTION pgrotor.make_register(moving_set integer, initial bigint) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF to_regclass(format('pgrotor.register_%s', moving_set)) IS NULL THEN
-    EXECUTE format('CREATE SEQUENCE pgrotor.register_%s AS bigint MINVALUE 0 START 0', moving_set);
+    EXECUTE format('CREATE SEQUENCE pgrotor.register_%s AS bigint MINVALUE 0 START %s', moving_set,
+                   2 + 2 * ('x0' || left(replace(gen_random_uuid()::text, '-', ''), 12) || left(gen_random_uuid()::text, 3))::bit(64)::bigint);
+    PERFORM setval(format('pgrotor.register_%s', moving_set)::regclass, 0, true);
     EXECUTE format('COMMENT ON SEQUENCE pgrotor.register_%s IS %L', moving_set, 'epoch * 2^32 + attempt * 2 + open; moved by pgrotor.set_register only');
     EXECUTE format('ALTER SEQUENCE pgrotor.register_%s OWNER TO pgrotor_guard', moving_set);
   END IF;
@@ -48,7 +68,7 @@ DECLARE
   value pg_catalog.int8;
 BEGIN
   IF session_user OPERATOR(pg_catalog.<>) %2$L::pg_catalog.name THEN
-    IF pg_catalog.pg_try_advisory_xact_lock_shared(1885827700, %1$s) THEN
+    IF pg_catalog.pg_try_advisory_xact_lock_shared(%3$s) THEN
       SELECT r.last_value INTO value FROM pgrotor.register_%1$s r;
     END IF;
     IF value IS NULL OR value OPERATOR(pg_catalog.%%) 2 OPERATOR(pg_catalog.=) 0 THEN
@@ -62,10 +82,12 @@ BEGIN
   END IF;
   IF TG_OP OPERATOR(pg_catalog.=) 'DELETE' THEN
     RETURN OLD;
+  ELSIF TG_OP OPERATOR(pg_catalog.=) 'TRUNCATE' THEN  -- pgoutput tells of a root's, not of a partition's
+    PERFORM pg_catalog.pg_logical_emit_message(true, 'pgrotor.truncate', pg_catalog.format('%1$s:%%s.%%s', TG_TABLE_SCHEMA, TG_TABLE_NAME));
   END IF;
   RETURN NEW;
 END $guard$
-$create$, moving_set, session_user);
+$create$, moving_set, session_user, pgrotor.lock_key(moving_set));
   EXECUTE format('ALTER FUNCTION pgrotor.guard_%s() OWNER TO pgrotor_guard', moving_set);
 END $make$;
 
@@ -83,9 +105,10 @@ BEGIN
        (SELECT format('~~pgrotor_%s_%s', moving_set, kind) AS name FROM unnest('{ins,upd,del,trunc}'::text[]) kind) g
   WHERE NOT EXISTS (SELECT FROM pg_trigger t
                     WHERE t.tgrelid = r.relation AND t.tgname = g.name AND t.tgenabled = 'A'
-                      AND t.tgfoid = to_regproc(format('pgrotor.guard_%s', moving_set))));
+                      AND t.tgfoid = (SELECT p.oid FROM pg_proc p WHERE p.oid = to_regproc(format('pgrotor.guard_%s', moving_set))
+                                        AND strpos(p.prosrc, format('(%s)', pgrotor.lock_key(moving_set))) > 0)));
 END $$;
-COMMENT ON FUNCTION pgrotor.guard_gaps IS 'Guards that are missing, disabled or not ENABLE ALWAYS; null when all stand';
+COMMENT ON FUNCTION pgrotor.guard_gaps IS 'Guards that are missing, disabled, not ENABLE ALWAYS or of another lock; null when all stand';
 
 -- `in_old` and `in_new` are the placement filter over OLD and NEW. Row triggers of a partitioned table reach its partitions by
 -- themselves, TRUNCATE triggers do not.
@@ -188,7 +211,7 @@ CREATE OR REPLACE FUNCTION pgrotor.fence(moving_set integer, value bigint, token
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF exclusive THEN
-    PERFORM pg_advisory_xact_lock(1885827700, moving_set);
+    PERFORM pg_advisory_xact_lock(pgrotor.lock_key(moving_set));
   END IF;
   IF NOT pgrotor.set_register(moving_set, value) THEN
     RAISE EXCEPTION 'the register of set % already holds this value or a greater one', moving_set USING ERRCODE = '55000',
@@ -202,11 +225,11 @@ END $$;
 CREATE OR REPLACE FUNCTION pgrotor.blockers(moving_set integer, relations regclass[], older_than interval, readers boolean) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   WITH held AS (
-    SELECT DISTINCT l.pid, l.virtualtransaction FROM pg_locks l
-    WHERE l.granted AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
-      AND (l.locktype = 'advisory' AND l.classid = 1885827700 AND l.objid::bigint = moving_set AND l.objsubid = 2
-           OR l.locktype = 'relation' AND l.relation IN (SELECT r::oid FROM pgrotor.with_partitions(relations) r)
-              AND (readers OR l.mode <> 'AccessShareLock'))
+    SELECT l.pid, l.virtualtransaction FROM pg_locks l
+    WHERE l.granted AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) AND l.locktype = 'relation'
+      AND l.relation IN (SELECT r::oid FROM pgrotor.with_partitions(relations) r) AND (readers OR l.mode <> 'AccessShareLock')
+    UNION
+    SELECT l.pid, l.virtualtransaction FROM pgrotor.advisory_locks() l WHERE l.granted AND l.key = pgrotor.lock_key(moving_set)
   ), named AS (
     SELECT a.xact_start AS since,
            format('pid %s (%s, %s for %s s%s)', a.pid, coalesce(nullif(a.application_name, ''), a.usename, 'unknown'), a.state,
@@ -224,11 +247,36 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT string_agg(who, ', ' ORDER BY since, who) FROM (SELECT DISTINCT since, who FROM named) n
 $$;
 
+-- Sessions that have, or wait for, a lock of the set which they have no business with. By right the guard's is held shared by who writes to
+-- the tables, exclusively by pgrotor, and the register's by pgrotor. One look may meet a writer between two transactions: two tell.
+CREATE OR REPLACE FUNCTION pgrotor.strangers(moving_set integer, relations regclass[]) RETURNS TABLE (stranger integer, who text)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+  guard_key bigint := pgrotor.lock_key(moving_set);
+  suspects integer[];
+  writers integer[];
+BEGIN
+  SELECT array_agg(l.pid) INTO suspects FROM pgrotor.advisory_locks() l WHERE l.key IN (guard_key, guard_key + 1);
+  IF suspects IS NULL THEN
+    RETURN;
+  END IF;
+  -- In this order: a writer has had the table's lock before he asked for the guard's.
+  SELECT array_agg(l.pid) INTO writers FROM pg_locks l
+    WHERE l.locktype = 'relation' AND l.granted AND l.relation IN (SELECT r::oid FROM pgrotor.with_partitions(relations) r)
+      AND l.mode NOT IN ('AccessShareLock', 'RowShareLock');
+  RETURN QUERY SELECT DISTINCT a.pid, format('pid %s (user %s%s%s, %s for %s s)', a.pid, a.usename, ', ' || nullif(a.application_name, ''),
+                                             ', from ' || host(a.client_addr), a.state,
+                                             greatest(0, round(extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, a.state_change)))))
+    FROM pgrotor.advisory_locks() l JOIN pg_stat_activity a ON a.pid = l.pid
+    WHERE l.key IN (guard_key, guard_key + 1) AND l.pid = ANY (suspects) AND a.usename <> session_user
+      AND (l.key = guard_key + 1 OR l.mode <> 'ShareLock' OR l.pid <> ALL (coalesce(writers, '{}')));
+END $$;
+COMMENT ON FUNCTION pgrotor.strangers IS 'Who holds an advisory lock of the moving set without a right to it';
+
 -- What is left of any migration in this database, one line each (I6 asks for none). The catalog's own objects are not meant.
 CREATE OR REPLACE FUNCTION pgrotor.leftovers() RETURNS SETOF text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  here oid := (SELECT d.oid FROM pg_database d WHERE d.datname = current_database());
   kept text;
 BEGIN
   RETURN QUERY SELECT format('slot %s', s.slot_name) FROM pg_replication_slots s WHERE s.slot_name ~ '^pgrotor_';
@@ -244,8 +292,9 @@ BEGIN
       RETURN QUERY EXECUTE format('SELECT format(''%1$s rows of migration %%s'', migration) FROM pgrotor.%1$s GROUP BY migration', kept);
     END IF;
   END LOOP;
-  RETURN QUERY SELECT format('advisory lock of set %s held by pid %s', l.objid, coalesce(l.pid::text, '(prepared)')) FROM pg_locks l
-    WHERE l.locktype = 'advisory' AND l.database = here AND l.classid IN (1885827700, 1885827701) AND l.objsubid = 2;
+  RETURN QUERY SELECT format('advisory lock of set %s held by pid %s', substr(c.relname, length('register_') + 1), coalesce(l.pid::text, '(prepared)'))
+    FROM pg_class c JOIN pg_sequence q ON q.seqrelid = c.oid JOIN pgrotor.advisory_locks() l ON l.key IN (q.seqstart, q.seqstart + 1)
+    WHERE c.relnamespace = to_regnamespace('pgrotor') AND c.relname ~ '^register_[0-9]+$';
   RETURN QUERY SELECT format('prepared transaction %s', x.gid) FROM pg_prepared_xacts x WHERE x.gid ~ '^pgrotor';
 END $$;
 COMMENT ON FUNCTION pgrotor.leftovers IS 'Slots, publications, origins, guards, registers, progress, locks and prepared transactions of migrations';

@@ -109,7 +109,9 @@ def marker_of_earlier_attempt(stage):
     stage.hook("WAIT", "cutover.2")         # the first marker is in the stream
     stage.stop_at("cutover.1")
     stage.hook("RELEASE", "cutover.2")
-    stage.hook("WAIT", "cutover.1")         # the first attempt has missed its budget, the second one begins
+    wait_until(lambda: stage.fleet.row(migration)["state"] == "READY", "the first attempt to miss its budget")
+    stage.fleet.console(f"CUTOVER MIGRATION {migration}")  # it would rest for a while
+    stage.hook("WAIT", "cutover.1")
     stage.write(session, second, "between the markers")
     stage.stop_at("cutover.2")
     stage.hook("RELEASE", "cutover.1")

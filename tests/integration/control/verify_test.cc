@@ -146,7 +146,7 @@ TEST_CASE("leftovers: names what a migration could leave, and nothing of a fresh
   const auto tables = shop_tables(*source);
   const register_value open{1, 0, true};
   run(make_guard(*source, 5, routing::key_type::int8, moving, tables, open));
-  exec(*source, "INSERT INTO pgrotor.progress (migration, hold_floor) VALUES (5, '0/0'); BEGIN; SELECT pg_advisory_xact_lock_shared(1885827700, 5)");
+  exec(*source, "INSERT INTO pgrotor.progress (migration, hold_floor) VALUES (5, '0/0'); BEGIN; SELECT pg_advisory_xact_lock_shared(pgrotor.lock_key(5))");
   const auto other = connect("SUPER_A");
   exec(*other, "BEGIN; CREATE TEMP TABLE x ON COMMIT DROP AS SELECT 1; SELECT 1");
   const auto prepared = connect("APP_A");

@@ -134,6 +134,36 @@ class Gate(unittest.TestCase):
         client.kinds(query("ROLLBACK"))
         self.assertTrue(self.close(budget=100))
 
+    def test_a_hold_keeps_newcomers_and_waits_for_nobody(self):
+        client, other = Client(W.port), Client(W.port)
+        client.kinds(query("BEGIN"))
+        client.kinds(self.insert(1))
+        W.command(f"hold {self.id}")
+        waiting = in_background(lambda: other.kinds(self.insert(2)))
+        self.held(1)
+        self.assertEqual(client.kinds(self.insert(3)), "C:INSERT 0 1 ZT")
+        self.assertEqual(W.command(f"open {self.id}")["held"], 1)
+        self.assertEqual(waiting.get(), "C:INSERT 0 1 ZI")
+        client.kinds(query("COMMIT"))
+
+    def test_the_oldest_open_transaction_is_named(self):
+        self.assertIsNone(W.command(f"oldest {self.id}"))
+        older, younger, elsewhere = (W.connect(autocommit=False, application_name=name) for name in ("older", "younger", "elsewhere"))
+        with contextlib.closing(older), contextlib.closing(younger), contextlib.closing(elsewhere):
+            elsewhere.cursor().execute("SELECT note FROM orders WHERE customer_id = %s", (self.high,))
+            self.assertIsNone(W.command(f"oldest {self.id}"))
+            older.cursor().execute("SELECT note FROM orders WHERE customer_id = %s", (self.low,))
+            wait_until(lambda: W.command(f"oldest {self.id}")["age_ms"] >= 20, "the transaction to be older than the next", timeout=5)
+            younger.cursor().execute("SELECT note FROM orders WHERE customer_id = %s", (self.low,))
+            found = W.command(f"oldest {self.id}")
+            self.assertEqual((found["application"], found["user"]), ("older", "app"))
+            self.assertGreater(found["client"], 0)
+            self.assertTrue(W.direct("s1", "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND state = 'idle in transaction'", (found["server_pid"],)))
+            older.rollback()
+            self.assertEqual(W.command(f"oldest {self.id}")["application"], "younger")
+            younger.rollback()
+            self.assertIsNone(W.command(f"oldest {self.id}"))
+
     def test_the_budget_reopens_every_gate(self):
         client, other = Client(W.port), Client(W.port)
         client.kinds(query("BEGIN"))

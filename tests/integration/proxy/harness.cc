@@ -211,6 +211,13 @@ std::string harness::command(std::istringstream line) {
     closing_ = start(gates_.close(id, attempt, milliseconds(budget), milliseconds(hold)));
     return "true";
   }
+  if (verb == "hold") return run(gates_.hold(id, milliseconds(5'000))), "true";
+  if (verb == "oldest") {
+    const auto found = run(gates_.oldest(id));
+    if (!found) return "null";
+    return fmt::format(R"({{"client": {}, "server_pid": {}, "user": "{}", "application": "{}", "age_ms": {}}})", found->client, found->server_pid,
+                       found->user, found->application, found->age.count());
+  }
   if (verb == "closed") return closing_.get() ? "true" : "false";
   if (verb == "open") {
     const auto report = run(gates_.open(id));
