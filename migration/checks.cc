@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "migration/equal_shards.h"
+#include "migration/log.h"
 #include "migration/sql_text.h"
 #include "protocol/sqlstate.h"
 
@@ -92,13 +94,14 @@ task<void> check_limits(pg::connection& connection, problems& found) {
   }
 }
 
-task<void> check_encodings(pg::connection& source, pg::connection& target, problems& found) {
-  const auto here = co_await source.query("SHOW server_encoding");
-  const auto there = co_await target.query("SHOW server_encoding");
-  if (here.get(0, 0) == there.get(0, 0)) co_return;
-  found.add(sqlstate::wrong_state, fmt::format("{} has encoding {}, {} has {}", source.where(), here.get(0, 0), target.where(), there.get(0, 0)),
-            "Text is hashed in the server's encoding, so the two would place one key differently.",
-            fmt::format("Create the target's database with ENCODING '{}'.", here.get(0, 0)));
+// What the two must have in common beside the tables. What is only told goes to the log: nobody waits for PREPARE's answer.
+task<void> check_equal(pg::connection& source, pg::connection& target, const std::vector<moving_table>& tables, problems& found) {
+  std::vector<pg::connection*> both{&source, &target};
+  std::vector<std::string> names;
+  for (const auto& table : tables) names.push_back(qualified(table));
+  problems told;
+  co_await compare_shards(std::move(both), std::move(names), found, told);
+  for (const auto& one : told.all()) log_warning("{}; {}", one.message, one.detail);
 }
 
 }  // namespace
@@ -135,7 +138,7 @@ task<void> check_shard(pg::connection& connection) {
 
 task<void> find_table_problems(pg::connection& source, pg::connection& target, const routing::distribution& distribution,
                                const migration_row& row, const std::vector<moving_table>& tables, milliseconds scan, problems& found) {
-  co_await check_encodings(source, target, found);
+  co_await check_equal(source, target, tables, found);
   co_await check_names(source, found);
   co_await check_names(target, found);
   for (const auto& table : tables) {

@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "protocol/backend.h"
 #include "routing/types.h"
 
 namespace migration {
@@ -46,6 +47,7 @@ struct answer {
   std::vector<std::string> columns;
   std::vector<std::vector<std::optional<std::string>>> rows;
   std::string tag;
+  std::vector<protocol::notice> warnings{};  // before the table
 };
 
 }  // namespace migration

@@ -5,6 +5,7 @@
 
 #include "migration/checks.h"
 #include "migration/coordinator_impl.h"
+#include "migration/equal_shards.h"
 #include "migration/hidden_access.h"
 #include "migration/identity.h"
 #include "migration/ownership.h"
@@ -28,6 +29,11 @@ answer done(std::string tag, const std::vector<std::string>& notes = {}) {
 answer would(std::string text, const std::vector<std::string>& notes = {}) {
   answer made{{"plan"}, {{std::move(text)}}, "EXPLAIN"};
   for (const auto& line : notes) made.rows.push_back({line});
+  return made;
+}
+
+answer with_warnings(answer made, std::vector<protocol::notice> warnings) {
+  made.warnings = std::move(warnings);
   return made;
 }
 
@@ -97,6 +103,31 @@ task<routing::shard_id> new_shard_id(engine& e) {
   co_return id;
 }
 
+std::vector<std::string> quoted_tables(const routing::shard_map& map) {
+  std::vector<std::string> names;
+  for (const auto& table : map.tables()) names.push_back(pg::quote_ident(table.schema, table.name));
+  return names;
+}
+
+// Every shard, or the newcomer, held against the default shard; returns what is only told.
+task<std::vector<protocol::notice>> compare_with_default(engine& engine, std::vector<std::string> tables, problems& refused,
+                                                         pg::connection* newcomer = nullptr) {
+  const auto map = engine.map();
+  std::vector<std::unique_ptr<pg::connection>> opened;
+  auto standard = co_await engine.connect(map->default_shard());
+  std::vector<pg::connection*> shards{standard.get()};
+  if (newcomer) shards.push_back(newcomer);
+  for (const auto& shard : map->shards()) {
+    if (newcomer || shard.id == map->default_shard()) continue;
+    auto other = co_await engine.connect(shard.id);
+    shards.push_back(other.get());
+    opened.push_back(std::move(other));
+  }
+  problems told;
+  co_await compare_shards(std::move(shards), std::move(tables), refused, told);
+  co_return told.all();
+}
+
 }  // namespace
 
 task<answer> coordinator::impl::execute(request wanted) {
@@ -155,7 +186,13 @@ task<answer> coordinator::impl::do_add_shard(add_shard wanted, bool explain) {
   const auto shard = co_await pg::connection::open(engine.executor, std::move(options));
   co_await check_shard(*shard);
   co_await refuse_unowned_rows(*shard);
-  if (explain) co_return would(fmt::format("shard {} can be reached and is fit; schema pgrotor would be created on it", wanted.name));
+  auto tables = quoted_tables(*map);
+  problems found;
+  auto told = co_await compare_with_default(engine, std::move(tables), found, shard.get());
+  found.refuse_if_any(shard->where());
+  if (explain) {
+    co_return with_warnings(would(fmt::format("shard {} can be reached and is fit; schema pgrotor would be created on it", wanted.name)), std::move(told));
+  }
   engine.demand_catalog();
   co_await init_shard(*shard);
   const auto id = co_await new_shard_id(engine);
@@ -170,7 +207,7 @@ task<answer> coordinator::impl::do_add_shard(add_shard wanted, bool explain) {
     parts.shards.push_back({id, wanted.name, wanted.dsn, routing::shard_state::active});
   };
   co_await change_map(edit, "add shard " + wanted.name);
-  co_return done("ADD SHARD");
+  co_return with_warnings(done("ADD SHARD"), std::move(told));
 }
 
 task<answer> coordinator::impl::do_remove_shard(remove_shard wanted, bool explain) {
@@ -261,12 +298,15 @@ task<answer> coordinator::impl::do_distribute(distribute_table wanted, bool expl
                 "A table that joins now would be left behind.", way_out(each));
     }
   }
+  std::vector<std::string> tables{pg::quote_ident(wanted.schema, wanted.table)};
+  auto told = co_await compare_with_default(engine, std::move(tables), found);
   found.refuse_if_any(fmt::format("table {}.{}", wanted.schema, wanted.table));
   const auto unreachable = hidden.added_to(map->all());
   if (explain) {
-    co_return would(fmt::format("table {}.{} by {} ({}) would join distribution {}{}", wanted.schema, wanted.table, wanted.column,
-                                routing::to_string(*type), name, existing ? "" : fmt::format(", new, spread evenly over {} shards", even_ranges(*map).size())),
-                    unreachable);
+    auto plan = would(fmt::format("table {}.{} by {} ({}) would join distribution {}{}", wanted.schema, wanted.table, wanted.column,
+                                  routing::to_string(*type), name, existing ? "" : fmt::format(", new, spread evenly over {} shards", even_ranges(*map).size())),
+                      unreachable);
+    co_return with_warnings(std::move(plan), std::move(told));
   }
   auto edit = [&](routing::shard_map::parts& parts) {
     parts.schema_version = parts.number;
@@ -288,7 +328,7 @@ task<answer> coordinator::impl::do_distribute(distribute_table wanted, bool expl
   co_await guard_new_table(*guarded, table);
   co_await change_map(edit, fmt::format("distribute {}.{} by {}", wanted.schema, wanted.table, wanted.column));
   notes.insert(notes.end(), unreachable.begin(), unreachable.end());
-  co_return done("DISTRIBUTE TABLE", std::move(notes));
+  co_return with_warnings(done("DISTRIBUTE TABLE", std::move(notes)), std::move(told));
 }
 
 task<answer> coordinator::impl::do_reference(reference_table wanted, bool explain) {
@@ -315,16 +355,20 @@ task<answer> coordinator::impl::do_reference(reference_table wanted, bool explai
     hidden.merge(std::move(here));
   }
   judge_attached(hidden, table, {}, wrong);
+  std::vector<std::string> tables{pg::quote_ident(wanted.schema, wanted.table)};
+  auto told = co_await compare_with_default(engine, std::move(tables), wrong);
   wrong.refuse_if_any(fmt::format("table {}.{} cannot be a reference table", wanted.schema, wanted.table));
   const auto unreachable = hidden.added_to(map->all());
-  if (explain) co_return would(fmt::format("table {}.{} would be a reference table", wanted.schema, wanted.table), unreachable);
+  if (explain) {
+    co_return with_warnings(would(fmt::format("table {}.{} would be a reference table", wanted.schema, wanted.table), unreachable), std::move(told));
+  }
   auto edit = [&](routing::shard_map::parts& parts) {
     parts.schema_version = parts.number;
     parts.tables.push_back(table);
     hidden.store(parts);
   };
   co_await change_map(edit, fmt::format("reference table {}.{}", wanted.schema, wanted.table));
-  co_return done("REFERENCE TABLE", unreachable);
+  co_return with_warnings(done("REFERENCE TABLE", unreachable), std::move(told));
 }
 
 }  // namespace migration

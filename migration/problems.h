@@ -17,6 +17,7 @@ class problems {
   void add_of(const std::string& where, const problems& others, bool once = false);
   bool empty() const noexcept { return found_.empty(); }
   std::size_t count() const noexcept { return found_.size(); }
+  const std::vector<protocol::notice>& all() const noexcept { return found_; }
   // Throws refused: a single problem as it is, several under the first one's SQLSTATE, a line each.
   void refuse_if_any(const std::string& what) const;
 

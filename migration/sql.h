@@ -5,6 +5,8 @@
 
 namespace migration::sql {
 extern const std::string_view catalog;        // schema pgrotor of the catalog: run by `init`, idempotent
+extern const std::string_view facts_of_shard;  // what shards must have in common, with marks for lists (equal_shards.cc)
+extern const std::string_view used_by_tables;  // types and collations of tables, likewise
 extern const std::string_view shard_objects;  // schema pgrotor of every shard: run by `init`, idempotent
 extern const std::string_view dump_rights;    // of a database's owner in schema pgrotor: run by `init` after the others, idempotent
 extern const std::string_view hidden_access;  // what touches tables without naming them: read by hidden_access.cc

@@ -10,6 +10,7 @@
 
 #include "migration/catalog.h"
 #include "migration/catalog_map.h"
+#include "migration/equal_shards.h"
 #include "migration/identity.h"
 #include "migration/prepare.h"
 #include "proxy/commands.h"
@@ -37,13 +38,18 @@ task<bool> certificates_are_fine(const config& c, reachable what, std::vector<st
   co_return false;
 }
 
-// What the catalog says of the shards; no number when it could not be asked.
-struct known_shards {
+// What was found about all servers together, and what is needed for more.
+struct fleet {
+  std::vector<two_phase> prepared;
+  std::vector<std::unique_ptr<migration::pg::connection>> shards;  // the default shard first
+  std::vector<std::string> tables;
+  std::string default_shard;
   migration::cluster_mark cluster;
-  routing::shard_map::parts map;
+  routing::shard_map::parts map;  // no number when the catalog could not be asked
+  std::vector<std::string> told;
 };
 
-task<void> check_catalog(const config& c, std::vector<std::string>& findings, known_shards& known) {
+task<void> check_catalog(const config& c, std::vector<std::string>& findings, fleet& all) {
   const auto what = catalog_of(c);
   const bool fine = co_await certificates_are_fine(c, what, findings);
   if (!fine) co_return;
@@ -51,9 +57,12 @@ task<void> check_catalog(const config& c, std::vector<std::string>& findings, kn
   if (!connection) co_return;
   try {
     auto newest = co_await migration::read_map(*connection);
+    for (const auto& table : newest.tables) all.tables.push_back(migration::pg::quote_ident(table.schema, table.name));
+    for (const auto& shard : newest.shards)
+      if (shard.id == newest.default_shard) all.default_shard = shard.name;
     if (newest.number.value == 0) findings.push_back(problem_line(c, what, "the catalog has no map; run pgrotor init -c " + c.path));
-    known.cluster = co_await migration::read_cluster(*connection);
-    known.map = std::move(newest);
+    all.cluster = co_await migration::read_cluster(*connection);
+    all.map = std::move(newest);
   } catch (const migration::pg::sql_error& error) {
     const bool missing = error.sqlstate == "3F000" || error.sqlstate == "42P01" || error.sqlstate == "42883";
     findings.push_back(problem_line(c, what, missing ? "the catalog is not initialised for this version; run pgrotor init -c " + c.path : refusal_text(what, error)));
@@ -69,22 +78,37 @@ task<two_phase> read_two_phase(migration::pg::connection& connection, reachable 
   co_return read;
 }
 
-task<void> check_one(const config& c, const shard_config& shard, const known_shards& known, std::vector<std::string>& findings,
-                     std::vector<two_phase>& prepared) {
+task<void> check_one(const config& c, const shard_config& shard, std::vector<std::string>& findings, fleet& all) {
   const auto what = shard_of(c, shard);
   const bool fine = co_await certificates_are_fine(c, what, findings);
   if (!fine) co_return;
-  const auto connection = co_await try_open(c, what, findings);
+  auto connection = co_await try_open(c, what, findings);
   if (!connection) co_return;
   try {
     auto of_shard = co_await read_two_phase(*connection, what);
-    prepared.push_back(std::move(of_shard));
+    all.prepared.push_back(std::move(of_shard));
     co_await migration::check_shard(*connection);
-    const auto found = std::ranges::find(known.map.shards, shard.name, &routing::shard::name);
-    if (found != known.map.shards.end()) co_await migration::check_identity(*connection, known.cluster, found->id);
+    const auto found = std::ranges::find(all.map.shards, shard.name, &routing::shard::name);
+    if (found != all.map.shards.end()) co_await migration::check_identity(*connection, all.cluster, found->id);
+    const auto place = shard.name == all.default_shard ? all.shards.begin() : all.shards.end();
+    all.shards.insert(place, std::move(connection));
   } catch (const std::exception& error) {
     findings.push_back(problem_line(c, what, refusal_text(what, error)));
   }
+}
+
+// Shards that answer differently. What can be lived with is printed, and no finding.
+task<void> check_equal(const config& c, std::vector<std::string>& findings, fleet& all) {
+  if (all.shards.empty() || all.shards.front()->where() != "shard " + all.default_shard) co_return;
+  std::vector<migration::pg::connection*> shards;
+  for (const auto& shard : all.shards) shards.push_back(shard.get());
+  migration::problems refused, told;
+  co_await migration::compare_shards(std::move(shards), all.tables, refused, told);
+  const auto line = [&c](const protocol::notice& one) {
+    return fmt::format("{}: {}{}{}{}{}", c.path, one.message, one.detail.empty() ? "" : "; ", one.detail, one.hint.empty() ? "" : " ", one.hint);
+  };
+  for (const auto& one : refused.all()) findings.push_back(line(one));
+  for (const auto& one : told.all()) all.told.push_back(line(one));
 }
 
 // A key that moves between shards that differ takes PREPARE TRANSACTION away from its clients. False: all were asked,
@@ -125,10 +149,15 @@ void check_client_tls(const config& c, std::vector<std::string>& findings) {
     findings.push_back(fmt::format("{}:{}: listen.tls.certificate: {}: {}", c.path, c.tls.line, c.tls.certificate, worry));
 }
 
-task<void> check_all(const config& c, std::vector<std::string>& findings, std::vector<two_phase>& prepared) {
-  known_shards known;
-  co_await check_catalog(c, findings, known);
-  for (const auto& shard : c.shards) co_await check_one(c, shard, known, findings, prepared);
+task<void> check_all(const config& c, std::vector<std::string>& findings, fleet& all) {
+  co_await check_catalog(c, findings, all);
+  for (const auto& shard : c.shards) co_await check_one(c, shard, findings, all);
+  try {
+    co_await check_equal(c, findings, all);
+  } catch (const migration::pg::sql_error& error) {
+    findings.push_back(fmt::format("{}: the shards could not be compared: {}", c.path, error.what()));
+  }
+  all.shards.clear();  // not to outlive the io_context that runs this
 }
 
 }  // namespace
@@ -139,9 +168,11 @@ int run_check(const std::string& config_path) {
   std::vector<std::string> findings;
   check_pg_dump(c, findings);
   check_client_tls(c, findings);
-  std::vector<two_phase> prepared;
-  run_to_end(check_all(c, findings, prepared));
-  if (!check_two_phase(c, prepared, findings))
+  fleet all;
+  all.default_shard = c.default_shard;
+  run_to_end(check_all(c, findings, all));
+  for (const auto& one : all.told) fmt::print("{}\n", one);
+  if (!check_two_phase(c, all.prepared, findings))
     fmt::print("{}: max_prepared_transactions is 0 on every shard: PREPARE TRANSACTION fails with 55000; raise it where clients use two-phase commit\n", c.path);
   for (const auto& finding : findings) fmt::print(stderr, "{}\n", finding);
   if (findings.empty()) fmt::print("{}: catalog and {} shards are fine\n", c.path, c.shards.size());

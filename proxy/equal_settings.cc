@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "migration/answer_settings.h"
 #include "protocol/frame.h"
 #include "protocol/wire.h"
 #include "proxy/settings.h"
@@ -12,21 +13,10 @@ namespace proxy {
 
 namespace {
 
-// Of pg_settings, as PostgreSQL 14 to 18 spell them. Not among them: what makes statements faster, safer on disk or better logged.
-constexpr std::string_view known[] = {
-    "DateStyle", "IntervalStyle", "TimeZone", "array_nulls", "backslash_quote", "bytea_output", "check_function_bodies", "client_min_messages",
-    "createrole_self_grant", "default_text_search_config", "default_transaction_deferrable", "default_transaction_isolation",
-    "default_transaction_read_only", "escape_string_warning", "exit_on_error", "extra_float_digits", "gin_fuzzy_search_limit",
-    "idle_in_transaction_session_timeout", "integer_datetimes", "lc_messages", "lc_monetary", "lc_numeric", "lc_time", "lo_compat_privileges",
-    "lock_timeout", "quote_all_identifiers", "restrict_nonsystem_relation_kind", "row_security", "search_path", "server_encoding",
-    "session_replication_role", "standard_conforming_strings", "statement_timeout", "timezone_abbreviations", "transaction_timeout",
-    "transform_null_equals", "xmlbinary", "xmloption",
-};
-
 constexpr std::string_view of_database = "database ";  // datcollate and the like, which have no setting
 
 // No row is wrong because of the language of messages; what depends on the database's locale is looked at where tables are known
-// (migration/checks_equal.cc).
+// (migration/equal_shards.cc).
 bool may_differ(std::string_view name) noexcept { return name == "lc_messages" || name.starts_with(of_database); }
 
 // Made up by applications, or hidden from pg_settings: known to a server only once somebody has named them.
@@ -107,7 +97,7 @@ const setting_seen* server_settings::find(std::string_view name) const noexcept 
 
 std::string settings_question(std::span<const std::string> names) {
   std::string sql = "SELECT 's', name, reset_val, context FROM pg_catalog.pg_show_all_settings() WHERE name OPERATOR(pg_catalog.=) ANY (ARRAY[" +
-                    literals(known) + "]) ";
+                    literals(migration::settings_of_answers) + "]) ";
   // Every version has other columns for locales.
   sql += "UNION ALL SELECT 's', pg_catalog.concat('database ', l.key), l.value, 'internal' FROM pg_catalog.pg_database d, "
          "pg_catalog.jsonb_each_text(pg_catalog.to_jsonb(d)) l WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database() AND l.key "

@@ -26,6 +26,11 @@ const text_pairs& console_parameters() {
 }
 
 void append_table(std::string& out, const migration::answer& table) {
+  for (auto warning : table.warnings) {
+    warning.severity = "WARNING";
+    warning.sqlstate = sqlstate::warning;
+    protocol::append_notice(out, warning);
+  }
   if (!table.columns.empty()) {
     std::vector<protocol::row_column> columns;
     for (const auto& name : table.columns) {

@@ -5,7 +5,7 @@ from contextlib import closing
 import psycopg2
 
 from cluster import Scene, wait_until
-from fleet import DATABASE, Fleet
+from fleet import DATABASE, Fleet, deploy_file
 
 DEFAULT, OTHER = "s2", "s1"
 # By key, so that the statement runs on the shard of the key; the answers are text made by that shard.
@@ -146,6 +146,63 @@ def refusal_gone(client, key):
         return None
 
 
+def told(fleet, command):
+    """What the console warns of, and the error if it refuses."""
+    pgrotor = fleet.pgrotor
+    with closing(psycopg2.connect(host="127.0.0.1", port=pgrotor.port, user="admin", password=pgrotor.admin_password, dbname="pgrotor")) as console:
+        console.autocommit = True
+        try:
+            rows(console, command)
+            return "".join(console.notices), None
+        except psycopg2.Error as error:
+            return "".join(console.notices), str(error)
+
+
+def types(fleet):
+    """Types whose OIDs differ are told by name, types that are defined differently are refused."""
+    fleet.shards[OTHER].psql("CREATE TYPE public.ahead AS ENUM ('x')", DATABASE)
+    fleet.everywhere("CREATE TYPE mood AS ENUM ('ok', 'sad'); CREATE TYPE pair AS (a mood, b text); CREATE DOMAIN moods AS mood[];"
+                     "CREATE TABLE people (k bigint PRIMARY KEY, m mood, p pair, all_of_them moods, plain text, at date);")
+    warned, error = told(fleet, "EXPLAIN DISTRIBUTE TABLE people BY k IN DISTRIBUTION things")
+    oids = {shard: fleet.shards[shard].value("SELECT 'mood'::regtype::oid", DATABASE) for shard in (OTHER, DEFAULT)}
+    assert error is None and f"public.mood {oids[OTHER]} instead of {oids[DEFAULT]}; public.moods" in warned and "public.pair" in warned, warned
+    warned, error = told(fleet, "DISTRIBUTE TABLE people BY k IN DISTRIBUTION things")
+    assert error is None and warned.startswith("WARNING:  shard s1 has other "), warned
+    fleet.shards[OTHER].psql("ALTER TYPE mood ADD VALUE 'more'", DATABASE)
+    fleet.everywhere("CREATE TABLE others (k bigint PRIMARY KEY, m mood);")
+    warned, error = told(fleet, "DISTRIBUTE TABLE others BY k")
+    assert "public.mood enum ('ok', 'sad', 'more') instead of enum ('ok', 'sad')" in error, error
+    done = fleet.pgrotor.command("check", check=False)
+    assert done.returncode == 1 and "shard s1 has other types than shard s2: public.mood enum" in done.stderr, done
+    assert "other OIDs of types" in done.stdout and "sessions" not in done.stderr, done
+    assert "TimeZone of role app" not in done.stdout and "app.tenant of role app" in done.stdout, done.stdout
+    _, error = told(fleet, "DRAIN SHARD s1 TO s2")
+    assert "shard s2 has other types than shard s1: public.mood" in error, error
+
+
+def locales(fleet):
+    """A shard with another encoding or locale."""
+    cluster = fleet.shards[OTHER]
+    cluster.psql("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0; CREATE DATABASE plain LOCALE 'C' TEMPLATE template0;")
+    dsn = {name: f"host=127.0.0.1 port={cluster.port} dbname={name}" for name in ("latin", "plain")}
+    configured = dict(fleet.pgrotor.shards)
+    fleet.pgrotor.shards.update(dsn)
+    fleet.pgrotor.set()
+    for name in dsn:
+        cluster.psql(deploy_file("shard_rights.sql"), name, password=fleet.pgrotor_password, owner="shop_owner")
+    fleet.pgrotor.command("init")
+    fleet.pgrotor.shards = configured
+    fleet.pgrotor.set()
+    _, error = told(fleet, f"ADD SHARD s9 '{dsn['latin']}'")
+    assert error and "shard s9 has another encoding than shard s2: LATIN1 instead of UTF8" in error, error
+    fleet.everywhere("CREATE TABLE by_name (k bigint PRIMARY KEY, name text)")
+    warned, error = told(fleet, f"EXPLAIN ADD SHARD s9 '{dsn['plain']}'")
+    assert error is None and "shard s9 has another locale of the database than shard s2: C C instead of" in warned, (warned, error)
+    fleet.console("DISTRIBUTE TABLE by_name BY k")
+    _, error = told(fleet, f"ADD SHARD s9 '{dsn['plain']}'")
+    assert error and "shard s9 has another locale of the database than shard s2: C C instead of" in error, error
+
+
 def main():
     with Scene("unequal") as scene:
         fleet = Fleet(scene, names=(OTHER, DEFAULT), catalog=DEFAULT, cluster_settings={"lc_messages": "C.UTF-8"})
@@ -160,6 +217,8 @@ def main():
         own_parameters(fleet, here, there)
         changes(fleet, here, there)
         not_to_be_made_equal(fleet, here, there)
+        locales(fleet)
+        types(fleet)
 
 
 if __name__ == "__main__":
