@@ -80,6 +80,7 @@ class session final : public std::enable_shared_from_this<session>, private read
   // session_console.cc
   task<void> serve_console();
   task<void> answer_console(std::string sql);
+  void log_command(std::string_view text, std::string_view outcome) const;
   task<void> receive_console();
   void on_console_message(char type);
 

@@ -1,6 +1,12 @@
 // The admin console: database `pgrotor`. Simple queries go to admin::execute, whose table is sent as text columns; the extended protocol
 // is refused with an error a client understands. Declared in proxy/session.h.
+#include <netdb.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+
 #include <boost/asio/this_coro.hpp>
+#include <fmt/format.h>
 
 #include "migration/prepare.h"
 #include "proxy/admin.h"
@@ -42,6 +48,16 @@ void append_table(std::string& out, const migration::answer& table) {
     for (const auto& row : table.rows) protocol::append_data_row(out, row);
   }
   protocol::append(out, protocol::command_complete{table.tag});
+}
+
+// The address at the other end.
+std::string peer_text(int socket) {
+  sockaddr_storage at{};
+  socklen_t size = sizeof at;
+  char host[NI_MAXHOST] = "", port[NI_MAXSERV] = "";
+  const bool known = ::getpeername(socket, reinterpret_cast<sockaddr*>(&at), &size) == 0 &&
+                     ::getnameinfo(reinterpret_cast<sockaddr*>(&at), size, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) == 0;
+  return known ? fmt::format("{} port {}", host, port) : std::string("an unknown address");
 }
 
 protocol::notice as_notice(const std::exception_ptr& failure) {
@@ -104,8 +120,20 @@ task<void> session::receive_console() {
   co_await wake_.wait();
 }
 
+// Who gave which command, and what came of it. What only looks is for developers: programs ask it all the time.
+void session::log_command(std::string_view text, std::string_view outcome) const {
+  constexpr std::size_t longest = 1'000;
+  const auto level = outcome == "SHOW" || outcome == "SET" || outcome == "EXPLAIN" ? migration::log_level::debug : migration::log_level::info;
+  constexpr std::string_view secret = "password";
+  const auto same = [](char a, char b) { return (a | 0x20) == b; };
+  const auto end = std::search(text.begin(), text.end(), secret.begin(), secret.end(), same);
+  text = text.substr(0, std::min(longest, static_cast<std::size_t>(end - text.begin())));
+  migration::log_at(level, "console: user {} from {}: {}: {}", user_, peer_text(client_.native()), text, outcome);
+}
+
 task<void> session::answer_console(std::string sql) {
   std::exception_ptr failure;
+  const auto text = sql;
   unit_open_ = true;
   unit_started_ = clock::now();
   try {
@@ -117,11 +145,16 @@ task<void> session::answer_console(std::string sql) {
     } else {
       const auto table = co_await w_.console->execute(std::move(sql));
       append_table(out_, table);
+      log_command(text, table.tag);
     }
   } catch (...) {
     failure = std::current_exception();
   }
-  if (failure) answer_error(as_notice(failure));
+  if (failure) {
+    const auto why = as_notice(failure);
+    log_command(text, fmt::format("{} {}", why.sqlstate, why.message));
+    answer_error(why);
+  }
   unit_open_ = false;
   append_ready(protocol::transaction_status::idle);
   flush_client();

@@ -168,6 +168,11 @@ def types(fleet):
     assert error is None and f"public.mood {oids[OTHER]} instead of {oids[DEFAULT]}; public.moods" in warned and "public.pair" in warned, warned
     warned, error = told(fleet, "DISTRIBUTE TABLE people BY k IN DISTRIBUTION things")
     assert error is None and warned.startswith("WARNING:  shard s1 has other "), warned
+    with open(fleet.pgrotor.log) as log:
+        lines = [line.split(" info ")[1].strip() for line in log if "console: user" in line]
+    done = [line for line in lines if line.startswith("console: user admin from 127.0.0.1 port ") and line.endswith(": DISTRIBUTE TABLE")]
+    assert len(done) == 3 and done[-1].endswith(": DISTRIBUTE TABLE people BY k IN DISTRIBUTION things: DISTRIBUTE TABLE"), lines
+    assert any(": 55000 shard s9 has another " in line for line in lines) and not any("SHOW POOLS" in line for line in lines), lines
     fleet.shards[OTHER].psql("ALTER TYPE mood ADD VALUE 'more'", DATABASE)
     fleet.everywhere("CREATE TABLE others (k bigint PRIMARY KEY, m mood);")
     warned, error = told(fleet, "DISTRIBUTE TABLE others BY k")
