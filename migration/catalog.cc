@@ -13,7 +13,7 @@ constexpr int kept_maps = 16;
 std::string row_json(const migration_row& row, state to) {
   json_object out;
   out.text("state", to_string(to)).raw("resume_to", row.resume_to ? json_string(to_string(*row.resume_to)) : "null");
-  out.number("attempt", row.attempt).text("error", row.error).optional_number("rows_compared", row.rows_compared);
+  out.number("attempt", row.attempt).text("error", row.error).text("sqlstate", row.sqlstate).optional_number("rows_compared", row.rows_compared);
   return out.optional_number("rows_differing", row.rows_differing).optional_number("pause_us", row.pause_us).take();
 }
 
@@ -45,6 +45,10 @@ std::optional<std::uint64_t> optional_count(const pg::result& rows, int row, int
   return static_cast<std::uint64_t>(rows.integer(row, column));
 }
 
+std::chrono::system_clock::time_point at_microsecond(std::int64_t since_epoch) {
+  return std::chrono::system_clock::time_point(std::chrono::microseconds(since_epoch));
+}
+
 migration_row to_migration(const pg::result& rows, int row) {
   migration_row out;
   const auto count = [&](int column) { return static_cast<std::uint64_t>(rows.integer(row, column)); };
@@ -68,6 +72,9 @@ migration_row to_migration(const pg::result& rows, int row) {
   out.rows_compared = optional_count(rows, row, 16);
   out.rows_differing = optional_count(rows, row, 17);
   out.pause_us = optional_count(rows, row, 18);
+  out.sqlstate = rows.str(row, 19);
+  out.created = at_microsecond(rows.integer(row, 20));
+  out.changed = at_microsecond(rows.integer(row, 21));
   return out;
 }
 
@@ -141,6 +148,7 @@ task<std::vector<migration_row>> catalog::insert(std::vector<migration_row> rows
     made.id = static_cast<std::uint64_t>(ids.integer(row, 0));
     made.job = job;
     made.epoch = epoch_;
+    made.created = made.changed = std::chrono::system_clock::now();
   }
   co_return rows;
 }
@@ -150,7 +158,8 @@ task<std::vector<migration_row>> catalog::load_migrations() {
   const auto rows = co_await connection_->query(
       "SELECT id, job, kind, distribution, source, target, strategy, transport, max_rate, max_pause_ms, auto_cutover, state, resume_to, "
       "epoch,"
-      " attempt, error, rows_compared, rows_differing, pause_us FROM pgrotor.migrations ORDER BY id");
+      " attempt, error, rows_compared, rows_differing, pause_us, sqlstate, (extract(epoch FROM created_at) * 1000000)::bigint,"
+      " (extract(epoch FROM changed_at) * 1000000)::bigint FROM pgrotor.migrations ORDER BY id");
   for (int row = 0; row < rows.rows(); ++row) out.push_back(to_migration(rows, row));
   const auto ranges = co_await connection_->query("SELECT migration, lower, upper FROM pgrotor.migration_ranges ORDER BY migration, lower");
   auto at = out.begin();
@@ -170,6 +179,7 @@ task<void> catalog::advance(migration_row& row, state from, state to, journal_en
   auto params =
       text_params({std::to_string(epoch_), std::to_string(row.id), std::string(to_string(from)), row_json(row, to), entry_json(entry)});
   co_await call(*connection_, "SELECT pgrotor.advance($1::bigint, $2::bigint, $3, $4::jsonb, $5::jsonb)", std::move(params));
+  if (row.state != to) row.changed = std::chrono::system_clock::now();
   row.state = to;
   row.epoch = epoch_;
 }

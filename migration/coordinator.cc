@@ -55,6 +55,11 @@ coordinator::counts coordinator::read_counts() const noexcept {
   return {e.active.load(), e.done.load(), e.failed.load(), e.cutovers.load(), e.cutover_retries.load()};
 }
 
+task<std::vector<coordinator::migration_figures>> coordinator::read_migrations() {
+  auto work = impl_->read_figures();
+  co_return co_await asio::co_spawn(impl_->engine.executor, std::move(work), asio::use_awaitable);
+}
+
 task<void> coordinator::impl::take_catalog() {
   const bool again = !engine.pass.process.empty();
   engine.catalog.reset();

@@ -57,6 +57,15 @@ class coordinator {
   // For metrics, any thread.
   struct counts { std::uint64_t active = 0, done = 0, failed = 0, cutovers = 0, cutover_retries = 0; };
   counts read_counts() const noexcept;
+  // Of each migration that has not ended, by id. Any executor: hops to the coordinator's own.
+  struct migration_figures {
+    std::uint64_t id = 0;
+    std::string source, target, state;
+    double age_seconds = 0, state_seconds = 0;
+    std::uint64_t rows_copied = 0, rows_left = 0, backlog_bytes = 0, held_bytes = 0;
+    double lag_seconds = 0;
+  };
+  task<std::vector<migration_figures>> read_migrations();
 
  private:
   struct impl;

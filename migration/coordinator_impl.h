@@ -99,6 +99,8 @@ struct coordinator::impl {
   std::string waiting_for(std::uint64_t id) const;
   task<answer> do_show(show);
   answer show_catalog() const;
+  std::vector<coordinator::migration_figures> figures() const;
+  task<std::vector<coordinator::migration_figures>> read_figures() const { co_return figures(); }
   answer show_shards() const;
   answer show_ranges() const;
   task<answer> show_tables();

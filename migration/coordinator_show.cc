@@ -1,6 +1,7 @@
 // The answers to SHOW and EXPLAIN. Column names are the console's interface: tests and the demo read them.
 #include <algorithm>
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include "migration/coordinator_impl.h"
@@ -15,7 +16,13 @@ using row_of_text = std::vector<std::optional<std::string>>;
 
 const std::vector<std::string> migration_columns{"migration",   "job",       "kind",          "distribution", "source",  "target", "state",
                                                  "rows_copied", "rows_estimated", "bytes_copied", "copy_mb_s",  "backlog_bytes", "lag_ms", "held",
-                                                 "throttle",    "eta_s",     "attempt",       "pause_us",     "error",   "blockers"};
+                                                 "throttle",    "eta_s",     "attempt",       "pause_us",     "error",   "blockers",
+                                                 "sqlstate",    "created",   "finished"};
+
+// In UTC, as the log has it.
+std::string at_text(std::chrono::system_clock::time_point at) {
+  return fmt::format("{:%Y-%m-%dT%H:%M:%S}Z", fmt::gmtime(std::chrono::system_clock::to_time_t(at)));
+}
 
 std::string eta(const mover_progress& now) {
   if (now.copied || now.rows_copied == 0 || now.bytes_copied == 0 || now.copy_bytes_per_second <= 0) return "";
@@ -98,8 +105,27 @@ row_of_text coordinator::impl::live_figures(const migration_row& row) const {
                   engine.shard_name(row.source), engine.shard_name(row.target), std::string(to_string(row.state)),
                   std::to_string(now.rows_copied), std::to_string(now.rows_estimated), std::to_string(now.bytes_copied),
                   fmt::format("{:.2f}", now.copy_bytes_per_second / 1e6), std::to_string(now.backlog()), std::to_string(now.apply_lag.count()),
-                  std::to_string(now.held_bytes), now.throttle, eta(now), std::to_string(row.attempt), std::nullopt, row.error, waiting_for(row.id)};
+                  std::to_string(now.held_bytes), now.throttle, eta(now), std::to_string(row.attempt), std::nullopt, row.error, waiting_for(row.id),
+                  row.sqlstate, at_text(row.created), std::nullopt};
+  if (is_final(row.state)) out.back() = at_text(row.changed);
   if (row.pause_us) out[17] = std::to_string(*row.pause_us);
+  return out;
+}
+
+std::vector<coordinator::migration_figures> coordinator::impl::figures() const {
+  std::vector<coordinator::migration_figures> out;
+  const auto now = std::chrono::system_clock::now();
+  for (const auto& each : rows) {
+    const auto& shown_row = row(each.id);
+    if (is_final(shown_row.state)) continue;
+    const bool running = current && current->row().id == shown_row.id;
+    const auto before = ended.find(shown_row.id);
+    const auto progress = running ? current->progress() : before != ended.end() ? before->second : mover_progress{};
+    const auto seconds = [now](auto since) { return std::chrono::duration<double>(now - since).count(); };
+    out.push_back({shown_row.id, engine.shard_name(shown_row.source), engine.shard_name(shown_row.target), std::string(to_string(shown_row.state)),
+                   seconds(shown_row.created), seconds(shown_row.changed), progress.rows_copied, progress.rows_left(), progress.backlog(),
+                   progress.held_bytes, std::chrono::duration<double>(progress.apply_lag).count()});
+  }
   return out;
 }
 

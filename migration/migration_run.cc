@@ -134,17 +134,17 @@ task<std::optional<migration_run::trouble>> migration_run::try_step() {
   } catch (const catalog_lost&) {
     throw;
   } catch (const pg::interrupted& error) {  // by a wish, which is looked at next
-    found = {error.what(), false};
+    found = {error.what(), {}, false};
     source_.reset();
     target_.reset();
   } catch (const refused& error) {
     found = {error.notice.message + (error.notice.detail.empty() ? "" : "; " + error.notice.detail) +
-                 (error.notice.hint.empty() ? "" : "; " + error.notice.hint), true};
+                 (error.notice.hint.empty() ? "" : "; " + error.notice.hint), error.notice.sqlstate, true};
   } catch (const pg::sql_error& error) {
     if (error.where == "catalog" && error.connection_lost) throw catalog_lost(error.what());
-    found = {error.what(), !error.connection_lost};
+    found = {error.what(), error.sqlstate, !error.connection_lost};
   } catch (const std::exception& error) {
-    found = {error.what(), true};
+    found = {error.what(), std::string(protocol::sqlstate::internal_error), true};
   }
   co_return std::optional<trouble>(std::move(found));
 }
@@ -159,7 +159,7 @@ task<bool> migration_run::recover(trouble found) {
       co_return true;
     }
     if (found.fatal) {
-      co_await fail(std::move(found.text));
+      co_await fail(std::move(found));
       co_return true;
     }
   }
@@ -206,11 +206,12 @@ task<void> migration_run::go(state to, std::string note) {
   PGROTOR_STOP_POINT(point);
 }
 
-task<void> migration_run::fail(std::string why) {
-  row_.error = fmt::format("{}; then run: RETRY MIGRATION {};", why, row_.id);
+task<void> migration_run::fail(trouble why) {
+  row_.error = fmt::format("{}; then run: RETRY MIGRATION {};", why.text, row_.id);
+  row_.sqlstate = why.sqlstate;
   ++engine_.failed;
   co_await stop_mover();
-  co_await go(state::failing, std::move(why));
+  co_await go(state::failing, std::move(why.text));
 }
 
 task<void> migration_run::ensure_shards() {

@@ -50,6 +50,10 @@ class migration_run {
   std::uint32_t retries() const noexcept { return retries_; }
 
  private:
+  struct trouble {
+    std::string text, sqlstate;
+    bool fatal = false;  // trying again would not help
+  };
   struct mover_slot;  // the mover and how it ended
 
   task<void> step();
@@ -70,14 +74,10 @@ class migration_run {
   task<std::vector<moving_table>> tables_on(pg::connection&) const;
 
   task<void> go(state to, std::string note = "");
-  task<void> fail(std::string why);
+  task<void> fail(trouble why);
   task<void> ensure_shards();
   task<void> ensure_mover();
   task<void> stop_mover();
-  struct trouble {
-    std::string text;
-    bool fatal = false;  // trying again would not help
-  };
   task<void> run_steps();
   task<std::optional<trouble>> try_step();
   task<bool> recover(trouble);  // false: others may go first, this one is tried again later

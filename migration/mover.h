@@ -50,6 +50,7 @@ struct mover_progress {
   double copy_bytes_per_second = 0;
   std::string throttle;                            // what slows the copy and why; "" when nothing does
   bool copied = false;                             // all chunks are loaded
+  std::uint64_t rows_left() const noexcept { return !copied && rows_estimated > rows_copied ? rows_estimated - rows_copied : 0; }
   std::uint64_t backlog() const noexcept { return source_insert > applied ? source_insert.value - applied.value : 0; }
 };
 

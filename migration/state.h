@@ -66,7 +66,8 @@ struct migration_row {
   std::optional<migration::state> resume_to;         // of PAUSED
   std::uint64_t epoch = 0;
   std::uint32_t attempt = 0;                         // cutover attempts so far
-  std::string error;
+  std::string error, sqlstate;                       // sqlstate: of the error, "" where nothing more is known
+  std::chrono::system_clock::time_point created, changed;  // changed: its state; both by this machine's clock for what happens in this term
   std::optional<std::uint64_t> rows_compared, rows_differing;
   std::optional<std::uint64_t> pause_us;             // gates closed to gates open, of the attempt that switched
 };

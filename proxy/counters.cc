@@ -1,5 +1,7 @@
 #include "proxy/counters.h"
 
+#include "proxy/load.h"
+
 #include <algorithm>
 
 namespace proxy {
@@ -29,6 +31,22 @@ counters& counters::operator+=(const counters& other) noexcept {
   for (const auto member : sums) this->*member += other.*member;
   for (std::size_t i = 0; i < latency.size(); ++i) latency[i] += other.latency[i];
   for (std::size_t i = 0; i < pins.size(); ++i) pins[i] += other.pins[i];
+  return *this;
+}
+
+void load::add(const std::string& shard, const std::string& user, const std::string& database, const pool_load& more) {
+  auto found = pools.find({shard, user, database});
+  if (found == pools.end()) found = pools.try_emplace(pools.size() < most_pools ? std::tuple(shard, user, database) : std::tuple(shard, "", "")).first;
+  auto& sum = found->second;
+  sum.active += more.active;
+  sum.idle += more.idle;
+  sum.opening += more.opening;
+  sum.waiting += more.waiting;
+}
+
+load& load::operator+=(const load& other) {
+  for (const auto& [of, one] : other.pools) add(std::get<0>(of), std::get<1>(of), std::get<2>(of), one);
+  down.insert(other.down.begin(), other.down.end());
   return *this;
 }
 

@@ -110,6 +110,59 @@ MetricFamily migrations(const migration::coordinator::counts& counts) {
   return made;
 }
 
+using labels = std::vector<prometheus::ClientMetric::Label>;
+
+void append_sample(MetricFamily& to, labels of, double value) {
+  ClientMetric& metric = to.metric.emplace_back();
+  metric.label = std::move(of);
+  metric.gauge.value = value;
+}
+
+MetricFamily shards_up(const figures& taken) {
+  auto made = family("pgrotor_shard_up", "1, or 0 for a shard that could not be reached when it was last needed.", MetricType::Gauge);
+  for (const auto& shard : taken.shards) append_sample(made, {{"shard", shard}}, taken.of_pools.down.contains(shard) ? 0 : 1);
+  return made;
+}
+
+void append_pools(std::vector<MetricFamily>& out, const load& pools) {
+  auto open = family("pgrotor_pool_connections", "Connections to shards by pool and what they do.", MetricType::Gauge);
+  auto waiting = family("pgrotor_pool_waiting", "Transactions that wait for a connection of the pool now.", MetricType::Gauge);
+  for (const auto& [of, one] : pools.pools) {
+    const auto& [shard, user, database] = of;
+    const labels pool{{"shard", shard}, {"user", user}, {"database", database}};
+    const std::pair<const char*, std::uint64_t> states[] = {{"active", one.active}, {"idle", one.idle}, {"opening", one.opening}};
+    for (const auto& [state, count] : states) {
+      auto with_state = pool;
+      with_state.push_back({"state", state});
+      append_sample(open, std::move(with_state), static_cast<double>(count));
+    }
+    append_sample(waiting, pool, static_cast<double>(one.waiting));
+  }
+  out.push_back(std::move(open));
+  out.push_back(std::move(waiting));
+}
+
+// Of migrations that have not ended; what becomes of the others is counted in pgrotor_migrations.
+void append_moves(std::vector<MetricFamily>& out, const std::vector<migration::coordinator::migration_figures>& moves) {
+  using move = migration::coordinator::migration_figures;
+  auto state = family("pgrotor_migration_state", "Always 1; the state is a label.", MetricType::Gauge);
+  for (const auto& one : moves)
+    append_sample(state, {{"migration", std::to_string(one.id)}, {"source", one.source}, {"target", one.target}, {"state", one.state}}, 1);
+  out.push_back(std::move(state));
+  const auto add = [&](std::string_view name, std::string_view help, auto value_of) {
+    auto made = family(name, help, MetricType::Gauge);
+    for (const auto& one : moves) append_sample(made, {{"migration", std::to_string(one.id)}}, static_cast<double>(value_of(one)));
+    out.push_back(std::move(made));
+  };
+  add("pgrotor_migration_age_seconds", "Time since the migration was planned.", [](const move& one) { return one.age_seconds; });
+  add("pgrotor_migration_state_seconds", "Time since the migration came to its state.", [](const move& one) { return one.state_seconds; });
+  add("pgrotor_migration_rows_copied", "Rows copied so far.", [](const move& one) { return one.rows_copied; });
+  add("pgrotor_migration_rows_left", "Rows that the copy has to go, by the estimate of the planner.", [](const move& one) { return one.rows_left; });
+  add("pgrotor_migration_backlog_bytes", "WAL of the source that the target does not have yet.", [](const move& one) { return one.backlog_bytes; });
+  add("pgrotor_migration_held_bytes", "Changes held for rows that are not copied yet.", [](const move& one) { return one.held_bytes; });
+  add("pgrotor_migration_lag_seconds", "How long ago the source was where the target is.", [](const move& one) { return one.lag_seconds; });
+}
+
 MetricFamily build_info() {
   auto made = single("pgrotor_build_info", "Always 1; the version is the label.", MetricType::Gauge, 1);
   made.metric.front().label.push_back({"version", PGROTOR_VERSION});
@@ -175,7 +228,10 @@ std::vector<MetricFamily> scrape::Collect() const {
   };
   out.push_back(pins(taken_.of_workers));
   out.push_back(latency(taken_.of_workers));
+  out.push_back(shards_up(taken_));
+  append_pools(out, taken_.of_pools);
   out.push_back(migrations(taken_.migrations));
+  append_moves(out, taken_.moves);
   add("pgrotor_cutovers_total", "Cutovers that switched.", MetricType::Counter, taken_.migrations.cutovers);
   add("pgrotor_cutover_retries_total", "Cutover attempts that were given up and repeated.", MetricType::Counter, taken_.migrations.cutover_retries);
   add("pgrotor_map_generation", "Generation of the routing map.", MetricType::Gauge, taken_.generation);
@@ -203,6 +259,15 @@ migration::task<counters> sum_counters(std::span<const std::unique_ptr<worker>> 
   for (const auto& one : workers) {
     const counters counted = co_await one->read_counters();
     sum += counted;
+  }
+  co_return sum;
+}
+
+migration::task<load> sum_load(std::span<const std::unique_ptr<worker>> workers) {
+  load sum;
+  for (const auto& one : workers) {
+    const load part = co_await one->read_load();
+    sum += part;
   }
   co_return sum;
 }

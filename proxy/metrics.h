@@ -15,6 +15,7 @@
 
 #include "migration/engine.h"
 #include "proxy/counters.h"
+#include "proxy/load.h"
 
 namespace proxy {
 
@@ -40,6 +41,9 @@ struct figures {
   std::uint64_t workers = 0, generation = 0;
   migration::coordinator::counts migrations;
   migration::term_news term;
+  load of_pools;                    // of all workers
+  std::vector<std::string> shards;  // of the map
+  std::vector<migration::coordinator::migration_figures> moves;
   process_figures process;
 };
 
@@ -54,5 +58,6 @@ class scrape : public prometheus::Collectable {
 };
 
 migration::task<counters> sum_counters(std::span<const std::unique_ptr<worker>>);
+migration::task<load> sum_load(std::span<const std::unique_ptr<worker>>);
 
 }  // namespace proxy

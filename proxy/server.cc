@@ -324,7 +324,12 @@ task<std::string> server::metrics_text() {
   now.workers = workers_.size();
   now.migrations = coordinator_.read_counts();
   now.term = coordinator_.news();
-  if (const auto map = coordinator_.map()) now.generation = map->number().value;
+  now.of_pools = co_await sum_load(workers_);
+  if (coordinator_tasks_ > 0) now.moves = co_await coordinator_.read_migrations();
+  if (const auto map = coordinator_.map()) {
+    now.generation = map->number().value;
+    for (const auto& shard : map->shards()) now.shards.push_back(shard.name);
+  }
   now.process = read_process();
   co_return scrape(now).text();
 }

@@ -14,6 +14,7 @@
 #include "migration/pg.h"
 #include "proxy/config.h"
 #include "proxy/counters.h"
+#include "proxy/load.h"
 #include "routing/shard_map.h"
 
 namespace proxy {
@@ -49,6 +50,7 @@ class worker {
   migration::task<migration::answer> show(std::string what);
   // For /metrics: a copy made on the worker's own thread.
   migration::task<counters> read_counters();
+  migration::task<load> read_load();
 
   // New settings for what may change while it runs, and new users. Any thread.
   migration::task<void> reconfigure(std::shared_ptr<const config>, std::shared_ptr<const users>);

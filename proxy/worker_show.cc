@@ -66,6 +66,21 @@ migration::answer pools(const worker::impl& w) {
   return table;
 }
 
+task<load> load_here(worker::impl& w) {
+  load read;
+  const auto name = [&w](routing::shard_id id) {
+    const auto* shard = w.map ? w.map->find_shard(id) : nullptr;
+    return shard ? shard->name : std::string();
+  };
+  for (const auto& [key, one] : w.pools) {
+    const pool_load now{one->attached_servers().size(), one->idle(), one->opening(), one->waiting()};
+    if (const auto shard = name(key.shard); !shard.empty()) read.add(shard, key.user, key.database, now);
+  }
+  for (const auto& [id, side] : w.sides)
+    if (const auto shard = name(id); side->down() && !shard.empty()) read.down.insert(shard);
+  co_return read;
+}
+
 task<migration::answer> show_here(worker::impl& w, std::string what) {
   if (what == "CLIENTS") co_return clients(w);
   if (what == "SERVERS") co_return servers(w);
@@ -76,5 +91,7 @@ task<migration::answer> show_here(worker::impl& w, std::string what) {
 }  // namespace
 
 migration::task<migration::answer> worker::show(std::string what) { return run_on(*this, show_here(*impl_, std::move(what))); }
+
+migration::task<load> worker::read_load() { return run_on(*this, load_here(*impl_)); }
 
 }  // namespace proxy

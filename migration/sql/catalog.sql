@@ -118,6 +118,7 @@ CREATE TABLE IF NOT EXISTS pgrotor.migrations (
   created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+ALTER TABLE pgrotor.migrations ADD COLUMN IF NOT EXISTS sqlstate text NOT NULL DEFAULT '';
 COMMENT ON TABLE pgrotor.migrations IS 'Moves of placements from one shard to another and the state each is in (migration/state.h)';
 
 ALTER TABLE pgrotor.migrations DROP CONSTRAINT IF EXISTS migrations_state_check, ADD CONSTRAINT migrations_state_check CHECK (
@@ -300,7 +301,7 @@ BEGIN
   PERFORM pgrotor.hold_epoch(mine);
   UPDATE pgrotor.migrations m
     SET state = new->>'state', resume_to = new->>'resume_to', epoch = mine, attempt = (new->>'attempt')::bigint, error = new->>'error',
-        rows_compared = (new->>'rows_compared')::bigint, rows_differing = (new->>'rows_differing')::bigint,
+        sqlstate = coalesce(new->>'sqlstate', ''), rows_compared = (new->>'rows_compared')::bigint, rows_differing = (new->>'rows_differing')::bigint,
         pause_us = (new->>'pause_us')::bigint, changed_at = clock_timestamp()
     WHERE m.id = advance.migration AND m.state = from_state AND m.epoch <= mine;
   IF NOT FOUND AND advance.migration > 0 THEN  -- number 0 is a rehearsal (pgrotor.commit_switch)

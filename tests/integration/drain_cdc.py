@@ -26,13 +26,18 @@ def main():
             fleet.console("TEST STOP 'state.CATCHING_UP'")
             numbers = [row["migration"] for row in fleet.console("DRAIN SHARD s1 TO s3")]
             fleet.console("TEST WAIT 'state.CATCHING_UP'")
+            metrics = fleet.pgrotor.http("/metrics")
+            assert f'pgrotor_migration_state{{migration="{numbers[0]}",source="s1",target="s3",state="CATCHING_UP"}} 1\n' in metrics, metrics
+            assert f'pgrotor_migration_rows_left{{migration="{numbers[0]}"}} 0\n' in metrics and "pgrotor_migration_age_seconds{" in metrics, metrics
             for number in moved[:50]:
                 cursor.execute("UPDATE items SET v = 'during' WHERE id = %s", (number,))
             cursor.execute("DELETE FROM items WHERE id = %s", (moved[60],))
             fleet.console("TEST RELEASE 'state.CATCHING_UP'")
             fleet.wait_state(numbers[0], "DONE")
             numbers += [row["migration"] for row in fleet.console("DRAIN SHARD s3 TO s1")]
-            fleet.wait_state(numbers[1], "DONE")
+            row = fleet.wait_state(numbers[1], "DONE")
+            assert row["created"] <= row["finished"] and row["created"].endswith("Z") and not row["sqlstate"], row
+            assert "pgrotor_migration_state{" not in fleet.pgrotor.http("/metrics")
             for number in numbers:
                 compared = int(fleet.migration(number)["rows_compared"])
                 assert compared >= len(moved) - 1, f"migration {number}: {compared} rows compared"

@@ -167,7 +167,10 @@ def shard_down(fleet):
                 assert owner != dead
             except psycopg2.OperationalError as error:
                 assert owner == dead and error.pgcode == "08006", (owner, error)
+    up = {name: f'pgrotor_shard_up{{shard="{name}"}} {int(name != dead)}\n' for name in fleet.names}
+    assert all(line in fleet.pgrotor.http("/metrics") for line in up.values()), fleet.pgrotor.http("/metrics")
     fleet.shards[dead].start()
+    wait_until(lambda: f'pgrotor_shard_up{{shard="{dead}"}} 1\n' in fleet.pgrotor.http("/metrics"), "the metric to say that the shard is back")
     assert fleet.pgrotor.terminate() == 0
 
 

@@ -130,3 +130,36 @@ TEST_CASE("metrics: figures of the process") {
   CHECK(one.start_time_seconds > now - 3600);
   CHECK(one.start_time_seconds <= now + 1);
 }
+
+TEST_CASE("metrics: shards, pools and moves by name") {
+  proxy::figures taken;
+  taken.shards = {"s1", "s2"};
+  taken.of_pools.down = {"s2"};
+  taken.of_pools.add("s1", "app", "shop", {1, 2, 3, 4});
+  taken.of_pools.add("s1", "app", "shop", {1, 0, 0, 0});
+  taken.moves = {{7, "s1", "s2", "COPYING", 60, 5, 100, 900, 4096, 10, 0.5}};
+  const auto read = parse(proxy::scrape(taken).text());
+  CHECK(read.bad_lines == std::vector<std::string>{});
+  const std::pair<const char*, double> wanted[] = {
+      {"pgrotor_shard_up{shard=\"s1\"}", 1},
+      {"pgrotor_shard_up{shard=\"s2\"}", 0},
+      {"pgrotor_pool_connections{shard=\"s1\",user=\"app\",database=\"shop\",state=\"active\"}", 2},
+      {"pgrotor_pool_connections{shard=\"s1\",user=\"app\",database=\"shop\",state=\"opening\"}", 3},
+      {"pgrotor_pool_waiting{shard=\"s1\",user=\"app\",database=\"shop\"}", 4},
+      {"pgrotor_migration_state{migration=\"7\",source=\"s1\",target=\"s2\",state=\"COPYING\"}", 1},
+      {"pgrotor_migration_rows_left{migration=\"7\"}", 900},
+      {"pgrotor_migration_lag_seconds{migration=\"7\"}", 0.5},
+  };
+  for (const auto& [name, value] : wanted) {
+    CAPTURE(name);
+    REQUIRE(read.samples.contains(name));
+    CHECK(read.samples.at(name) == value);
+  }
+}
+
+TEST_CASE("metrics: however many pools there are, the series stay few") {
+  proxy::load many;
+  for (int i = 0; i < 2000; ++i) many.add("s1", "user" + std::to_string(i), "shop", {1, 0, 0, 0});
+  CHECK(many.pools.size() == proxy::load::most_pools + 1);
+  CHECK(many.pools.at({"s1", "", ""}).active == 1500);
+}
