@@ -16,8 +16,8 @@ using row_of_text = std::vector<std::optional<std::string>>;
 
 const std::vector<std::string> migration_columns{"migration",   "job",       "kind",          "distribution", "source",  "target", "state",
                                                  "rows_copied", "rows_estimated", "bytes_copied", "copy_mb_s",  "backlog_bytes", "lag_ms", "held",
-                                                 "throttle",    "eta_s",     "attempt",       "pause_us",     "error",   "blockers",
-                                                 "sqlstate",    "created",   "finished"};
+                                                 "throttle",    "eta_s",     "attempt",       "pause_us",     "error",   "sqlstate",
+                                                 "created",     "finished",  "blockers"};
 
 // In UTC, as the log has it.
 std::string at_text(std::chrono::system_clock::time_point at) {
@@ -105,9 +105,8 @@ row_of_text coordinator::impl::live_figures(const migration_row& row) const {
                   engine.shard_name(row.source), engine.shard_name(row.target), std::string(to_string(row.state)),
                   std::to_string(now.rows_copied), std::to_string(now.rows_estimated), std::to_string(now.bytes_copied),
                   fmt::format("{:.2f}", now.copy_bytes_per_second / 1e6), std::to_string(now.backlog()), std::to_string(now.apply_lag.count()),
-                  std::to_string(now.held_bytes), now.throttle, eta(now), std::to_string(row.attempt), std::nullopt, row.error, waiting_for(row.id),
-                  row.sqlstate, at_text(row.created), std::nullopt};
-  if (is_final(row.state)) out.back() = at_text(row.changed);
+                  std::to_string(now.held_bytes), now.throttle, eta(now), std::to_string(row.attempt), std::nullopt, row.error, row.sqlstate,
+                  at_text(row.created), is_final(row.state) ? std::optional(at_text(row.changed)) : std::nullopt, waiting_for(row.id)};
   if (row.pause_us) out[17] = std::to_string(*row.pause_us);
   return out;
 }

@@ -64,7 +64,9 @@ def retry_after_the_range_went_elsewhere(fleet):
     number = started(fleet, "DRAIN SHARD s1 TO s3", "state.PREPARING")
     fleet.stray("s3", "accounts", "INSERT INTO accounts VALUES (%s, 'stray')", (stray,))
     fleet.console("TEST RELEASE 'state.PREPARING'")
-    error = fleet.wait_state(number, "FAILED")["error"]
+    row = fleet.wait_state(number, "FAILED")
+    error = row["error"]
+    assert row["sqlstate"] == "55000" and row["finished"], row
     fleet.query("s3", "DELETE FROM accounts WHERE tenant = %s", (stray,))
     owns, deletes = error.find("shard s1 owns them"), error.find("DELETE FROM")
     assert 0 < owns < deletes, f"told to delete before told who owns the rows: {error}"
