@@ -321,8 +321,6 @@ const PgQuery__VariableSetStmt* stored_setting(const ast::node& n) noexcept {
 }
 
 statement_plan elsewhere(const ast::node& n, const shard_map& map, bool reads, statement_kind kind = statement_kind::query) {
-  if (const auto* set = stored_setting(n))
-    if (auto why = misleading(*set)) return refused_plan(*std::move(why));
   const auto type = ast::name_of(type_made(n));
   if (type.schema == "pg_temp" && is_key_type(type.name)) return refused_plan(hidden_type(type.name));
   mention_finder finder(map, reads);
@@ -369,6 +367,8 @@ utility_plan declare(const PgQuery__DeclareCursorStmt& s) {
 
 utility_plan read_utility(const ast::node& n, const shard_map& map) {
   if (auto plan = simple_plan(n)) return {*std::move(plan), nullptr};
+  if (const auto* set = stored_setting(n))
+    if (auto why = misleading(*set)) return {refused_plan(*std::move(why)), nullptr};
   if (auto why = of_all_shards(n, map)) return {refused_plan(*std::move(why)), nullptr};
   if (const auto* hidden = hidden_write_to(n, map)) return {refused_plan(hidden_write(*hidden)), nullptr};
   switch (n.node_case) {

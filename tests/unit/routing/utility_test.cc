@@ -72,7 +72,7 @@ TEST_CASE("utility: what a command may leave on the server connection") {
       {"CREATE TEMP TABLE uuid (a int)", "0A000", "uuid"},
       {"ALTER ROLE bob SET search_path = mine, pg_catalog", "0A000", "pg_catalog"},
       {"ALTER DATABASE shop SET client_encoding = 'LATIN1'", "0A000", "client_encoding"},
-      {"ALTER ROLE bob SET work_mem = '1MB'", "default +anything"},
+      {"ALTER ROLE bob SET work_mem = '1MB'", "RT003", "psql"},
       {"CREATE TABLE pg_temp.text (a int)", "0A000", "text"},
       {"CREATE DOMAIN pg_temp.int8 AS text", "0A000", "int8"},
       {"SELECT 1 AS a INTO TEMP text", "0A000", "text"},
