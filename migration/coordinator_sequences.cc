@@ -23,7 +23,7 @@ struct found_sequence {
 task<std::vector<found_sequence>> sequences_on(pg::connection& shard, const routing::table& table) {
   std::vector<found_sequence> out;
   const auto rows = co_await shard.query(
-      "SELECT u.column_name, u.sequence::text, l.last, (q.seqmax - l.last) / q.seqincrement FROM pgrotor.sequences_of(" + relation_of(table) +
+      "SELECT u.column_name, u.sequence::text, l.last, q.seqmax / q.seqincrement - l.last / q.seqincrement FROM pgrotor.sequences_of(" + relation_of(table) +
       ") u JOIN pg_catalog.pg_sequence q ON q.seqrelid = u.sequence, coalesce(pg_catalog.pg_sequence_last_value(q.seqrelid),"
       " q.seqstart - q.seqincrement) l(last) ORDER BY 1, 2");
   for (int row = 0; row < rows.rows(); ++row) out.push_back({rows.str(row, 0), rows.str(row, 1), rows.integer(row, 2), rows.integer(row, 3)});

@@ -33,6 +33,7 @@ DECLARE
   s pg_sequence;
   last bigint;
   first bigint;
+  room bigint;
 BEGIN
   SELECT q.* INTO s FROM pg_sequence q WHERE q.seqrelid = sequence;
   last := coalesce(pg_sequence_last_value(sequence), s.seqstart - s.seqincrement);
@@ -40,16 +41,17 @@ BEGIN
     RAISE EXCEPTION 'sequence % counts down or is CYCLE', sequence USING ERRCODE = '0A000',
       DETAIL = 'Shards would give out the same values.', HINT = format('Run on every shard: ALTER SEQUENCE %s INCREMENT BY 1 NO CYCLE;', sequence);
   END IF;
-  first := greatest(last, base, s.seqmin - 1) + 1;
+  first := greatest(greatest(last, base) + 1, s.seqmin);
   first := first + mod(mod(remainder - first, stride) + stride, stride);
-  IF s.seqmax < first OR (s.seqmax - first) / stride < 10000 THEN
-    RAISE EXCEPTION 'sequence % has room for % values only', sequence, greatest(0, (s.seqmax - first) / stride) USING ERRCODE = '0A000',
+  room := s.seqmax / stride - first / stride;  -- not their difference: it may be out of range
+  IF room < 10000 THEN
+    RAISE EXCEPTION 'sequence % has room for % values only', sequence, greatest(0, room) USING ERRCODE = '0A000',
       DETAIL = format('Each shard gives out every %s-th value, so that no two give the same one; it ends at %s.', stride, s.seqmax),
       HINT = format('Make column and sequence bigint on every shard: ALTER SEQUENCE %s AS bigint;', sequence);
   END IF;
   IF NOT pgrotor.is_strided(sequence, remainder, stride) THEN
     EXECUTE format('ALTER SEQUENCE %s INCREMENT BY %s START WITH %s RESTART', sequence, stride, first);
   END IF;
-  RETURN (s.seqmax - first) / stride;
+  RETURN room;
 END $$;
 COMMENT ON FUNCTION pgrotor.stride_sequence IS 'Lets a sequence give every n-th value with a remainder; changes nothing where it does so already';
