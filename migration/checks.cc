@@ -114,20 +114,37 @@ task<void> check_rights(pg::connection& connection) {
   found.refuse_if_any(connection.where());
 }
 
-task<void> find_shard_problems(pg::connection& connection, problems& found) {
+namespace {
+
+// False: what follows could not be asked.
+task<bool> find_server_problems(pg::connection& connection, problems& found) {
   const auto before = found.count();
   check_version(connection, found);
-  if (found.count() > before) co_return;
+  if (found.count() > before) co_return false;
   co_await check_rights_into(connection, found);
   co_await check_wal_level(connection, found);
-  if (found.count() > before) co_return;
+  if (found.count() > before) co_return false;
   co_await check_limits(connection, found);
+  co_return true;
+}
+
+}  // namespace
+
+task<void> find_shard_problems(pg::connection& connection, problems& found) {
+  const bool goes_on = co_await find_server_problems(connection, found);
+  if (!goes_on) co_return;
   const auto objects = co_await connection.query("SELECT to_regprocedure('pgrotor.set_owner_guard(regclass, text, text, text, text)') IS NULL"
                                                 " OR to_regprocedure('pgrotor.admit(uuid, text, integer, bigint, text)') IS NULL");
   if (objects.boolean(0, 0)) {
     found.add(sqlstate::wrong_state, connection.where() + ": schema pgrotor is missing or older than this pgrotor", "Its functions move registers and put up guards.",
               "Run `pgrotor init` first.");
   }
+}
+
+task<void> check_new_shard(pg::connection& connection) {
+  problems found;
+  co_await find_server_problems(connection, found);
+  found.refuse_if_any(connection.where());
 }
 
 task<void> check_shard(pg::connection& connection) {

@@ -11,6 +11,7 @@
 #include "migration/ownership.h"
 #include "migration/planner.h"
 #include "migration/prepare.h"
+#include "migration/reference_tables.h"
 #include "protocol/sqlstate.h"
 
 namespace migration {
@@ -128,6 +129,27 @@ task<std::vector<protocol::notice>> compare_with_default(engine& engine, std::ve
   co_return told.all();
 }
 
+// The copies of a table that is to be a reference table.
+task<void> compare_copies(engine& engine, routing::table table, problems& found) {
+  const auto map = engine.map();
+  const auto standard = co_await engine.connect(map->default_shard());
+  const compared_shard from{*standard, map->find_shard(map->default_shard())->dsn};
+  const std::vector<routing::table> tables{std::move(table)};
+  for (const auto& shard : map->shards()) {
+    if (shard.id == map->default_shard()) continue;
+    const auto other = co_await engine.connect(shard.id);
+    const compared_shard to{*other, shard.dsn};
+    co_await compare_references(from, to, tables, found);
+  }
+}
+
+std::vector<routing::table> references_of(const routing::shard_map& map) {
+  std::vector<routing::table> out;
+  for (const auto& table : map.tables())
+    if (!table.distribution) out.push_back(table);
+  return out;
+}
+
 }  // namespace
 
 task<answer> coordinator::impl::execute(request wanted) {
@@ -184,11 +206,17 @@ task<answer> coordinator::impl::do_add_shard(add_shard wanted, bool explain) {
   options.where = "shard " + wanted.name;
   options.greeting.clear();
   const auto shard = co_await pg::connection::open(engine.executor, std::move(options));
-  co_await check_shard(*shard);
+  co_await check_new_shard(*shard);
   co_await refuse_unowned_rows(*shard);
   auto tables = quoted_tables(*map);
   problems found;
   auto told = co_await compare_with_default(engine, std::move(tables), found, shard.get());
+  {
+    const auto standard = co_await engine.connect(map->default_shard());
+    const compared_shard from{*standard, model}, to{*shard, wanted.dsn};
+    const auto references = references_of(*map);
+    co_await compare_references(from, to, references, found);
+  }
   found.refuse_if_any(shard->where());
   if (explain) {
     co_return with_warnings(would(fmt::format("shard {} can be reached and is fit; schema pgrotor would be created on it", wanted.name)), std::move(told));
@@ -357,6 +385,7 @@ task<answer> coordinator::impl::do_reference(reference_table wanted, bool explai
   judge_attached(hidden, table, {}, wrong);
   std::vector<std::string> tables{pg::quote_ident(wanted.schema, wanted.table)};
   auto told = co_await compare_with_default(engine, std::move(tables), wrong);
+  co_await compare_copies(engine, table, wrong);
   wrong.refuse_if_any(fmt::format("table {}.{} cannot be a reference table", wanted.schema, wanted.table));
   const auto unreachable = hidden.added_to(map->all());
   if (explain) {

@@ -38,6 +38,7 @@ task<std::string> recorded_fingerprint(pg::connection& source, std::uint64_t mig
 
 // Checks of one shard as such: version, rights, wal_level, free slots, walsenders. Throws refused with everything that is wrong.
 task<void> check_shard(pg::connection&);
+task<void> check_new_shard(pg::connection&);  // the same of one on which there is no schema pgrotor yet
 // Checks of one move (checks.cc): primary key contains the shard key, replica identity, generated or nullable keys, INHERITS,
 // UNLOGGED, unique indexes without the shard key, triggers that sort after the guard, target tables alike, no rows in the way.
 task<void> check_tables(pg::connection& source, pg::connection& target, const routing::distribution&, const migration_row&,

@@ -1,10 +1,12 @@
 """Shards whose sessions start with other settings answer alike through pgrotor: what the default shard says holds everywhere, RESET and
 DISCARD ALL return to it, what a client's own startup packet says wins, and what cannot be made equal is refused with its name."""
+import os
+import subprocess
 from contextlib import closing
 
 import psycopg2
 
-from cluster import Scene, wait_until
+from cluster import BIN, Scene, wait_until
 from fleet import DATABASE, Fleet, deploy_file
 
 DEFAULT, OTHER = "s2", "s1"
@@ -208,6 +210,24 @@ def locales(fleet):
     assert error and "shard s9 has another locale of the database than shard s2: C C instead of" in error, error
 
 
+def references(fleet):
+    """A reference table holds the same rows everywhere: else it is refused, and the command in the hint makes it so."""
+    fleet.everywhere("CREATE TABLE zones (code int PRIMARY KEY, name text); INSERT INTO zones VALUES (1, 'a'), (2, 'b');")
+    fleet.query(OTHER, "UPDATE zones SET name = 'c' WHERE code = 2")
+    for command in ("EXPLAIN REFERENCE TABLE zones", "REFERENCE TABLE zones"):
+        _, error = told(fleet, command)
+        assert error and "shard s1 has other rows of reference table \"public\".\"zones\" than shard s2" in error, error
+    hint = error.partition("Copy it, in a shell: ")[2].splitlines()[0]
+    subprocess.run(hint, shell=True, check=True, stdout=subprocess.DEVNULL,
+                   env=dict(os.environ, PATH=BIN + ":" + os.environ["PATH"], PGUSER="pgrotor", PGPASSWORD=fleet.pgrotor_password))
+    assert told(fleet, "REFERENCE TABLE zones")[1] is None
+    cluster = fleet.shards[OTHER]
+    cluster.psql(f"CREATE DATABASE tenth TEMPLATE template0 ENCODING 'UTF8' LOCALE '{cluster.value('SHOW lc_collate', DATABASE)}'")
+    cluster.psql(deploy_file("shard_rights.sql"), "tenth", password=fleet.pgrotor_password, owner="shop_owner")
+    _, error = told(fleet, f"EXPLAIN ADD SHARD s10 'host=127.0.0.1 port={cluster.port} dbname=tenth'")
+    assert error and "shard s10 lacks reference table \"public\".\"zones\"" in error, error
+
+
 def main():
     with Scene("unequal") as scene:
         fleet = Fleet(scene, names=(OTHER, DEFAULT), catalog=DEFAULT, cluster_settings={"lc_messages": "C.UTF-8"})
@@ -224,6 +244,7 @@ def main():
         not_to_be_made_equal(fleet, here, there)
         locales(fleet)
         types(fleet)
+        references(fleet)
 
 
 if __name__ == "__main__":

@@ -136,7 +136,7 @@ TEST_CASE("catalog: one coordinator at a time, and each has a greater epoch") {
   renewals.join();
   const auto second = open_catalog(std::chrono::hours(1));
   CHECK(second->epoch() == 2);
-  CHECK(outcome([&] { run(first->save_map(small_map(1), "too late")); }) == "57P01");  // its sessions are ended
+  CHECK(outcome([&] { run(first->save_map(small_map(1), "too late")); }) == "08006");  // its sessions are ended
   run(second->end_term());
   const auto third = open_catalog();
   CHECK(third->epoch() == 3);
