@@ -122,7 +122,7 @@ def an_idle_connection_makes_room(fleet):
                 began = time.monotonic()
                 ask(client)
                 assert time.monotonic() - began < 1, "it waited for a time-out, not for a permit"
-                assert len(backends(fleet)) == 1
+                wait_until(lambda: len(backends(fleet)) == 1, "the other connection to be gone")
         here.autocommit = False
         ask(here)
         code, took = refused(there)
