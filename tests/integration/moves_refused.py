@@ -206,7 +206,7 @@ def a_lost_answer_is_asked_for(fleet):
     answer = []
     asking = threading.Thread(target=lambda: answer.append(refused(fleet, "DRAIN SHARD s1 TO s3")))
     asking.start()
-    waiting = ("SELECT pid FROM pg_stat_activity WHERE application_name ~ '^pgrotor coordinator' AND wait_event_type = 'Lock'",)
+    waiting = ("SELECT pid FROM pg_stat_activity WHERE application_name ~ '^pgrotor catalog' AND wait_event_type = 'Lock'",)
     pid = wait_until(lambda: fleet.query("s2", *waiting), "the insertion to wait for the lock")[0][0]
     fleet.query("s2", "SELECT pg_terminate_backend(%s)", (pid,))
     asking.join(60)
