@@ -24,7 +24,7 @@ constexpr milliseconds apply_budget{120'000};
 
 task<void> apply_session::open() {
   auto options = context_.settings.target;
-  options.application_name = fmt::format("pgrotor apply {}", context_.settings.migration);
+  options.application_name = session_name("apply", context_.settings.migration, options.application_name);
   const auto executor = co_await boost::asio::this_coro::executor;
   target_ = co_await pg::connection::open(executor, std::move(options));
   co_await target_->query("SET session_replication_role = replica; SET jit = off; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_bitmapscan = off");

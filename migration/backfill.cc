@@ -37,7 +37,7 @@ backfill::backfill(mover_context& context) : context_(context), planner_(context
 
 task<void> backfill::read_all() {
   auto options = context_.settings.source;
-  options.application_name = fmt::format("pgrotor copy {}", context_.settings.migration);
+  options.application_name = session_name("copy", context_.settings.migration, options.application_name);
   const auto executor = co_await boost::asio::this_coro::executor;
   const auto source = co_await pg::connection::open(executor, std::move(options));
   co_await source->query(reader_settings);

@@ -43,7 +43,7 @@ task<void> change_stream::start(pg::connection& source) {
 task<void> change_stream::run() {
   auto options = context_.settings.source;
   options.replication = true;
-  options.application_name = fmt::format("pgrotor stream {}", context_.settings.migration);
+  options.application_name = session_name("stream", context_.settings.migration, options.application_name);
   const auto executor = co_await boost::asio::this_coro::executor;
   const auto source = co_await pg::connection::open(executor, std::move(options));
   co_await start(*source);

@@ -63,6 +63,13 @@ task<std::vector<std::string>> coordinator::impl::stride_new_table(const routing
 
 task<answer> coordinator::impl::show_sequences() {
   answer out{{"shard", "schema", "table", "column", "sequence", "last_value", "increment", "note"}, {}, "SHOW"};
+  struct misplaced {
+    std::size_t line;
+    routing::shard_id shard;
+  };
+  std::vector<misplaced> wrong;
+  std::map<std::string, std::int64_t> highest;  // by table and column: over all shards, given so far
+  const auto key_of = [](const auto& line) { return *line[1] + "." + *line[2] + "." + *line[3]; };
   const auto map = engine.map();
   for (const auto& shard : map->shards()) {
     const auto connection = co_await engine.connect(shard.id);
@@ -78,11 +85,19 @@ task<answer> coordinator::impl::show_sequences() {
       for (int row = 0; row < found.rows(); ++row) {
         std::vector<std::optional<std::string>> line{shard.name, table.schema, table.name, found.str(row, 0), found.str(row, 1), std::nullopt, found.str(row, 3),
                                                      std::nullopt};
-        if (!found.is_null(row, 2)) line[5] = found.str(row, 2);
-        if (!found.boolean(row, 4)) line[7] = "gives out values of other shards; put right on this shard: " + stride_sql(found.str(row, 1), shard.id, 0);
+        if (!found.is_null(row, 2)) {
+          line[5] = found.str(row, 2);
+          auto& most = highest[key_of(line)];
+          most = std::max(most, found.integer(row, 2));
+        }
+        if (!found.boolean(row, 4)) wrong.push_back({out.rows.size(), shard.id});
         out.rows.push_back(std::move(line));
       }
     }
+  }
+  for (const auto& one : wrong) {
+    auto& line = out.rows[one.line];
+    line[7] = "gives out values of other shards; put right on this shard: " + stride_sql(*line[4], one.shard, highest[key_of(line)]);
   }
   co_return out;
 }

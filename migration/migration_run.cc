@@ -250,8 +250,20 @@ task<void> migration_run::prepare_objects() {
   co_await prepare(book, *source_, *target_, moving, row_, tables_, engine_.settings.pg_dump, &at_source, &at_target);
   co_await settle_ownership(engine_, *source_, row_.source, &at_source);
   co_await settle_ownership(engine_, *target_, row_.target, &at_target);  // widened under the guard that PREPARE has just put up
-  co_await align_sequences(*source_, *target_, tables_, row_);
+  co_await align_all_sequences();
   co_await go(state::copying);
+}
+
+task<void> migration_run::align_all_sequences() {
+  const auto pairs = co_await pair_sequences(*source_, *target_, tables_);
+  if (pairs.empty()) co_return;
+  std::map<std::string, std::int64_t> highest;
+  const auto map = engine_.map();
+  for (const auto& shard : map->shards()) {
+    const auto connection = co_await engine_.connect(shard.id);
+    co_await find_highest(*connection, tables_, highest);
+  }
+  co_await align_sequences(*source_, *target_, tables_, row_, highest);
 }
 
 task<void> migration_run::ensure_mover() {

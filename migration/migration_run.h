@@ -76,6 +76,7 @@ class migration_run {
   task<void> go(state to, std::string note = "");
   task<void> fail(trouble why);
   task<void> ensure_shards();
+  task<void> align_all_sequences();
   task<void> ensure_mover();
   task<void> stop_mover();
   task<void> run_steps();

@@ -144,7 +144,7 @@ void mover::engine::restore(const std::vector<stored_chunk>& chunks, protocol::l
 task<void> mover::engine::set_up() {
   const auto& settings = context.settings;
   auto options = settings.source;
-  options.application_name = fmt::format("pgrotor poll {}", settings.migration);
+  options.application_name = session_name("poll", settings.migration, options.application_name);
   poll_connection = co_await pg::connection::open(executor, std::move(options));
   const bool byte_ordered = co_await read_database();
   for (const auto& table : settings.tables) context.tables.emplace_back(table, settings.key_type, settings.ranges, byte_ordered);

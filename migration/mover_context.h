@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include <fmt/format.h>
+
 #include "migration/chunk_buffer.h"
 #include "migration/mover.h"
 #include "migration/svb.h"
@@ -17,6 +19,13 @@ namespace migration {
 
 // A mover that was killed may still hold slot and origin: its successor waits.
 inline constexpr milliseconds predecessor_budget{60'000}, retry_pause{50};
+
+// The process stays in the name: by it a later one finds the session and ends it (sql/identity.sql).
+inline std::string session_name(std::string_view role, std::uint64_t migration, std::string_view coordinator) {
+  constexpr std::string_view prefix = "pgrotor coordinator ";
+  const auto process = coordinator.starts_with(prefix) ? coordinator.substr(prefix.size()) : std::string_view();
+  return fmt::format("pgrotor {} {} {}", role, migration, process);
+}
 
 // A slice of one table's primary key. No bound: unbounded.
 struct table_slice {

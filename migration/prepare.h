@@ -4,6 +4,7 @@
 #pragma once
 
 #include <stdexcept>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -55,11 +56,16 @@ inline std::int64_t sequence_remainder(routing::shard_id shard) noexcept { retur
 // Gives a sequence (as regclass writes it) stride and remainder, from above `base` on; nothing changes where it has them.
 std::string stride_sql(const std::string& sequence, routing::shard_id, std::int64_t base);
 task<void> give_stride(pg::connection&, std::string sequence, routing::shard_id, std::int64_t base);
-// PREPARE: where the source's have a stride the target's get it too, each with the remainder of its own shard.
-task<void> align_sequences(pg::connection& source, pg::connection& target, const std::vector<moving_table>&, const migration_row&);
+// The last value of each column's sequence, where it is higher than what is there.
+task<void> find_highest(pg::connection& shard, const std::vector<moving_table>&, std::map<std::string, std::int64_t>& highest);
+// PREPARE: where the source's have a stride the target's get it too, each with the remainder of its own shard, and above what all shards have
+// given: a shard that is gone may have had that remainder.
+task<void> align_sequences(pg::connection& source, pg::connection& target, const std::vector<moving_table>&, const migration_row&,
+                           const std::map<std::string, std::int64_t>& highest);
 // Sequences that the moved tables take values from, and the target's that will stand in for them.
 struct sequence_pair {
   std::string source, target;  // as regclass writes them
+  std::string column;          // "1.id": the table's place and the column
   std::int64_t source_last = 0, target_last = 0;
   std::int64_t increment = 1, target_increment = 1, reserve = 0;  // reserve: values that sessions may have cached
 };

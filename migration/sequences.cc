@@ -1,11 +1,13 @@
 // Sequences that moved tables take values from (prepare.h). Where DISTRIBUTE TABLE gave them a stride (sql/sequences.sql) no two shards give out
 // the same value; that a target is raised above its source besides is for ids that came from elsewhere.
 #include <algorithm>
+#include <map>
 
 #include <fmt/format.h>
 
 #include "migration/lock_retry.h"
 #include "migration/prepare.h"
+#include "migration/schema_copy.h"
 #include "migration/sql_text.h"
 
 namespace migration {
@@ -61,7 +63,7 @@ task<std::vector<sequence_pair>> pair_sequences(pg::connection& source, pg::conn
   for (const auto& one : here) {
     const auto twin = std::ranges::find(there, one.column, &owned_sequence::column);
     if (twin == there.end()) continue;
-    sequence_pair pair{one.name, twin->name, one.last, twin->last, one.increment, twin->increment, one.reserve};
+    sequence_pair pair{one.name, twin->name, one.column, one.last, twin->last, one.increment, twin->increment, one.reserve};
     out.push_back(std::move(pair));
   }
   co_return out;
@@ -77,12 +79,24 @@ task<void> give_stride(pg::connection& shard, std::string sequence, routing::sha
   co_await take_locks(shard, std::move(steps), stride_wait);
 }
 
-task<void> align_sequences(pg::connection& source, pg::connection& target, const std::vector<moving_table>& tables, const migration_row& row) {
+task<void> find_highest(pg::connection& shard, const std::vector<moving_table>& tables, std::map<std::string, std::int64_t>& highest) {
+  const auto missing = co_await missing_tables(shard, tables);
+  if (!missing.empty()) co_return;  // it has given no values
+  const auto found = co_await sequences_of(shard, tables);
+  for (const auto& one : found) {
+    const auto at = highest.try_emplace(one.column, one.last).first;
+    at->second = std::max(at->second, one.last);
+  }
+}
+
+task<void> align_sequences(pg::connection& source, pg::connection& target, const std::vector<moving_table>& tables, const migration_row& row,
+                           const std::map<std::string, std::int64_t>& highest) {
   const auto pairs = co_await pair_sequences(source, target, tables);
   for (const auto& pair : pairs) {
     if (pair.increment != sequence_stride) continue;  // distributed before there were strides
+    const auto elsewhere = highest.find(pair.column);
     co_await give_stride(source, pair.source, row.source, 0);
-    co_await give_stride(target, pair.target, row.target, pair.source_last);
+    co_await give_stride(target, pair.target, row.target, std::max(pair.source_last, elsewhere == highest.end() ? 0 : elsewhere->second));
   }
 }
 

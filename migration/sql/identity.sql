@@ -113,7 +113,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION pgrotor.admit IS 'Fails unless this is that shard and no later term has begun; notes the session';
 
--- Of every connection of the coordinator. Its own sessions of earlier processes are known by their application_name.
+-- Of every connection of the coordinator. Its own sessions of earlier processes, a mover's too, are known by their application_name.
 CREATE OR REPLACE FUNCTION pgrotor.enter(cluster uuid, catalog text, shard integer, epoch bigint, process text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -140,8 +140,8 @@ BEGIN
             FROM pg_stat_activity b LEFT JOIN pgrotor.servers s ON s.pid = b.pid AND s.since = b.backend_start
             WHERE b.datname = current_database() AND b.pid <> pg_backend_pid()
               AND (s.process <> enter.process
-                   OR b.usename = session_user AND b.application_name ~ '^pgrotor coordinator '
-                      AND b.application_name <> 'pgrotor coordinator ' || enter.process)) a;
+                   OR b.usename = session_user AND b.application_name ~ '^pgrotor (coordinator|(apply|copy|stream|poll) [0-9]+) '
+                      AND b.application_name !~ (' ' || enter.process || '$'))) a;
     EXIT WHEN left_over IS NULL;
     IF clock_timestamp() > until THEN
       RAISE EXCEPTION 'sessions of an earlier pgrotor do not end: %', left_over USING ERRCODE = 'RT021',
