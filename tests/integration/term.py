@@ -134,20 +134,21 @@ def second_refused(world):
 
 
 def stopped_and_taken_over(world):
-    """The first is stopped with clients in the middle of something; the second takes over, moves their keys and changes them. When the
+    """The first is stopped in a move, with clients in the middle of something; the second takes over, ends the move and changes the rows. When the
     first wakes it neither commits on the old owner nor reads there, and ends."""
     first, second, key = world.pgrotor, world.second, world.key["s1"]
     idle, reader, writer = world.fleet.app(), world.fleet.app(), world.fleet.app(autocommit=False)
+    number = first.console("MOVE RANGE [MINVALUE, MAXVALUE) OF shop TO s1 WITH (auto_cutover = off)")[0]["migration"]
+    world.fleet.wait_state(number, "READY")  # its mover holds slot and origin
     assert run(reader, "SELECT name FROM customers WHERE customer_id = %s", key) == [("old",)]
     run(writer, "UPDATE customers SET name = 'of the first' WHERE customer_id = %s", key)
     first.child.send_signal(signal.SIGSTOP)
     second.serve()
     wait_until(lambda: all(world.fleet.query(name, "SELECT epoch FROM pgrotor.identity") == [(int(world.status(second)["epoch"]),)]
                            for name in ("s1", "s2")), "both shards to be entered")
-    second.console("MOVE RANGE [MINVALUE, MAXVALUE) OF shop TO s1")
-    number = max(int(row["migration"]) for row in second.console("SHOW MIGRATIONS"))
-    wait_until(lambda: next(row for row in second.console("SHOW MIGRATIONS") if int(row["migration"]) == number)["state"] == "DONE",
-               "the second to move the rows")
+    second.console(f"CUTOVER MIGRATION {number}")
+    wait_until(lambda: next(row for row in second.console("SHOW MIGRATIONS") if row["migration"] == number)["state"] == "DONE",
+               "the second to go on with the move")
     with closing(world.fleet.app(port=second.port)) as client:
         assert run(client, "UPDATE customers SET name = 'of the second' WHERE customer_id = %s", key) == 1
     first.child.send_signal(signal.SIGCONT)
@@ -202,6 +203,7 @@ def one_database_twice(world):
     done = init_of(world, "twice", catalog_database(world.catalog, "third", world.password), {"a": dsn, "b": dsn + " connect_timeout=5"})
     assert done.returncode == 1 and "this database is shard a (1), not shard number 2" in done.stderr, done
     shard.query("DELETE FROM pgrotor.identity", "twice")
+    shard.psql("SET ROLE shop_owner;\n" + deploy_file("shop.sql") + deploy_file("countries.sql"), "twice")
     numbers = []
     for _ in range(2):
         world.fleet.console(f"ADD SHARD s3 '{dsn}'")
