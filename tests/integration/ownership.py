@@ -1,5 +1,5 @@
 """No row is stored on a shard that does not own it, whoever writes it: ways through pgrotor and past it, with tables spread over three
-shards by keys of each type, at rest and while a range moves. Then the shards are searched: 0 orphans, and each acknowledged row once.
+shards by keys of each type, at rest and while a range moves. Then the shards are searched: 0 orphans, and each acknowledged row is there.
 
     tests/ownership             the proof
     tests/ownership --cost      what the ownership guard costs: bulk INSERT, COPY, UPDATE and pgbench on one shard, with and without it
