@@ -19,6 +19,7 @@ def script(name):
 
 class Twins:
     def __init__(self, scene):
+        self.before = None
         self.scene, verifier = scene, scram_verifier(PASSWORD)
         self.verifier = verifier
         self.direct, self.shard = (scene.cluster(name, **SETTINGS) for name in ("direct", "shard"))
@@ -34,6 +35,10 @@ class Twins:
         catalog = f"host=127.0.0.1 port={self.shard.port} dbname={name} user=pgrotor password={ENGINE}"
         options = {"shards_role.user": "pgrotor", "shards_role.password": ENGINE, "catalog.dsn": catalog, "pool.size": 8}
         made = Pgrotor(self.scene, name, dict(options, **settings), {"s1": f"{at} dbname=shop"}, "s1", {"app": self.verifier}, "admin secret")
+        if self.before:  # its catalog is given up, and with it what the shard knows of it
+            self.before.kill()
+            self.shard.query("DELETE FROM pgrotor.identity", "shop")
+        self.before = made
         made.command("init")
         made.serve()
         self.shard.psql("TRUNCATE accounts, entries", "shop")
