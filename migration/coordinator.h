@@ -14,7 +14,8 @@
 
 namespace migration {
 
-struct term_news;  // engine.h
+struct term_news;      // engine.h
+class prepared_names;  // prepared_names.h
 
 struct coordinator_settings {
   std::string catalog_dsn;       // libpq keyword/value string or URI, with user
@@ -22,6 +23,7 @@ struct coordinator_settings {
   std::string shard_user, shard_password;  // the role pgrotor logs in with on every shard (deploy/shard_rights.sql)
   std::string pg_dump = "pg_dump";
   milliseconds operation_timeout{30'000};
+  milliseconds question_timeout{5'000};  // of a shard that is asked while a client waits for the answer
   milliseconds cutover_budget{500};   // from closing the gates to the commit point; WITH (max_pause) lowers it
   milliseconds hold_budget{10'000};   // one held statement
   milliseconds poll{50};
@@ -49,6 +51,7 @@ class coordinator {
   // The newest map; any thread.
   std::shared_ptr<const routing::shard_map> map() const;
   boost::asio::any_io_executor executor() const;
+  std::shared_ptr<prepared_names> names() const;  // of prepared transactions; any thread
 
   // Connects to a shard and begins the term there; throws sql_error when it is not there, or not what it should be. Coordinator's executor.
   task<void> look_at(routing::shard_id);

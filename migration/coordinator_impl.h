@@ -13,6 +13,7 @@
 #include "migration/hidden_watch.h"
 #include "migration/problems.h"
 #include "migration/migration_run.h"
+#include "migration/prepared_names.h"
 #include "migration/term_keeper.h"
 
 namespace migration {
@@ -39,6 +40,7 @@ struct coordinator::impl {
   bool to_settle = false;                  // a command ended a migration: settle_shards() is due
   boost::asio::steady_timer wake;
   hidden_watch watch;
+  const std::shared_ptr<prepared_names> gids = std::make_shared<prepared_names>(engine);
   bool stopping = false, watching = false;
 
   task<void> start();

@@ -39,6 +39,7 @@ migration::coordinator_settings settings_for(const config& c) {
   settings.cutover_budget = c.cutover_budget;
   settings.end_strangers = c.end_strangers;
   settings.hold_budget = c.gate_hold_budget;
+  settings.question_timeout = c.connect_timeout;
   return settings;
 }
 
@@ -96,6 +97,7 @@ int server::run() {
 void server::start_threads() {
   for (const auto& one : workers_) {
     one->set_admin(admin_);
+    one->set_names(coordinator_.names());
     one->set_peers(workers_);
     one->start();
   }

@@ -11,11 +11,13 @@
 #include <exception>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "migration/prepared_names.h"
 #include "protocol/frontend.h"
 #include "proxy/byte_queue.h"
 #include "proxy/errors.h"
@@ -136,6 +138,7 @@ class session final : public std::enable_shared_from_this<session>, private read
   bool query_now(std::string_view frame);
   task<void> handle_query(std::string_view frame);
   void send_query(std::string_view frame, const routing::text_plan&, const choice&);
+  void refuse_prepare(const protocol::notice&);
   bool refuse_block(const routing::statement_plan&);
   bool answer_query_alone(const routing::text_plan&, std::string_view sql);
   choice choose_for_query(const routing::text_plan&, std::string_view sql);
@@ -230,6 +233,13 @@ class session final : public std::enable_shared_from_this<session>, private read
   std::optional<routing::shard_id> shard_of_prepared(std::string_view gid) const;
   bool out_of_place(const choice&) const;
   static protocol::notice prepared_in_pipeline();
+  bool must_be_claimed(const routing::statement_plan*, bool& in_block) const;
+  bool has_names_to_claim(std::span<const routing::statement_plan>) const;
+  bool has_names_to_claim() const;  // the batch
+  task<std::optional<protocol::notice>> claim_name(std::string gid);
+  task<std::optional<protocol::notice>> claim_names(std::span<const routing::statement_plan>);
+  task<void> claim_names_of_batch();
+  void fail_prepare(const protocol::notice&, bool simple);
 
   // session_write.cc
   void write_batch(char end);
@@ -374,8 +384,10 @@ class session final : public std::enable_shared_from_this<session>, private read
   std::vector<batch_item> batch_;
   bool batch_is_plain_ = false;  // all of its statements are: as find_plans() found them
   std::vector<std::pair<std::string, routing::shard_id>> prepared_on_;  // prepared transactions of this unit, where they were found
+  std::vector<migration::prepared_names::claim> claims_;                // names that this unit prepares
   std::string_view run_;  // of frames in in_ that are to be sent as they are
   std::optional<protocol::notice> batch_refused_;  // what follows the last item of batch_
+  bool prepare_refused_ = false;                   // ... is PREPARE TRANSACTION
   touch_bits touched_ = 0;
   clock::time_point touched_since_;  // the first of them
 

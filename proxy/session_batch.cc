@@ -46,7 +46,7 @@ bool session::place_and_send(char end) {
     mark_resets();
     for (const auto& item : batch_)
       if (item.type == 'E' && item.plan && refuse_block(*item.plan)) return true;
-    if (gids_are_missing() || types_are_missing()) return false;
+    if (gids_are_missing() || types_are_missing() || has_names_to_claim()) return false;
   }
   if (!place_batch_now(end)) return false;
   send_batch(end);
@@ -58,6 +58,7 @@ task<void> session::handle_batch(char end) {
   if (!failed && !closing_) failed = co_await learn_types();
   bool again = !failed;
   if (failed) cut_batch(0, std::move(*failed));
+  else if (!closing_) co_await claim_names_of_batch();
   while (again && !closing_) {
     again = false;
     const bool placed = co_await place_batch(end, again);
@@ -77,6 +78,7 @@ void session::send_batch(char end) {
 void session::read_batch(std::string_view frames) {
   batch_.clear();
   batch_refused_.reset();
+  prepare_refused_ = false;
   if (lost_) batch_refused_ = std::exchange(lost_, std::nullopt);
   while (!batch_refused_ && !frames.empty()) {
     protocol::frame_header header;
@@ -290,6 +292,7 @@ void session::cut_batch(std::size_t from, protocol::notice why) {
   for (std::size_t i = batch_.size(); i-- > from;) names_.undo(batch_[i].undo);
   batch_.resize(from);
   batch_refused_ = std::move(why);
+  prepare_refused_ = false;
 }
 
 // What the proxy may answer without a server.

@@ -1,9 +1,11 @@
 // COMMIT PREPARED and ROLLBACK PREPARED: the transaction may be on any shard, prepared by any client, before a restart too. With several
-// shards in the map each is asked for it, over a connection of the client's own user. Declared in proxy/session.h.
+// shards in the map each is asked for it, over a connection of the client's own user. And PREPARE TRANSACTION, whose name must not be in use
+// on any of them (migration/prepared_names.h). Declared in proxy/session.h.
 #include <fmt/format.h>
 
 #include <algorithm>
 
+#include "migration/commands.h"
 #include "proxy/session.h"
 
 namespace proxy {
@@ -20,6 +22,13 @@ protocol::notice not_told(std::string_view gid, std::string_view shard, const pr
 protocol::notice on_two_shards(std::string_view gid, std::string_view one, std::string_view other) {
   return make_error(sqlstate::not_one_shard, fmt::format("shards {} and {} both have a prepared transaction \"{}\"", one, other, gid), "",
                     "Finish it on each of them with psql.");
+}
+
+// PostgreSQL refuses a name of 200 bytes when it comes to look at it, which ends the transaction as a name in use does. The shard's log has it.
+std::string refusable_prepare() {
+  std::string name = "pgrotor: refused, see what the client was told; this name is too long on purpose, which rolls back ";
+  name.resize(200, '.');
+  return "PREPARE TRANSACTION " + quoted_literal(name);
 }
 
 }  // namespace
@@ -97,6 +106,87 @@ task<std::optional<protocol::notice>> session::ask_prepared(routing::shard_id sh
   has = error.empty() && !server_->answers.rows().empty();
   release_server();
   co_return failed;
+}
+
+// Statements in their order. What PostgreSQL does not prepare, needs no name: outside of a block, and in a transaction that has failed.
+bool session::must_be_claimed(const routing::statement_plan* plan, bool& in_block) const {
+  if (!plan) return false;
+  const bool prepares = plan->kind == statement_kind::prepare_transaction && in_block;
+  if (plan->kind == statement_kind::begin) in_block = true;
+  else if (ends_transaction(plan->kind)) in_block = plan->chain;
+  if (!prepares || w_.map->shards().size() < 2 || !w_.prepared_names) return false;
+  return std::none_of(claims_.begin(), claims_.end(), [plan](const auto& mine) { return mine.name() == plan->gid; });
+}
+
+bool session::has_names_to_claim(std::span<const routing::statement_plan> plans) const {
+  bool in_block = status() == protocol::transaction_status::in_transaction;
+  return std::any_of(plans.begin(), plans.end(), [&](const auto& plan) { return must_be_claimed(&plan, in_block); });
+}
+
+bool session::has_names_to_claim() const {
+  bool in_block = status() == protocol::transaction_status::in_transaction;
+  return std::any_of(batch_.begin(), batch_.end(), [&](const batch_item& item) { return item.type == 'E' && must_be_claimed(item.plan, in_block); });
+}
+
+// The shard on which the transaction is looks at the name itself.
+task<std::optional<protocol::notice>> session::claim_name(std::string gid) {
+  const auto here = server_ && !borrowed_ ? std::optional(server_->shard) : std::nullopt;
+  const auto names = w_.prepared_names;
+  try {
+    auto mine = co_await names->take(std::move(gid), here);
+    claims_.push_back(std::move(mine));
+  } catch (const migration::refused& why) {
+    co_return why.notice;
+  }
+  co_return std::nullopt;
+}
+
+task<std::optional<protocol::notice>> session::claim_names(std::span<const routing::statement_plan> plans) {
+  bool in_block = status() == protocol::transaction_status::in_transaction;
+  for (const auto& plan : plans) {
+    if (!must_be_claimed(&plan, in_block)) continue;
+    auto why = co_await claim_name(plan.gid);
+    if (why || closing_) co_return why;
+  }
+  co_return std::nullopt;
+}
+
+// The first Execute whose name cannot be had is where the pipeline ends.
+task<void> session::claim_names_of_batch() {
+  bool in_block = status() == protocol::transaction_status::in_transaction;
+  for (std::size_t i = 0; i < batch_.size(); ++i) {
+    const auto* plan = batch_[i].type == 'E' ? plan_of(batch_[i].statement) : nullptr;
+    if (!must_be_claimed(plan, in_block)) continue;
+    auto why = co_await claim_name(plan->gid);
+    if (closing_) co_return;
+    if (!why) continue;
+    cut_batch(i, std::move(*why));
+    prepare_refused_ = true;
+    co_return;
+  }
+}
+
+// As PostgreSQL: the transaction is rolled back, and over.
+void session::fail_prepare(const protocol::notice& why, bool simple) {
+  auto& answers = server_->answers;
+  server_->statements.unnamed = 0;
+  if (simple) {
+    protocol::append(server_->out, protocol::query{refusable_prepare()});
+    answers.expect(request::query);
+  } else {
+    protocol::parse parse;
+    const auto sql = refusable_prepare();
+    parse.sql = sql;
+    protocol::append(server_->out, parse);
+    answers.expect(request::parse, fate::swallow);
+    protocol::append(server_->out, protocol::bind{});
+    answers.expect(request::bind, fate::swallow);
+    protocol::append(server_->out, protocol::execute{});
+    answers.expect(request::execute);
+  }
+  std::string frame;
+  protocol::append_error(frame, why);
+  answers.tell_instead(frame);
 }
 
 }  // namespace proxy

@@ -31,6 +31,7 @@ bool session::query_now(std::string_view frame) {
     if (refuse_block(statement)) return true;
   if (answer_query_alone(*plan, decoded->sql)) return true;
   if (stands_alone(*plan) && must_be_found(&plan->statements.front())) return false;
+  if (has_names_to_claim(plan->statements)) return false;
   const auto chosen = choose_for_query(*plan, decoded->sql);
   if (chosen.refused) return refuse_query(*chosen.refused), true;
   if (!settle_now(chosen)) return false;
@@ -40,6 +41,7 @@ bool session::query_now(std::string_view frame) {
 
 task<void> session::handle_query(std::string_view frame) {
   const auto sql = protocol::decode_query(frame.substr(protocol::frame_header_size))->sql;
+  std::optional<protocol::notice> name_refused;
   while (!closing_) {
     const auto plan = w_.plans.simple(*w_.map, sql, literals_);
     if (stands_alone(*plan) && must_be_found(&plan->statements.front())) {
@@ -47,11 +49,15 @@ task<void> session::handle_query(std::string_view frame) {
       if (closing_) co_return;
       if (why) co_return refuse_query(*why);
     }
+    if (!name_refused) name_refused = co_await claim_names(plan->statements);
+    if (closing_) co_return;
+    if (name_refused && !stands_alone(*plan)) co_return refuse_query(*name_refused);
     const auto chosen = choose_for_query(*plan, sql);
     if (chosen.refused) co_return refuse_query(*chosen.refused);
     bool again = false;
     const auto failed = co_await settle(chosen, again);
     if (failed) co_return refuse_query(*failed);
+    if (!again && name_refused) co_return refuse_prepare(*name_refused);
     if (!again) co_return send_query(frame, *plan, chosen);
   }
 }
@@ -64,6 +70,14 @@ void session::send_query(std::string_view frame, const routing::text_plan& plan,
   server_->statements.unnamed = 0;
   server_->out.append(frame);
   server_->answers.expect(request::query);
+}
+
+// PREPARE TRANSACTION alone, whose name cannot be had.
+void session::refuse_prepare(const protocol::notice& why) {
+  ++w_.counted.errors_by_proxy;
+  put_held_in_front();
+  unbound_ = false;
+  fail_prepare(why, true);
 }
 
 // Statement pooling, in PgBouncer's words.

@@ -181,6 +181,7 @@ void session::finish_unit(const exchange::step& step) {
   }
   if (map_after_end_) renew_snapshot();
   names_.settle();
+  claims_.clear();
   unit_open_ = pipeline_open_ = skip_to_sync_ = state_.unsynced = false;
   const auto now = clock::now();
   const auto took = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(now - unit_started_).count());
@@ -200,6 +201,7 @@ void session::finish_unit(const exchange::step& step) {
 void session::finish_alone() {
   append_ready(status());
   names_.settle();
+  claims_.clear();
   unit_open_ = pipeline_open_ = skip_to_sync_ = false;
   if (!server_ && held_.status() == transaction_status::idle) portals_.clear();
   flush_client();

@@ -32,7 +32,7 @@ bool session::add_to_choice(choice& c, const routing::statement_plan& plan, std:
   const auto prepared = plan.execute ? find_sql(plan.execute->name) : nullptr;
   const bool elsewhere = prepared && plan.destination == destination_kind::default_shard;  // CREATE TABLE AS EXECUTE
   auto decided = prepared && !elsewhere ? routing::route(*prepared, *plan.execute, *w_.map, values) : routing::route(plan, *w_.map, values);
-  if (const auto found = plan.gid.empty() ? std::nullopt : shard_of_prepared(plan.gid)) {
+  if (const auto found = plan.kind == routing::statement_kind::finish_prepared ? shard_of_prepared(plan.gid) : std::nullopt) {
     decided.destination = destination_kind::default_shard;
     decided.shard = *found;
   }

@@ -23,7 +23,8 @@ void session::write_batch(char end) {
   if (batch_refused_) {
     ++w_.counted.errors_by_proxy;
     if (borrowed_ && held_.open()) held_.fail();
-    fail_on_server(*batch_refused_);
+    if (prepare_refused_) fail_prepare(*batch_refused_, false);
+    else fail_on_server(*batch_refused_);
   }
   if (end == 'S') {
     if (!unit_in_block_ && unit_writes_) unit_may_commit_ = true;

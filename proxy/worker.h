@@ -17,6 +17,10 @@
 #include "proxy/load.h"
 #include "routing/shard_map.h"
 
+namespace migration {
+class prepared_names;
+}
+
 namespace proxy {
 
 class admin;
@@ -31,6 +35,8 @@ class worker {
   ~worker();
   // Before start(): the first map and the console. start() runs the io_context on a thread of its own.
   void set_admin(admin&);
+  // Before start(): where names of prepared transactions are kept unique. Without it each shard looks after its own.
+  void set_names(std::shared_ptr<migration::prepared_names>);
   // Before start(): all workers in order of index, so that a CancelRequest that reached another worker finds its client. Without it
   // a cancel only finds clients of the worker that received it.
   void set_peers(std::span<const std::unique_ptr<worker>>);

@@ -69,6 +69,7 @@ struct worker::impl {
   std::shared_ptr<const users> accounts;
   void reconfigure(const config&, std::shared_ptr<const users>);
   admin* console = nullptr;
+  std::shared_ptr<migration::prepared_names> prepared_names;
   std::shared_ptr<const tls_context> client_tls;  // for the next client; nullptr: none
   std::span<const std::unique_ptr<worker>> peers;  // for CancelRequest: the pid names the worker
 

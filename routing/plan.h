@@ -122,7 +122,7 @@ struct statement_plan {
   bool chain = false;                 // COMMIT / ROLLBACK AND CHAIN
   bool imports_snapshot = false;      // SET TRANSACTION SNAPSHOT
   std::string savepoint;              // of SAVEPOINT, RELEASE, ROLLBACK TO: its name
-  std::string gid;                    // of COMMIT PREPARED, ROLLBACK PREPARED
+  std::string gid;                    // of PREPARE TRANSACTION, COMMIT PREPARED, ROLLBACK PREPARED
   std::string home_effect;            // what it calls or is that belongs to the whole database, and so to the default shard: nextval(), NOTIFY
   session_effects effects;
   std::shared_ptr<const sql_prepare> prepare;  // PREPARE

@@ -40,7 +40,10 @@ statement_plan transaction(const PgQuery__TransactionStmt& s) {
     case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_SAVEPOINT: plan.kind = statement_kind::savepoint; break;
     case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_RELEASE: plan.kind = statement_kind::release; break;
     case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_ROLLBACK_TO: plan.kind = statement_kind::rollback_to; break;
-    case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_PREPARE: plan.kind = statement_kind::prepare_transaction; break;
+    case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_PREPARE:
+      plan.kind = statement_kind::prepare_transaction;
+      plan.gid = ast::text(s.gid);
+      break;
     case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_COMMIT_PREPARED:
     case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_ROLLBACK_PREPARED:
       plan.kind = statement_kind::finish_prepared;

@@ -14,6 +14,7 @@
 #include <sstream>
 
 #include "allocations.h"
+#include "migration/prepared_names.h"
 #include "proxy/gate.h"
 #include "proxy/listener.h"
 #include "proxy/log.h"
@@ -37,6 +38,15 @@ routing::table sharded(std::string name, routing::distribution_id by, std::uint3
   made.key_column = columns.front();
   made.key_type_oid = key_type;
   made.columns = std::move(columns);
+  return made;
+}
+
+// Logs in to shards as world.py's second user.
+migration::coordinator_settings asking(const proxy::config& settings) {
+  migration::coordinator_settings made;
+  made.shard_user = "other";
+  made.shard_password = "right horse";
+  made.question_timeout = settings.connect_timeout;
   return made;
 }
 
@@ -67,8 +77,11 @@ routing::shard_map::parts first_map(const std::vector<std::pair<std::string, std
 class harness {
  public:
   harness(const proxy::config& settings, const proxy::users& accounts, routing::shard_map::parts parts)
-      : map_(routing::shard_map::make(std::move(parts))), workers_(make_workers(settings, accounts)), gates_(workers_) {
+      : map_(routing::shard_map::make(std::move(parts))), workers_(make_workers(settings, accounts)), gates_(workers_),
+        engine_(io_.get_executor(), asking(settings), gates_) {
+    engine_.set_map(map_);
     for (const auto& one : workers_) {
+      one->set_names(names_);
       one->set_peers(workers_);
       one->start();
     }
@@ -112,6 +125,8 @@ class harness {
   std::shared_ptr<const routing::shard_map> map_;
   std::vector<std::unique_ptr<proxy::worker>> workers_;
   proxy::gate_controller gates_;
+  migration::engine engine_;
+  const std::shared_ptr<migration::prepared_names> names_ = std::make_shared<migration::prepared_names>(engine_);
   std::map<std::uint64_t, migration::moving_set> sets_;
   std::size_t next_ = 0;
   std::optional<proxy::listener> listener_;
@@ -139,6 +154,7 @@ std::string harness::flip(std::uint64_t id) {
   auto parts = map_->with_owner(set.distribution, set.ranges, set.target);
   parts.number.value = map_->number().value + 1;
   map_ = routing::shard_map::make(std::move(parts));
+  engine_.set_map(map_);
   publish();
   return fmt::format("{}", map_->number().value);
 }

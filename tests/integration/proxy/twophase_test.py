@@ -93,11 +93,85 @@ class TwoPhase(unittest.TestCase):
 
     def test_both_shards_have_one_of_that_name(self):
         self.prepare("s1")
-        self.prepare("s2")
+        W.direct("s2", "BEGIN; SELECT 1; PREPARE TRANSACTION 'two'")  # past pgrotor
         error = self.error(self.client, query("COMMIT PREPARED 'two'"))
         self.assertEqual((error["C"], error["M"]), ("RT003", 'shards s1 and s2 both have a prepared transaction "two"'))
         self.assertEqual(self.client.kinds(extended("COMMIT PREPARED 'two'")), "ERT003 ZI")
         self.assertEqual([prepared("s1"), prepared("s2")], [["two"], ["two"]])
+
+    def begin(self, shard, client=None):
+        client = client or self.client
+        self.assertEqual(client.kinds(query("BEGIN")), "C:BEGIN ZT")
+        self.assertEqual(client.kinds(query(f"INSERT INTO orders VALUES ({self.keys[shard]}, 7, 'x')")), "C:INSERT 0 1 ZT")
+
+    def test_a_name_that_is_in_use_on_another_shard(self):
+        """As PostgreSQL: 42710, and the transaction is rolled back and over."""
+        insert = f"INSERT INTO orders VALUES ({self.keys['s2']}, 7, 'x')"
+        self.prepare("s1")
+        for raw, what in ((query, ""), (extended, "1 2 ")):
+            self.begin("s2")
+            error = self.error(self.client, raw("PREPARE TRANSACTION 'two'"))
+            self.assertEqual((error["C"], error["M"]), ("42710", 'transaction identifier "two" is already in use'))
+            self.begin("s2")
+            self.assertEqual(self.client.kinds(raw("PREPARE TRANSACTION 'two'")), what + "E42710 ZI")
+            self.begin("s1")  # the shard itself says so
+            error = self.error(self.client, raw("PREPARE TRANSACTION 'two'"))
+            self.assertEqual((error["C"], error["M"], error["R"]), ("42710", 'transaction identifier "two" is already in use', "MarkAsPreparing"))
+        self.assertEqual(self.client.kinds(extended("BEGIN", insert, "PREPARE TRANSACTION 'two'")), "1 2 C:BEGIN 1 2 C:INSERT 0 1 1 2 E42710 ZI")
+        self.assertEqual(self.client.kinds(query(f"BEGIN; {insert}; PREPARE TRANSACTION 'two'")), "E42710 ZI")
+        self.client.kinds(query("BEGIN"))  # still held
+        self.assertEqual(self.client.kinds(query("PREPARE TRANSACTION 'two'")), "E42710 ZI")
+        self.assertEqual([prepared("s1"), prepared("s2"), W.count("s2")], [["two"], [], 0])
+        # What is not prepared needs no name.
+        self.assertIn("C:ROLLBACK ZI", self.client.kinds(query("PREPARE TRANSACTION 'two'")))
+        self.begin("s2")
+        self.assertEqual(self.client.kinds(query("SELECT 1/0")), "E22012 ZE")
+        self.assertEqual(self.client.kinds(query("PREPARE TRANSACTION 'two'")), "C:ROLLBACK ZI")
+        # Free again.
+        self.assertEqual(self.client.kinds(query("COMMIT PREPARED 'two'")), "C:COMMIT PREPARED ZI")
+        self.prepare("s2")
+        self.assertEqual(self.client.kinds(extended("ROLLBACK PREPARED 'two'")), "1 2 C:ROLLBACK PREPARED ZI")
+
+    def test_a_name_of_another_database_of_a_cluster_is_in_use(self):
+        W.shards["s1"].query("BEGIN; SELECT 1; PREPARE TRANSACTION 'two'", "postgres")
+        try:
+            self.begin("s2")
+            self.assertEqual(self.client.kinds(query("PREPARE TRANSACTION 'two'")), "E42710 ZI")
+        finally:
+            W.shards["s1"].query("ROLLBACK PREPARED 'two'", "postgres")
+
+    def test_two_clients_prepare_one_name_at_the_same_time(self):
+        others = {shard: Client(W.port) for shard in ("s1", "s2", "s1 again")}
+        for turn in range(40):
+            raw = (query, extended)[turn % 2]
+            for shard, client in others.items():
+                self.assertEqual(client.kinds(query("BEGIN")), "C:BEGIN ZT")
+                key = W.key_on(shard[:2], 1 if "again" in shard else 0)
+                self.assertEqual(client.kinds(query(f"INSERT INTO orders VALUES ({key}, {turn}, 'x')")), "C:INSERT 0 1 ZT")
+            for client in others.values():
+                client.send(raw("PREPARE TRANSACTION 'race'"))
+            ends = sorted(client.kinds(b"").removeprefix("1 2 ") for client in others.values())
+            self.assertEqual(ends, ["C:PREPARE TRANSACTION ZI", "E42710 ZI", "E42710 ZI"])
+            self.assertEqual(sorted(prepared("s1") + prepared("s2")), ["race"])
+            self.assertEqual(self.client.kinds(query("COMMIT PREPARED 'race'")), "C:COMMIT PREPARED ZI")
+        self.assertEqual(W.count("s1") + W.count("s2"), 40)
+        for client in others.values():
+            client.close()
+
+    def test_no_name_is_taken_while_a_shard_cannot_say(self):
+        self.prepare("s2", "warm")  # the connection that asks is there
+        W.shards["s1"].stop("immediate")
+        try:
+            for raw in (query, extended):
+                self.begin("s2")
+                error = self.error(self.client, raw("PREPARE TRANSACTION 'two'"))
+                self.assertEqual((error["S"], error["C"], error["M"]), ("ERROR", "08006", 'cannot tell whether shard s1 has prepared transaction "two"'))
+            self.assertEqual(self.client.kinds(query("SELECT 1")), "T D C:SELECT 1 ZI")
+            self.assertEqual(prepared("s2"), ["warm"])
+        finally:
+            W.shards["s1"].start()
+        self.prepare("s2", number=2)
+        self.assertEqual(W.count("s2"), 0)
 
     def test_another_database_of_the_cluster_does_not_count(self):
         self.prepare("s1")

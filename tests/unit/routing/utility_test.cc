@@ -112,12 +112,12 @@ TEST_CASE("utility: PREPARE and EXECUTE as SQL") {
 
 TEST_CASE("utility: two-phase commit") {
   const sample::row rows[] = {
-      {"PREPARE TRANSACTION 'x'", "prepare_transaction any"},
+      {"PREPARE TRANSACTION 'x'", "prepare_transaction any gid(x)"},
       {"COMMIT PREPARED 'x'", "finish_prepared any gid(x)"},
       {"ROLLBACK PREPARED 'it''s'", "finish_prepared any gid(it's)"},
       {"COMMIT PREPARED E'a\\'\\\\b'", "finish_prepared any gid(a'\\b)"},
       {"COMMIT PREPARED $tag$x$tag$", "finish_prepared any gid(x)"},
-      {"BEGIN; PREPARE TRANSACTION 'x'; COMMIT PREPARED 'x'", "begin any; prepare_transaction any; finish_prepared any gid(x)"},
+      {"BEGIN; PREPARE TRANSACTION 'x'; COMMIT PREPARED 'x'", "begin any; prepare_transaction any gid(x); finish_prepared any gid(x)"},
   };
   sample::check(rows);
 }
