@@ -40,6 +40,7 @@ task<bool> certificates_are_fine(const config& c, reachable what, std::vector<st
 
 // What was found about all servers together, and what is needed for more.
 struct fleet {
+  std::size_t asked = 0;  // shards
   std::vector<two_phase> prepared;
   std::vector<std::unique_ptr<migration::pg::connection>> shards;  // the default shard first
   std::vector<std::string> tables;
@@ -113,7 +114,8 @@ task<void> check_equal(const config& c, std::vector<std::string>& findings, flee
 
 // A key that moves between shards that differ takes PREPARE TRANSACTION away from its clients. False: all were asked,
 // and not one has it, as PostgreSQL is installed; most clients do not miss it.
-bool check_two_phase(const config& c, const std::vector<two_phase>& prepared, std::vector<std::string>& findings) {
+bool check_two_phase(const config& c, const fleet& asked, std::vector<std::string>& findings) {
+  const auto& prepared = asked.prepared;
   const bool any = std::ranges::any_of(prepared, [](const two_phase& one) { return one.allowed > 0; });
   for (const auto& [shard, allowed, used] : prepared) {
     if (any && allowed == 0)
@@ -125,7 +127,7 @@ bool check_two_phase(const config& c, const std::vector<two_phase>& prepared, st
                                                             "forgotten, or run: ALTER SYSTEM SET max_prepared_transactions = {}; and restart the server",
                                                             shard.where, used, allowed, allowed * 2)));
   }
-  return any || prepared.size() < c.shards.size();
+  return any || prepared.size() < asked.asked;
 }
 
 // PREPARE runs it to make tables that a new owner lacks: found out here rather than then.
@@ -151,7 +153,9 @@ void check_client_tls(const config& c, std::vector<std::string>& findings) {
 
 task<void> check_all(const config& c, std::vector<std::string>& findings, fleet& all) {
   co_await check_catalog(c, findings, all);
-  for (const auto& shard : c.shards) co_await check_one(c, shard, findings, all);
+  const auto shards = all_shards(c, all.map);
+  all.asked = shards.size();
+  for (const auto& shard : shards) co_await check_one(c, shard, findings, all);
   try {
     co_await check_equal(c, findings, all);
   } catch (const migration::pg::sql_error& error) {
@@ -172,10 +176,10 @@ int run_check(const std::string& config_path) {
   all.default_shard = c.default_shard;
   run_to_end(check_all(c, findings, all));
   for (const auto& one : all.told) fmt::print("{}\n", one);
-  if (!check_two_phase(c, all.prepared, findings))
+  if (!check_two_phase(c, all, findings))
     fmt::print("{}: max_prepared_transactions is 0 on every shard: PREPARE TRANSACTION fails with 55000; raise it where clients use two-phase commit\n", c.path);
   for (const auto& finding : findings) fmt::print(stderr, "{}\n", finding);
-  if (findings.empty()) fmt::print("{}: catalog and {} shards are fine\n", c.path, c.shards.size());
+  if (findings.empty()) fmt::print("{}: catalog and {} shards are fine\n", c.path, all.asked);
   return findings.empty() ? 0 : 1;
 }
 

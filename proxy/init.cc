@@ -43,7 +43,8 @@ class initializer {
   task<void> run() {
     auto connection = co_await prepare_catalog();  // not a member: it must not outlive the io_context that runs this
     if (connection) {
-      for (const auto& shard : config_.shards) co_await prepare_shard(shard);
+      const auto shards = all_shards(config_, newest_);
+      for (const auto& shard : shards) co_await prepare_shard(shard);
     }
     if (problems_.empty()) co_await write_map(std::move(connection));
     for (const auto& problem : problems_) fmt::print(stderr, "{}\n", problem);

@@ -27,7 +27,7 @@ std::string reason_of(const std::string& message) {
 std::string_view remedy_for(std::string_view key, std::string_view reason) {
   const auto says = [reason](std::string_view word) { return reason.find(word) != std::string_view::npos; };
   if (says("password") || says("pg_hba.conf") || (says("role") && says("does not exist"))) {
-    return key == "shard.dsn" ? "run deploy/shard_rights.sql there, and check [shards_role] and pg_hba.conf"
+    return key != "catalog.dsn" ? "run deploy/shard_rights.sql there, and check [shards_role] and pg_hba.conf"
                               : "run deploy/catalog_rights.sql there, and check user, password and pg_hba.conf";
   }
   if (says("certificate") || says("SSL")) return "correct sslmode, sslrootcert, sslcert or sslkey of its dsn, or the server's certificate";
@@ -46,7 +46,14 @@ std::string address_of(const reachable& what) {
 reachable catalog_of(const config& c) { return {c.catalog_line, "catalog.dsn", "catalog", c.catalog_dsn}; }
 
 reachable shard_of(const config& c, const shard_config& shard) {
-  return {shard.line, "shard.dsn", "shard " + shard.name, with_role(shard.dsn, c.shards_user, c.shards_password)};
+  return {shard.line, shard.line > 0 ? "shard.dsn" : "map", "shard " + shard.name, with_role(shard.dsn, c.shards_user, c.shards_password)};
+}
+
+std::vector<shard_config> all_shards(const config& c, const routing::shard_map::parts& map) {
+  auto all = c.shards;
+  for (const auto& shard : map.shards)
+    if (std::ranges::find(c.shards, shard.name, &shard_config::name) == c.shards.end()) all.push_back({shard.name, shard.dsn, 0});
+  return all;
 }
 
 migration::pg::connect_options options_for(const reachable& what, const config& c) {
@@ -58,7 +65,8 @@ migration::pg::connect_options options_for(const reachable& what, const config& 
 }
 
 std::string problem_line(const config& c, const reachable& what, std::string_view text) {
-  std::string line = fmt::format("{}:{}: {}: {}", c.path, what.line, what.key, text);
+  const auto place = what.line > 0 ? fmt::format("{}:{}", c.path, what.line) : c.path;
+  std::string line = fmt::format("{}: {}: {}", place, what.key, text);
   constexpr std::string_view general = "Run `pgrotor init` first.";
   if (line.ends_with(general)) line.replace(line.size() - general.size(), general.size(), fmt::format("run pgrotor init -c {} first", c.path));
   return line;

@@ -9,18 +9,21 @@
 #include "migration/pg.h"
 #include "proxy/config.h"
 #include "proxy/tls.h"
+#include "routing/shard_map.h"
 
 namespace proxy {
 
-// One of the servers that the file names.
+// One of the servers that the file, or the map in its catalog, names.
 struct reachable {
-  int line = 0;
-  std::string key;    // catalog.dsn, shard.dsn
+  int line = 0;       // 0: the map names it, not the file
+  std::string key;    // catalog.dsn, shard.dsn; map
   std::string where;  // catalog, shard s3
   std::string dsn;    // with pgrotor's role
 };
 reachable catalog_of(const config&);
 reachable shard_of(const config&, const shard_config&);
+// Those of the file, then what the map has besides: shards that came by ADD SHARD.
+std::vector<shard_config> all_shards(const config&, const routing::shard_map::parts& map);
 
 migration::pg::connect_options options_for(const reachable&, const config&);
 // "file:line: key: text"

@@ -50,6 +50,29 @@ def init_twice(fleet):
     assert "catalog and 3 shards are fine" in fleet.pgrotor.command("check").stdout
 
 
+def shards_that_only_the_map_names(fleet):
+    """As those that came by ADD SHARD: init and check look after them too."""
+    listed = dict(fleet.pgrotor.shards)
+    del fleet.pgrotor.shards["s3"]
+    fleet.pgrotor.set()
+    try:
+        # As from before an upgrade.
+        fleet.query("s3", "DROP FUNCTION pgrotor.set_owner_guard(regclass, text, text, text, text)")
+        check = fleet.pgrotor.command("check", check=False)
+        assert check.returncode == 1 and check.stderr.startswith(f"{fleet.pgrotor.config}: map: shard s3: "), check
+        assert "shard s3: schema pgrotor is in place" in fleet.pgrotor.command("init").stdout
+        assert "catalog and 3 shards are fine" in fleet.pgrotor.command("check").stdout
+        fleet.shards["s3"].stop()
+        said = f"shard s3 (host=127.0.0.1 port={fleet.shards['s3'].port}) cannot be reached: connection refused"
+        for verb in ("check", "init"):
+            done = fleet.pgrotor.command(verb, check=False)
+            assert done.returncode == 1 and done.stderr.startswith(f"{fleet.pgrotor.config}: map: {said}; "), done
+        fleet.shards["s3"].start()
+    finally:
+        fleet.pgrotor.shards = listed
+        fleet.pgrotor.set()
+
+
 def two_phase_commit(fleet):
     """check: a shard that refuses PREPARE TRANSACTION while others take it, one where no more fits, and shards that all refuse it."""
     def check(**settings):
@@ -188,6 +211,7 @@ def main():
         fleet = Fleet(scene, settings={"proxy.workers": 3, "proxy.drain_timeout_ms": 5000}, serve=False)
         before_init(fleet)
         init_twice(fleet)
+        shards_that_only_the_map_names(fleet)
         two_phase_commit(fleet)
         fleet.pgrotor.serve()
         fleet.shop()
