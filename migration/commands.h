@@ -21,6 +21,7 @@ struct remove_shard { std::string name; };
 struct distribute_table { std::string schema, table, column, distribution; option_list options; };  // distribution "": named after the table
 struct reference_table { std::string schema, table; };
 struct guard_table { std::string schema, table; bool on = true; };  // the ownership guard of a table, on every shard
+struct align_table_sequences { std::string schema, table; std::optional<std::int64_t> above; };  // of a table, on every shard
 struct drain_shard { std::string shard; std::vector<std::string> targets; option_list options; };  // no targets: all other active shards
 struct move_range { routing::placement_range range; std::string distribution, target; option_list options; };
 enum class migration_verb { pause, resume, cancel, cutover, retry };
@@ -35,7 +36,7 @@ enum class shown { shards, ranges, tables, migrations, migration, orphans, seque
 struct show { shown what{}; std::uint64_t id = 0; };
 
 using command =
-    std::variant<add_shard, remove_shard, distribute_table, reference_table, guard_table, drain_shard, move_range, alter_migration, show>;
+    std::variant<add_shard, remove_shard, distribute_table, reference_table, guard_table, align_table_sequences, drain_shard, move_range, alter_migration, show>;
 
 struct request {
   migration::command command;

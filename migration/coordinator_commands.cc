@@ -161,6 +161,7 @@ task<answer> coordinator::impl::execute(request wanted) {
   if (auto* c = std::get_if<distribute_table>(&what)) co_return co_await do_distribute(std::move(*c), explain);
   if (auto* c = std::get_if<reference_table>(&what)) co_return co_await do_reference(std::move(*c), explain);
   if (auto* c = std::get_if<guard_table>(&what)) co_return co_await do_guard(std::move(*c), explain);
+  if (auto* c = std::get_if<align_table_sequences>(&what)) co_return co_await do_align(std::move(*c), explain);
   if (auto* c = std::get_if<drain_shard>(&what)) co_return co_await do_drain(std::move(*c), explain);
   if (auto* c = std::get_if<move_range>(&what)) {
     auto planned = plan_move(*engine.map(), unfinished(), *c);

@@ -87,6 +87,7 @@ struct coordinator::impl {
   task<answer> do_distribute(distribute_table, bool explain);
   task<answer> do_reference(reference_table, bool explain);
   task<answer> do_guard(guard_table, bool explain);
+  task<answer> do_align(align_table_sequences, bool explain);
   task<answer> do_drain(drain_shard, bool explain);
   task<answer> do_alter(alter_migration, bool explain);
   task<answer> do_retry(std::uint64_t id, bool explain);

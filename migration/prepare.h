@@ -56,6 +56,8 @@ inline std::int64_t sequence_remainder(routing::shard_id shard) noexcept { retur
 // Gives a sequence (as regclass writes it) stride and remainder, from above `base` on; nothing changes where it has them.
 std::string stride_sql(const std::string& sequence, routing::shard_id, std::int64_t base);
 task<void> give_stride(pg::connection&, std::string sequence, routing::shard_id, std::int64_t base);
+// The same, and it goes on above `base` in any case.
+task<void> raise_sequence(pg::connection&, std::string sequence, routing::shard_id, std::int64_t base);
 // The last value of each column's sequence, where it is higher than what is there.
 task<void> find_highest(pg::connection& shard, const std::vector<moving_table>&, std::map<std::string, std::int64_t>& highest);
 // PREPARE: where the source's have a stride the target's get it too, each with the remainder of its own shard, and above what all shards have

@@ -79,6 +79,13 @@ task<void> give_stride(pg::connection& shard, std::string sequence, routing::sha
   co_await take_locks(shard, std::move(steps), stride_wait);
 }
 
+task<void> raise_sequence(pg::connection& shard, std::string sequence, routing::shard_id id, std::int64_t base) {
+  std::vector<lock_step> steps;
+  steps.push_back({fmt::format("SELECT pgrotor.raise_sequence({}::regclass, {}, {}, {})", pg::quote_literal(sequence), sequence_remainder(id), sequence_stride, base),
+                   sequence, fmt::format("raise sequence {} above {}", sequence, base)});
+  co_await take_locks(shard, std::move(steps), stride_wait);
+}
+
 task<void> find_highest(pg::connection& shard, const std::vector<moving_table>& tables, std::map<std::string, std::int64_t>& highest) {
   const auto missing = co_await missing_tables(shard, tables);
   if (!missing.empty()) co_return;  // it has given no values

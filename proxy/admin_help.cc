@@ -27,6 +27,7 @@ constexpr auto helps = std::to_array<admin_help>({
     {"REFERENCE TABLE", "REFERENCE TABLE [schema.]countries", "declares a table that every shard holds whole"},
     {"GUARD TABLE", "GUARD TABLE [schema.]orders", "no shard stores rows of it that it does not own, whoever writes; so after DISTRIBUTE"},
     {"UNGUARD TABLE", "UNGUARD TABLE [schema.]orders", "switches that guard off, until GUARD TABLE"},
+    {"ALIGN SEQUENCES", "ALIGN SEQUENCES OF [schema.]orders [ABOVE 12345]", "lets its sequences go on above that and all given values, each shard with its own"},
     {"DRAIN SHARD", "DRAIN SHARD s1 [TO s2, s3] [WITH (max_rate = '20MB', ...)]", "moves everything sharded away from a shard"},
     {"MOVE RANGE", "MOVE RANGE [a, b) OF shop TO s4 [WITH (...)]", "moves the placements from a up to, not including, b"},
     {"PAUSE MIGRATION", "PAUSE MIGRATION 7", "stops copying; what is held stays resumable"},

@@ -150,6 +150,15 @@ admin_command parse_guard(admin_cursor& in) {
   return request{asked, false};
 }
 
+admin_command parse_align(admin_cursor& in) {
+  begin(in, "ALIGN SEQUENCES", "sequences");
+  in.expect_word("of");
+  migration::align_table_sequences asked;
+  read_table(in, asked);
+  if (in.take_word("above")) asked.above = in.expect_integer<std::int64_t>("a signed 64-bit number");
+  return request{asked, false};
+}
+
 admin_command parse_drain(admin_cursor& in) {
   begin(in, "DRAIN SHARD", "shard");
   migration::drain_shard asked;
@@ -259,6 +268,7 @@ constexpr auto verbs = std::to_array<verb>({{"SHOW", parse_show},
                                             {"REFERENCE", parse_reference},
                                             {"GUARD", parse_guard<true>},
                                             {"UNGUARD", parse_guard<false>},
+                                            {"ALIGN", parse_align},
                                             {"DRAIN", parse_drain},
                                             {"MOVE", parse_move},
                                             {"PAUSE", parse_either<pool_command::pause, migration_verb::pause>},

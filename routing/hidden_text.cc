@@ -74,6 +74,38 @@ std::optional<refusal> refused_text(const PgQuery__FuncCall& call, std::string_v
   return std::nullopt;
 }
 
+// What a text means as regclass reads it.
+std::pair<std::string, std::string> relation_named(std::string_view text) {
+  std::pair<std::string, std::string> schema_and_name;
+  text_scanner in(text);
+  for (token t = in.next(); t.kind != token_kind::end; t = in.next()) {
+    auto word = identifier(t);
+    if (!word.empty()) schema_and_name = {std::move(schema_and_name.second), std::move(word)};
+  }
+  return schema_and_name;
+}
+
+// Of a sharded or reference table, which has one on each shard.
+std::optional<refusal> refused_setval(const PgQuery__FuncCall& call, const shard_map& map) {
+  const auto is_part = [](const hidden_access& h) { return h.how == hidden_access::by::part; };
+  if (call.n_args == 0 || std::ranges::none_of(map.all().hidden, is_part)) return std::nullopt;
+  const auto* argument = call.args[0];
+  while (argument->node_case == PG_QUERY__NODE__NODE_TYPE_CAST) argument = argument->type_cast->arg;
+  if (argument->node_case == PG_QUERY__NODE__NODE_FUNC_CALL) {
+    const auto& inner = *argument->func_call;
+    const auto f = ast::name_of(ast::list(inner.funcname, inner.n_funcname));
+    if (!f.is_builtin() || f.name != "pg_get_serial_sequence" || inner.n_args == 0 || !is_text(inner.args[0])) return sequence_unknown();
+    const auto [schema, name] = relation_named(literal_text(inner.args[0]));
+    bool ambiguous = false;
+    const bool known = map.find_table(schema, name, ambiguous) || ambiguous;
+    return known ? std::optional(sequence_of_table("setval()", "pg_get_serial_sequence()", "table \"" + name + "\"")) : std::nullopt;
+  }
+  if (!is_text(argument) || literal_text(argument).empty()) return sequence_unknown();
+  const auto [schema, name] = relation_named(literal_text(argument));
+  const auto* of = map.find_hidden(hidden_access::by::part, schema, name);
+  return of ? std::optional(sequence_of_table("setval()", name, of->what)) : std::nullopt;
+}
+
 }  // namespace
 
 std::string table_named_in(std::string_view text, const shard_map& map) {
@@ -110,6 +142,7 @@ std::optional<refusal> refused_call(const PgQuery__FuncCall& call, const shard_m
   if (map.tables().empty()) return std::nullopt;
   const bool all = f.is_builtin() && std::binary_search(of_all_tables.begin(), of_all_tables.end(), f.name);
   if (all) return text_touches(std::string(f.name) + "()", map.tables().front().name);
+  if (f.is_builtin() && f.name == "setval") return refused_setval(call, map);
   return runs_text(f) ? refused_text(call, f.name, map) : std::nullopt;
 }
 

@@ -79,12 +79,30 @@ refusal text_unknown(std::string_view function) {
                        "Give it as a literal that names no sharded table, or send the statement itself.");
 }
 
+namespace {
+constexpr auto align_hint = "In pgrotor's console ALIGN SEQUENCES OF the table ABOVE the value lets every shard go on above it, each with values of its own.";
+}
+
+refusal sequence_of_table(std::string_view command, std::string_view sequence, std::string_view of) {
+  return not_one_shard(fmt::format("{} concerns sequence \"{}\" of {}, which lives on several shards", command, sequence, of),
+                       "Each shard gives out values of its own. Through pgrotor the statement would reach one shard only, and let it give out those of others.",
+                       align_hint);
+}
+
+refusal sequence_unknown() {
+  return not_one_shard("cannot tell which sequence setval() sets", "Its name is not a literal, and may be that of a sharded table's sequence.",
+                       "Give the name as a literal. For a sharded table's: in pgrotor's console ALIGN SEQUENCES OF the table ABOVE the value.");
+}
+
 refusal ambiguous_table(std::string_view name) {
   return not_one_shard(fmt::format("table name \"{}\" is ambiguous: several schemas hold one that is sharded or a reference table", name), "",
                        "Qualify it with its schema.");
 }
 
 refusal run_on_each_shard(std::string_view what, std::string_view subject) {
+  if (what == "ALTER SEQUENCE")
+    return not_one_shard(fmt::format("{} concerns {}, which lives on several shards", what, subject),
+                         "Each shard gives out values of its own. Through pgrotor the statement would reach one shard only.", align_hint);
   return not_one_shard(fmt::format("{} concerns {}, which lives on several shards", what, subject),
                        "Through pgrotor the statement would reach one shard only.", "Run it on each shard with psql.");
 }

@@ -21,6 +21,8 @@ refusal hidden_call(const hidden_access&);
 refusal hidden_write(const hidden_access&);
 refusal text_touches(std::string_view command, std::string_view object);
 refusal text_unknown(std::string_view function);
+refusal sequence_of_table(std::string_view command, std::string_view sequence, std::string_view of);  // table "public.orders"
+refusal sequence_unknown();
 refusal ambiguous_table(std::string_view name);
 refusal run_on_each_shard(std::string_view what, std::string_view subject);  // table "orders"
 refusal reaches_all_shards(std::string_view what);

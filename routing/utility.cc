@@ -281,6 +281,7 @@ std::string_view verb(const ast::node& n) noexcept {
     case PG_QUERY__NODE__NODE_CREATE_TRIG_STMT: return "CREATE TRIGGER";
     case PG_QUERY__NODE__NODE_ALTER_TABLE_STMT:
     case PG_QUERY__NODE__NODE_RENAME_STMT: return "ALTER";
+    case PG_QUERY__NODE__NODE_ALTER_SEQ_STMT: return "ALTER SEQUENCE";
     case PG_QUERY__NODE__NODE_DROP_STMT: return "DROP";
     case PG_QUERY__NODE__NODE_COMMENT_STMT: return "COMMENT";
     case PG_QUERY__NODE__NODE_REINDEX_STMT: return "REINDEX";

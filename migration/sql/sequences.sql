@@ -55,3 +55,21 @@ BEGIN
   RETURN room;
 END $$;
 COMMENT ON FUNCTION pgrotor.stride_sequence IS 'Lets a sequence give every n-th value with a remainder; changes nothing where it does so already';
+
+-- The same, and its next value is above `base` in any case. Only forward, and nobody draws meanwhile: ALTER SEQUENCE locks it, even without a change.
+CREATE OR REPLACE FUNCTION pgrotor.raise_sequence(sequence regclass, remainder bigint, stride bigint, base bigint) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  s pg_sequence;
+  first bigint;
+BEGIN
+  EXECUTE format('ALTER SEQUENCE %s INCREMENT BY %s', sequence, (SELECT q.seqincrement FROM pg_sequence q WHERE q.seqrelid = sequence));
+  PERFORM pgrotor.stride_sequence(sequence, remainder, stride, base);
+  SELECT q.* INTO s FROM pg_sequence q WHERE q.seqrelid = sequence;
+  IF coalesce(pg_sequence_last_value(sequence), s.seqstart - stride) >= base THEN
+    RETURN;
+  END IF;
+  first := base + 1 + mod(mod(remainder - base - 1, stride) + stride, stride);
+  EXECUTE format('ALTER SEQUENCE %s START WITH %s RESTART', sequence, first);
+END $$;
+COMMENT ON FUNCTION pgrotor.raise_sequence IS 'Lets a sequence go on above a value, with values of its own shard only';

@@ -212,8 +212,35 @@ def sequences(world):
     fleet.query("s2", "SELECT setval('numbers', 1000000)")
     wrong = [row for row in fleet.console("SHOW SEQUENCES") if row["note"]]
     assert [(row["shard"], row["sequence"]) for row in wrong] == [("s2", "public.numbers")], wrong
-    fleet.query("s2", wrong[0]["note"].partition("shard: ")[2])
-    assert not [row for row in fleet.console("SHOW SEQUENCES") if row["note"]]
+    # It may have given out what the others have still to come to: all go on above it.
+    said = fleet.console(wrong[0]["note"].partition("put right by: ")[2])
+    write()
+    assert [row["note"].split(":")[0] for row in said] == ["column a", "column b", "column c"] and "above 1000000," in said[2]["note"], said
+    rows = [row["last_value"] for row in fleet.console("SHOW SEQUENCES") if row["sequence"] == "public.numbers"]
+    assert not [row for row in fleet.console("SHOW SEQUENCES") if row["note"]] and all(value is None or int(value) > 1000000 for value in rows), rows
+    assert not given_twice()[0], given_twice()
+    # Through pgrotor: refused, with the command that does it on all shards.
+    with closing(fleet.app()) as connection, connection.cursor() as cursor:
+        for sql in ("SELECT setval('numbers', 5)", "SELECT pg_catalog.setval('public.numbers', 5, true)", "SELECT setval('public.ids_a_seq'::regclass, 5)",
+                    "SELECT setval(pg_get_serial_sequence('public.ids', 'a'), 5)", "ALTER SEQUENCE numbers RESTART WITH 5", "SELECT setval('num' || 'bers', 5)"):
+            try:
+                cursor.execute(sql)
+                raise AssertionError(f"not refused: {sql}")
+            except psycopg2.Error as error:
+                assert error.pgcode == "RT003" and "ALIGN SEQUENCES OF" in error.diag.message_hint, (sql, error, error.diag.message_hint)
+    assert fleet.console("EXPLAIN ALIGN SEQUENCES OF ids ABOVE 5000000")[0]["plan"].startswith("column a: each shard would go on above 5000000,")
+    fleet.console("ALIGN SEQUENCES OF ids ABOVE 5000000")
+    highest = max(value for shard in fleet.names for row in fleet.query(shard, "SELECT a, b, c FROM ids") for value in row)
+    write()
+    rows = [row for shard in fleet.names for row in fleet.query(shard, f"SELECT a, b, c FROM ids WHERE greatest(a, b, c) > {highest}")]
+    assert len(rows) == 60 and all(5000000 < value < 5000000 + 64 * 70 for row in rows for value in row), rows[:3]
+    assert not given_twice()[0], given_twice()
+    try:
+        fleet.console("ALIGN SEQUENCES OF ids ABOVE 2147000000")
+        raise AssertionError("an integer sequence was raised to its end")
+    except psycopg2.Error as error:
+        assert error.pgcode == "0A000" and "AS bigint" in str(error), error
+    assert not [row for row in fleet.console("SHOW SEQUENCES") if row["last_value"] and int(row["last_value"]) > 2147000000]  # none of them was
 
 
 def switched(world):

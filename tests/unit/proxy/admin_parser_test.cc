@@ -25,6 +25,7 @@ struct describe {
     return fmt::format("distribute {}|{} by {} in <{}>", c.schema, c.table, c.column, c.distribution);
   }
   std::string operator()(const reference_table& c) const { return fmt::format("reference {}|{}", c.schema, c.table); }
+  std::string operator()(const align_table_sequences& c) const { return fmt::format("align {}|{} {}", c.schema, c.table, c.above ? std::to_string(*c.above) : "-"); }
   std::string operator()(const guard_table& c) const { return fmt::format("guard {}|{} {}", c.schema, c.table, c.on ? "on" : "off"); }
   std::string operator()(const drain_shard& c) const {
     return fmt::format("drain {} to <{}>{}", c.shard, fmt::join(c.targets, ","), options_text(c.options));
@@ -114,6 +115,8 @@ TEST_CASE("admin_parser: every command") {
       {"SHOW ORPHANS", "show 5 0"},
       {"SHOW SEQUENCES", "show 6 0"},
       {"GUARD TABLE orders", "guard |orders on"},
+      {"ALIGN SEQUENCES OF orders", "align |orders -"},
+      {"explain align sequences of \"Shop\".orders above 12345;", "explain align Shop|orders 12345"},
       {"unguard table \"Shop\".orders;", "guard Shop|orders off"},
       {"EXPLAIN UNGUARD TABLE orders", "explain guard |orders off"},
       {"SHOW POOLS", "show_proxy 0"},
