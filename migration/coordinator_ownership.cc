@@ -144,7 +144,7 @@ task<answer> coordinator::impl::do_guard(guard_table wanted, bool explain) {
 }
 
 task<answer> coordinator::impl::show_tables() {
-  answer out{{"schema", "table", "distribution", "key", "ownership_guard"}, {}, "SHOW"};
+  answer out{{"schema", "table", "distribution", "key", "ownership_guard", "attached"}, {}, "SHOW"};
   const auto map = engine.map();
   std::vector<std::vector<std::string>> states(map->tables().size());
   for (const auto& shard : map->shards()) {
@@ -167,12 +167,16 @@ task<answer> coordinator::impl::show_tables() {
   }
   for (std::size_t i = 0; i < states.size(); ++i) {
     const auto& table = map->tables()[i];
-    row_of_text row{table.schema, table.name, std::nullopt, std::nullopt, std::nullopt};  // a reference table has nothing more
+    row_of_text row{table.schema, table.name, std::nullopt, std::nullopt, std::nullopt, std::nullopt};  // a reference table has nothing more
     if (table.distribution) {
       row[2] = map->find_distribution(*table.distribution)->name;
       row[3] = table.key_column;
       std::erase(states[i], "on");
       row[4] = states[i].empty() ? "on" : fmt::format("{}", fmt::join(states[i], ", "));
+      std::vector<std::string> attached;
+      for (const auto& each : watch.attached())
+        if (each.table == table.schema + "." + table.name) attached.push_back(each.name + " touches " + each.what);
+      if (!attached.empty()) row[5] = fmt::format("{}", fmt::join(attached, "; "));
     }
     out.rows.push_back(std::move(row));
   }

@@ -42,7 +42,8 @@ void hidden_objects::merge(hidden_objects other) {
   });
   hidden.erase(std::unique(hidden.begin(), hidden.end(), [&](const auto& a, const auto& b) { return place(a) == place(b); }), hidden.end());
   for (auto& each : other.attached) {
-    if (std::ranges::find(attached, each.name, &attachment::name) == attached.end()) attached.push_back(std::move(each));
+    const auto same = [&each](const attachment& one) { return one.table == each.table && one.name == each.name; };
+    if (std::ranges::none_of(attached, same)) attached.push_back(std::move(each));
   }
 }
 
@@ -83,7 +84,7 @@ task<hidden_objects> read_hidden(pg::connection& connection, const routing::shar
     if (kind == "relation") {
       found.views.push_back(rows.str(row, 1) + "." + rows.str(row, 2));
     } else if (kind == "attached") {
-      found.attached.push_back({rows.str(row, 2), rows.str(row, 4)});
+      found.attached.push_back({rows.str(row, 1), rows.str(row, 2), rows.str(row, 4)});
     } else {
       hidden_access each{hidden_access::by::call, rows.str(row, 1), rows.str(row, 2), rows.get(row, 3) == "sharded", rows.str(row, 4)};
       if (kind == "write") each.how = hidden_access::by::write;

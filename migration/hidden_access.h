@@ -16,8 +16,11 @@ namespace migration {
 struct hidden_objects {
   std::vector<std::string> views;               // as shard_map::parts::dependent_views
   std::vector<routing::hidden_access> hidden;
-  struct attachment { std::string name, what; };
-  std::vector<attachment> attached;             // "trigger audit", and what it touches
+  struct attachment {
+    std::string table, name, what;              // "public.orders", "trigger audit", and what that touches
+    friend auto operator<=>(const attachment&, const attachment&) = default;
+  };
+  std::vector<attachment> attached;
 
   void merge(hidden_objects other);             // sorted afterwards, each once; what touches sharded tables wins
   bool same_as(const routing::shard_map::parts&) const;
@@ -26,7 +29,7 @@ struct hidden_objects {
   std::vector<std::string> added_to(const routing::shard_map::parts& before) const;
 };
 
-// Under a map with these tables. `joining`: the one whose triggers, policies and the like are asked for, or nullptr.
+// Under a map with these tables. `joining`: the one whose triggers, policies and the like are asked for; nullptr: all sharded ones.
 task<hidden_objects> read_hidden(pg::connection&, const routing::shard_map::parts&, const routing::table* joining);
 
 // Adds a problem for each attachment whose name (without "trigger " and its like) is not among the trusted.

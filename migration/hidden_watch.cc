@@ -1,12 +1,12 @@
 #include "migration/hidden_watch.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
 
-#include "migration/hidden_access.h"
 #include "migration/log.h"
 
 namespace migration {
@@ -73,7 +73,17 @@ task<void> hidden_watch::look() {
     };
     co_await change_map_(edit, "views or functions over sharded tables changed");
   }
+  tell(std::move(found.attached));
   seen_ = std::move(now);
+}
+
+void hidden_watch::tell(std::vector<hidden_objects::attachment> found) {
+  for (const auto& each : found) {
+    if (std::ranges::find(attached_, each) != attached_.end()) continue;
+    log_warning("table {}: {} touches {}: it does so on the shard of the row, which has only its own part of sharded tables and nothing of the default "
+                "shard's; drop it on every shard unless it touches rows of the same shard key only", each.table, each.name, each.what);
+  }
+  attached_ = std::move(found);
 }
 
 }  // namespace migration

@@ -1,8 +1,9 @@
 -- What touches tables that a statement does not name: views, partitions, functions, and triggers, rules, policies, defaults and checks of
 -- tables. One statement, run on each shard (migration/hidden_access.h); reads catalogs only, as any role.
 --   $1  {"sharded": [["schema", "table"], …], "reference": […]}: the tables of the map
---   $2, $3  schema and name of a table about to join it, whose own triggers and the like are asked for too; '' for none
+--   $2, $3  schema and name of a table about to join it, whose own triggers and the like are asked for too; '' for those of all sharded tables
 -- Rows: kind ('relation', 'write', 'function', 'attached', 'part'), schema, name, effect ('sharded', 'home', 'dynamic'), what it touches or is of.
+-- Of an attachment the schema is its table, "schema.name". What is pgrotor's own is left out.
 -- A function is judged by its text: comments and messages of RAISE are left out, sharded tables count wherever their name stands as a word,
 -- other tables where a table can stand. SQL that a function builds at run time is not seen, only that it does.
 WITH RECURSIVE listed AS MATERIALIZED (
@@ -105,8 +106,9 @@ WITH RECURSIVE listed AS MATERIALIZED (
   UNION SELECT e.from_kind, e.from_oid, r.effect, r.what FROM reach r JOIN edges e ON e.to_kind = r.kind AND e.to_oid = r.oid
     WHERE NOT e.sharded_only OR r.effect = 'sharded'
 ), asked AS (
-  SELECT t.oid, s.relid FROM tables t, LATERAL (SELECT t.oid AS relid UNION SELECT i.relid FROM pg_partition_tree(t.oid) i) s
-  WHERE t.nspname = $2 AND t.relname = $3
+  SELECT t.nspname || '.' || t.relname AS of_table, s.relid
+  FROM tables t, LATERAL (SELECT t.oid AS relid UNION SELECT i.relid FROM pg_partition_tree(t.oid) i) s
+  WHERE CASE WHEN $2 = '' THEN t.kind = 'sharded' ELSE t.nspname = $2 AND t.relname = $3 END
 ), whole AS (  -- tables of the map with their partitions
   SELECT t.oid AS relid, format('table "%s.%s"', t.nspname, t.relname) AS what FROM tables t WHERE t.kind IN ('sharded', 'reference')
   UNION SELECT i.relid, format('table "%s.%s"', t.nspname, t.relname) FROM tables t, pg_partition_tree(t.oid) i
@@ -133,16 +135,16 @@ WITH RECURSIVE listed AS MATERIALIZED (
   UNION SELECT c.relnamespace, c.relname, e.what FROM expressions e JOIN pg_depend d USING (classid, objid)
     JOIN pg_class c ON c.oid = d.refobjid
     WHERE d.refclassid = 'pg_class'::regclass AND c.relkind = 'S'
-), attached(name, kind, oid) AS (
-  SELECT DISTINCT 'trigger ' || t.tgname, 'function', t.tgfoid FROM asked a JOIN pg_trigger t ON t.tgrelid = a.relid
+), attached(of_table, name, kind, oid) AS (
+  SELECT DISTINCT a.of_table, 'trigger ' || t.tgname, 'function', t.tgfoid FROM asked a JOIN pg_trigger t ON t.tgrelid = a.relid
     WHERE NOT t.tgisinternal AND t.tgname NOT LIKE '~~pgrotor%'
-  UNION SELECT 'policy ' || p.polname, CASE WHEN d.refclassid = 'pg_proc'::regclass THEN 'function' ELSE 'relation' END, d.refobjid
+  UNION SELECT a.of_table, 'policy ' || p.polname, CASE WHEN d.refclassid = 'pg_proc'::regclass THEN 'function' ELSE 'relation' END, d.refobjid
     FROM asked a JOIN pg_policy p ON p.polrelid = a.relid JOIN pg_depend d ON d.classid = 'pg_policy'::regclass AND d.objid = p.oid
     WHERE d.refclassid IN ('pg_proc'::regclass, 'pg_class'::regclass) AND d.refobjid <> p.polrelid
-  UNION SELECT 'default of column ' || c.attname, 'function', d.refobjid
+  UNION SELECT a.of_table, 'default of column ' || c.attname, 'function', d.refobjid
     FROM asked a JOIN pg_attrdef f ON f.adrelid = a.relid JOIN pg_attribute c ON c.attrelid = f.adrelid AND c.attnum = f.adnum
     JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = f.oid AND d.refclassid = 'pg_proc'::regclass
-  UNION SELECT 'constraint ' || c.conname, 'function', d.refobjid
+  UNION SELECT a.of_table, 'constraint ' || c.conname, 'function', d.refobjid
     FROM asked a JOIN pg_constraint c ON c.contype = 'c' AND (c.conrelid = a.relid
       OR c.contypid IN (SELECT t.atttypid FROM pg_attribute t WHERE t.attrelid = a.relid AND t.attnum > 0 AND NOT t.attisdropped))
     JOIN pg_depend d ON d.classid = 'pg_constraint'::regclass AND d.objid = c.oid AND d.refclassid = 'pg_proc'::regclass
@@ -155,12 +157,13 @@ UNION ALL
 SELECT r.kind, t.nspname, t.relname, r.effect, min(r.what) FROM reach r JOIN tables t ON r.oid = t.oid
   WHERE r.kind IN ('relation', 'write') AND r.effect = 'sharded' AND t.kind IN ('local', 'view') GROUP BY 1, 2, 3, 4
 UNION ALL
-SELECT 'part', n.nspname, o.name, 'sharded', min(o.what) FROM owned o JOIN pg_namespace n ON n.oid = o.nspid GROUP BY 1, 2, 3, 4
+SELECT 'part', n.nspname, o.name, 'sharded', min(o.what) FROM owned o JOIN pg_namespace n ON n.oid = o.nspid
+  WHERE n.nspname <> 'pgrotor' GROUP BY 1, 2, 3, 4
 UNION ALL
-SELECT 'attached', '', a.name, min(r.effect), string_agg(DISTINCT r.what, ', ') FROM attached a JOIN reach r ON r.kind = a.kind
-  AND r.oid = a.oid GROUP BY a.name
+SELECT 'attached', a.of_table, a.name, min(r.effect), string_agg(DISTINCT r.what, ', ') FROM attached a JOIN reach r ON r.kind = a.kind
+  AND r.oid = a.oid GROUP BY a.of_table, a.name
 UNION ALL
-SELECT DISTINCT 'attached', '', 'rule ' || w.rulename, 'dynamic', 'statements of its own' FROM asked a
+SELECT DISTINCT 'attached', a.of_table, 'rule ' || w.rulename, 'dynamic', 'statements of its own' FROM asked a
   JOIN pg_rewrite w ON w.ev_class = a.relid WHERE w.rulename <> '_RETURN'
 ) found
 ORDER BY 1, 2, 3, 4 DESC

@@ -238,10 +238,46 @@ def check_later_changes(world):
     wait_until(lambda: not is_refused(cursor, "SELECT f_late()") and not is_refused(cursor, "SELECT * FROM late"), "both to be forgotten", 20)
 
 
+def attached_to(world, table):
+    return next(row["attached"] for row in world.fleet.console("SHOW TABLES") if row["table"] == table) or ""
+
+
+def check_late_triggers(world):
+    """Put on a sharded table behind pgrotor's back: told by name in SHOW TABLES and in the log, as one that was trusted is."""
+    fleet = world.fleet
+    wait_until(lambda: 'trigger t_sums touches table "public.accounts"' in attached_to(world, "hazards"), "the trusted trigger to be shown", 20)
+    assert attached_to(world, "accounts") == "", attached_to(world, "accounts")
+    fleet.everywhere("CREATE FUNCTION note_it() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO plain VALUES (NEW.id); RETURN NEW; END $$;"
+                     "CREATE TRIGGER late_audit AFTER INSERT ON accounts FOR EACH ROW EXECUTE FUNCTION note_it();"
+                     "CREATE TRIGGER late_harmless BEFORE UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();")
+    said = "trigger late_audit touches a table that is not sharded"
+    wait_until(lambda: attached_to(world, "accounts") == said, "the trigger to be shown", 20)
+    with open(fleet.pgrotor.log) as log:
+        assert f"warning table public.accounts: {said}: it does so on the shard of the row" in log.read()
+    fleet.everywhere("DROP TRIGGER late_audit ON accounts")
+    wait_until(lambda: attached_to(world, "accounts") == "", "it to be forgotten", 20)
+
+
+def check_own_objects(world):
+    """What pgrotor makes on the shards is no news to clients, and makes no generation while a move goes on."""
+    fleet, cursor = world.fleet, world.session()
+    own = "SELECT object_name FROM pgrotor.hidden_access WHERE schema_name = 'pgrotor'"
+    known = fleet.query(fleet.catalog, own)
+    source = fleet.owner(world.away)
+    number = fleet.console(f"DRAIN SHARD {source} TO {fleet.catalog} WITH (auto_cutover = off)")[0]["migration"]
+    fleet.wait_state(number, "READY")
+    # A look has been had since, which says so by what it finds besides.
+    fleet.everywhere("CREATE OR REPLACE FUNCTION f_late() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT count(*) FROM accounts); END $$")
+    wait_until(lambda: is_refused(cursor, "SELECT f_late()"), "the function to be seen", 20)
+    known += fleet.query(fleet.catalog, own)
+    assert not known, known
+    fleet.console(f"CANCEL MIGRATION {number}")
+
+
 if __name__ == "__main__":
     with Scene("whole_database") as scene:
         everything = World(scene)
         for check in (check_refused_elsewhere, check_advisory_locks, check_notifications, check_large_objects, check_reference_rows, check_sequences,
-                      check_distribute_refuses, check_hidden_access, check_later_changes):
+                      check_distribute_refuses, check_hidden_access, check_later_changes, check_late_triggers, check_own_objects):
             check(everything)
             print("ok", check.__name__)
