@@ -16,6 +16,13 @@ void session::fatal(protocol::notice why) {
   closing_ = told_why_ = true;
 }
 
+void session::leave_told() {
+  const bool can_be_told = logged_in_ && !closing_ && !replication_ && (!server_ || server_->answers.at_boundary());
+  if (can_be_told && !(unit_open_ && unit_may_commit_))
+    fatal(w_.retired ? *w_.retired : make_error(sqlstate::admin_shutdown, "terminating connection: pgrotor is shutting down"));
+  leave_now();
+}
+
 // A bug of pgrotor's ends the session that met it, and its server connection with it, which may be in any state.
 void session::tell_failure(std::exception_ptr what) noexcept try {
   ++w_.counted.sessions_failed;

@@ -157,6 +157,7 @@ void session::send_fence() {
 }
 
 void session::append_ready(transaction_status status) {
+  if (told_why_) return;  // nothing comes behind the last words
   if (server_ && server_->reported != state_.told) tell_changes(server_->reported);
   if (!generation_is_told()) {
     generation_told_ = w_.map->number();
@@ -209,6 +210,7 @@ void session::finish_alone() {
 }
 
 void session::answer_error(const protocol::notice& why) {
+  if (told_why_) return;  // what waited when the session was ended is not told that it was cancelled
   ++w_.counted.errors_by_proxy;
   if (!server_ && held_.open()) held_.fail();
   protocol::append_error(out_, why);

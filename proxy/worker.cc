@@ -262,6 +262,10 @@ void worker::impl::retire(const std::string& why) {
   for (const auto& [pid, client] : sessions) client->leave_when_idle();
 }
 
+void worker::impl::send_off() {
+  for (const auto& [pid, client] : sessions) attempt(*client, [](session& one) { one.leave_told(); });
+}
+
 bool worker::impl::paused(const std::string& database) const { return paused_all || paused_databases.contains(database); }
 
 // An empty name means all of them; RESUME of all also resumes those paused by name.
@@ -321,7 +325,7 @@ task<void> drain_here(worker::impl& w) {
   w.draining = true;
   for (const auto& [pid, client] : w.sessions) client->leave_when_idle();
   co_await wait_for_departures(w, clock::now() + (w.retired ? retire_time : w.settings.drain_timeout));
-  for (const auto& [pid, client] : w.sessions) client->leave_now();
+  w.send_off();
   co_await wait_for_departures(w, clock::now() + stop_time);
 }
 

@@ -145,6 +145,7 @@ struct worker::impl {
   bool draining = false, stopping = false;
   std::vector<wakeup*> departure_watchers;  // drains that wait for sessions to end
   void session_ended(std::int32_t pid);
+  void send_off();  // the clients that are left when a drain has no more time
 
   void attempt(session&, auto what);
   void tick();         // ten times a second

@@ -348,6 +348,24 @@ class Gate(unittest.TestCase):
         self.assertEqual(sorted(row for row, in W.direct("s2", "SELECT id FROM orders")), sorted(written))
         self.assertLess(longest, 5000)
 
+    def test_z_whoever_is_ended_while_he_waits_is_told_why(self):
+        """A drain that has no more time, as when the term is lost: 57P01 and nothing else, not that his statement was cancelled."""
+        simple, pipeline, idle = (Client(W.port) for _ in range(3))
+        idle.kinds(query("BEGIN"))
+        idle.kinds(self.insert(3, self.high))
+        self.assertTrue(self.close(hold=60000))
+        simple.send(self.insert(1))
+        pipeline.send(parse("", f"INSERT INTO orders VALUES ({self.low}, 2, 'x')") + bind() + execute() + wire.SYNC)
+        self.held(2)
+        W.command("drain")
+        for client in (simple, pipeline, idle):
+            told = []
+            with contextlib.suppress(EOFError, ConnectionError):
+                while True:
+                    told.append(client.receive())
+            self.assertEqual([wire.fields(body)["C"] if kind == b"E" else kind for kind, body in told], ["57P01"])
+        self.assertEqual((W.count("s1"), W.count("s2")), (0, 0))
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)
