@@ -42,6 +42,7 @@ class session final : public std::enable_shared_from_this<session>, private read
   void leave_when_idle();  // drain
   void leave_now() noexcept;
   void leave_told();  // the same, and says why where the client is not in the middle of a message, and no commit is under way
+  void leave_told(protocol::notice why);
   void time_is_up(timed);
   void kill();  // KILL of its database
   void fail(std::exception_ptr) noexcept;  // something of pgrotor's own went wrong: the session ends

@@ -17,9 +17,12 @@ void session::fatal(protocol::notice why) {
 }
 
 void session::leave_told() {
+  leave_told(w_.retired ? *w_.retired : make_error(sqlstate::admin_shutdown, "terminating connection: pgrotor is shutting down"));
+}
+
+void session::leave_told(protocol::notice why) {
   const bool can_be_told = logged_in_ && !closing_ && !replication_ && (!server_ || server_->answers.at_boundary());
-  if (can_be_told && !(unit_open_ && unit_may_commit_))
-    fatal(w_.retired ? *w_.retired : make_error(sqlstate::admin_shutdown, "terminating connection: pgrotor is shutting down"));
+  if (can_be_told && !(unit_open_ && unit_may_commit_)) fatal(std::move(why));
   leave_now();
 }
 

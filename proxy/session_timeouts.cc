@@ -94,8 +94,8 @@ void session::end_overdue_transaction() {
 }
 
 void session::kill() {
+  if (waiting_) return leave_told(make_error(sqlstate::admin_shutdown, "terminating connection due to administrator command"));
   killed_ = true;
-  if (waiting_) cancelled_ = true;
   wake_.notify();
 }
 

@@ -141,6 +141,23 @@ def kill(fleet):
         ask(client)
 
 
+def kill_of_who_waits(fleet):
+    """For a server: he is told that his session ends, and nothing else."""
+    full = [fleet.app(autocommit=False) for _ in range(3)]  # pool.size
+    for client in full:
+        ask(client)
+    waits = wire.Client(fleet.pgrotor.port, password=fleet.app_password, database=DATABASE)
+    waits.send(wire.query("SELECT 1"))
+    wait_until(lambda: any(row["state"] == "waiting" for row in fleet.console("SHOW CLIENTS")), "him to wait", timeout=2)
+    fleet.console(f"KILL {DATABASE}")
+    kind, body = waits.receive()
+    assert (kind, wire.fields(body)["C"]) == (b"E", "57P01"), (kind, body)
+    assert waits.closed() == {}
+    for client in full:
+        client.close()
+    fleet.console("RESUME")
+
+
 def a_session_that_fails(fleet):
     """An error inside a session ends that session only, and its server connection with it."""
     fleet.console("TEST BREAK 'session_fails'")
@@ -221,7 +238,7 @@ def main():
     with Scene("verbs") as scene:
         fleet = Fleet(scene, names=("s1",), catalog="s1", settings={"proxy.workers": 2, "pool.size": 3, "pool.wait_ms": 2000, "log.level": "info"})
         for step in (reload_changes_what_may_change, reload_refuses_what_is_wrong, reload_brings_users, pause_waits_and_holds,
-                     who_is_paused_has_a_limit, reconnect, kill, a_session_that_fails, statement_mode, session_mode, shutdown):
+                     who_is_paused_has_a_limit, reconnect, kill, kill_of_who_waits, a_session_that_fails, statement_mode, session_mode, shutdown):
             print(step.__name__, flush=True)
             step(fleet)
 
