@@ -16,6 +16,7 @@
   \echo 'shard_rights.sql: -v password=<password or SCRAM verifier> is missing'
   \quit
 \endif
+SELECT current_setting('server_version_num')::integer >= 150000 AS can_grant_parameters \gset
 BEGIN;
 SELECT 'CREATE ROLE pgrotor' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgrotor') \gexec
 SELECT 'CREATE ROLE pgrotor_guard' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgrotor_guard') \gexec
@@ -34,7 +35,19 @@ GRANT pg_signal_backend TO pgrotor;
 -- Schema pgrotor, and publications.
 SELECT format('GRANT CONNECT, CREATE ON DATABASE %I TO pgrotor', current_database()) \gexec
 -- Copied and cleaned rows fire no user triggers and no foreign key checks.
+\if :can_grant_parameters
 GRANT SET ON PARAMETER session_replication_role TO pgrotor;
+\else
+-- PostgreSQL 14 lets nobody but superusers set it.
+CREATE SCHEMA IF NOT EXISTS pgrotor_rights;
+GRANT USAGE ON SCHEMA pgrotor_rights TO pgrotor;
+CREATE OR REPLACE FUNCTION pgrotor_rights.set_replication_role(role text) RETURNS text
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT pg_catalog.set_config('session_replication_role', role, false)
+$$;
+REVOKE ALL ON FUNCTION pgrotor_rights.set_replication_role(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgrotor_rights.set_replication_role(text) TO pgrotor;
+\endif
 -- What is applied carries an origin, so that it is applied once and change data capture can tell it from business.
 GRANT EXECUTE ON FUNCTION pg_replication_origin_create(text), pg_replication_origin_drop(text), pg_replication_origin_oid(text),
   pg_replication_origin_session_setup(text), pg_replication_origin_session_reset(), pg_replication_origin_session_progress(boolean),

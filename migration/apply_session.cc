@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "migration/sql_text.h"
+
 namespace migration {
 
 namespace pgoutput = protocol::pgoutput;
@@ -27,7 +29,8 @@ task<void> apply_session::open() {
   options.application_name = session_name("apply", context_.settings.migration, options.application_name);
   const auto executor = co_await boost::asio::this_coro::executor;
   target_ = co_await pg::connection::open(executor, std::move(options));
-  co_await target_->query("SET session_replication_role = replica; SET jit = off; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_bitmapscan = off");
+  co_await target_->query(set_replication_role(*target_, "replica"));
+  co_await target_->query("SET jit = off; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_bitmapscan = off");
   const auto sql = fmt::format("SELECT pg_catalog.pg_replication_origin_session_setup({})", pg::quote_literal(context_.settings.names.origin));
   const auto until = clock::now() + predecessor_budget;
   for (bool taken = false; !taken;) {

@@ -31,8 +31,7 @@ constexpr std::string_view missing_rights = R"sql(
   SELECT 'CREATE on the database', format('GRANT CREATE ON DATABASE %I TO %I;', current_database(), session_user)
     WHERE NOT has_database_privilege(current_database(), 'CREATE')
   UNION ALL
-  SELECT 'session_replication_role', format('GRANT SET ON PARAMETER session_replication_role TO %I;', session_user)
-    WHERE NOT has_parameter_privilege('session_replication_role', 'SET')
+  SELECT 'session_replication_role', $replication_role
   UNION ALL
   SELECT 'replication origins', format('GRANT EXECUTE ON FUNCTION %s TO %I;', string_agg(f.oid::regprocedure::text, ', ' ORDER BY f.oid::regprocedure::text), session_user)
     FROM pg_proc f
@@ -45,15 +44,30 @@ constexpr std::string_view missing_rights = R"sql(
     HAVING count(*) > 0
 )sql";
 
+// How to get the right to set it, where it is missing. Before 15 a function of the superuser's sets it (set_replication_role).
+constexpr std::string_view replication_role_by_grant =
+    "format('GRANT SET ON PARAMETER session_replication_role TO %I;', session_user) WHERE NOT has_parameter_privilege('session_replication_role', 'SET')";
+constexpr std::string_view replication_role_by_function =
+    "CASE WHEN to_regnamespace('pgrotor_rights') IS NULL THEN '-- deploy/shard_rights.sql makes a function for it.'"
+    " ELSE format('GRANT EXECUTE ON FUNCTION pgrotor_rights.set_replication_role(text) TO %I;', session_user) END"
+    " WHERE NOT coalesce((SELECT has_function_privilege(p.oid, 'EXECUTE') FROM pg_proc p WHERE p.pronamespace = to_regnamespace('pgrotor_rights')"
+    " AND p.proname = 'set_replication_role'), false)";
+
+std::string missing_rights_on(const pg::connection& connection) {
+  constexpr std::string_view mark = "$replication_role";
+  std::string sql(missing_rights);
+  return sql.replace(sql.find(mark), mark.size(), connection.server_version() >= 150'000 ? replication_role_by_grant : replication_role_by_function);
+}
+
 void check_version(pg::connection& connection, problems& found) {
-  if (connection.server_version() >= 150'000) return;
-  found.add(sqlstate::feature_not_supported, fmt::format("{}: PostgreSQL 15 or newer is needed", connection.where()),
+  if (connection.server_version() >= 140'000) return;
+  found.add(sqlstate::feature_not_supported, fmt::format("{}: PostgreSQL 14 or newer is needed", connection.where()),
             fmt::format("The server is version {}.{}.", connection.server_version() / 10'000, connection.server_version() % 10'000),
             "Upgrade the server.");
 }
 
 task<void> check_rights_into(pg::connection& connection, problems& found) {
-  const auto rows = co_await connection.query(std::string(missing_rights));
+  const auto rows = co_await connection.query(missing_rights_on(connection));
   if (rows.rows() == 0) co_return;
   std::string what, grants;
   for (int row = 0; row < rows.rows(); ++row) {

@@ -97,6 +97,20 @@ task<void> check_partitions_identity(subject& s) {
       });
 }
 
+// In a publication PostgreSQL 18 refuses to update and delete such rows, and virtual columns cannot be published.
+task<void> check_virtual_columns(subject& s) {
+  return for_rows(
+      s,
+      "SELECT c.oid::regclass::text, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid"
+      " WHERE c.relreplident = 'f' AND a.attgenerated = 'v' AND NOT a.attisdropped AND c.oid IN (SELECT pgrotor.with_partitions(ARRAY[" + s.relation +
+          "])) GROUP BY c.oid ORDER BY 1",
+      [&s](const pg::result& rows, int row) {
+        s.found.add(sqlstate::wrong_state, fmt::format("table {}: REPLICA IDENTITY FULL with virtual generated columns ({})", rows.get(row, 0), rows.get(row, 1)),
+                    "While it moves, PostgreSQL would refuse UPDATE and DELETE of its rows.",
+                    fmt::format("Run: ALTER TABLE {} REPLICA IDENTITY DEFAULT;", rows.get(row, 0)));
+      });
+}
+
 task<void> check_unique(subject& s) {
   return for_rows(
       s,
@@ -175,6 +189,7 @@ task<void> check_as_table(subject& s) {
   co_await check_form(s);
   co_await check_identity(s);
   co_await check_partitions_identity(s);
+  co_await check_virtual_columns(s);
   co_await check_unique(s);
   co_await check_triggers(s);
   co_await check_replica_triggers(s);

@@ -46,11 +46,11 @@ task<void> enter_cleaning(pg::connection& connection, const std::string& origin)
   const auto quoted = pg::quote_literal(origin);
   co_await connection.query("SELECT pg_replication_origin_create(" + quoted + ") WHERE pg_replication_origin_oid(" + quoted + ") IS NULL");
   co_await retry_in_use(connection, "SELECT pg_replication_origin_session_setup(" + quoted + ")", "replication origin " + origin);
-  co_await connection.query("SET session_replication_role = replica");
+  co_await connection.query(set_replication_role(connection, "replica"));
 }
 
 task<void> leave_cleaning(pg::connection& connection) {
-  co_await connection.query("RESET session_replication_role; SELECT pg_replication_origin_session_reset()");
+  co_await connection.query(set_replication_role(connection, "origin") + "; SELECT pg_replication_origin_session_reset()");
 }
 
 class table_cleaner {

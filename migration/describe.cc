@@ -45,7 +45,10 @@ task<void> read_columns(pg::connection& connection, const found_relation& relati
              "Its value is not known before the row is written, so neither proxy nor guard can place the row.",
              "Distribute by a column that clients write.");
     }
-    if (rows.boolean(row, 4)) continue;
+    if (rows.boolean(row, 4)) {
+      table.generated.push_back(rows.str(row, 0));
+      continue;
+    }
     if (is_key) {
       table.shard_key = table.columns.size();
       found = true;

@@ -135,7 +135,9 @@ task<shard_facts> facts_of(pg::connection& shard, shard_facts used) {
   std::string settings;
   for (const auto name : settings_of_answers) settings += (settings.empty() ? "" : ", ") + pg::quote_literal(name);
   std::string sql(sql::facts_of_shard);
-  for (const auto& [mark, list] : {std::pair<std::string_view, std::string>("$types", names_of(used, "type")), {"$collations", names_of(used, "collation")}, {"$settings", settings}})
+  const bool knows_version = shard.server_version() >= 150'000;
+  for (const auto& [mark, list] : {std::pair<std::string_view, std::string>("$types", names_of(used, "type")), {"$collations", names_of(used, "collation")}, {"$settings", settings},
+                                   {"$locale_version", knows_version ? "coalesce(pg_database_collation_actual_version(oid), 'none')" : "NULL::text"}})
     for (auto at = sql.find(mark); at != std::string::npos; at = sql.find(mark)) sql.replace(at, mark.size(), list);
   const auto rows = co_await shard.query(std::move(sql));
   shard_facts facts;

@@ -107,14 +107,16 @@ struct mover::engine {
   void note_insert(protocol::lsn insert);
 };
 
-// Text of the default collation sorts by bytes in C and POSIX, and in libc's C.UTF-8, which sorts by code point.
+// Text of the default collation sorts by bytes in C and POSIX, in libc's C.UTF-8, which sorts by code point, and wherever PostgreSQL 17 and newer
+// bring the locale themselves (provider b). Before 15 the locale was libc's, and pg_database had no column for its provider.
 task<bool> mover::engine::read_database() {
   const auto found = co_await poll_connection->query(
-      "SELECT datcollate, datlocprovider, pg_catalog.pg_encoding_to_char(encoding) FROM pg_catalog.pg_database "
-      "WHERE datname = pg_catalog.current_database()");
+      "SELECT d.datcollate, coalesce(pg_catalog.to_jsonb(d)->>'datlocprovider', 'c'), pg_catalog.pg_encoding_to_char(d.encoding) "
+      "FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()");
   const auto collate = found.get(0, 0);
   const bool code_points = (collate == "C.UTF-8" || collate == "C.utf8") && found.get(0, 2) == "UTF8";
-  co_return found.get(0, 1) == "c" && (collate == "C" || collate == "POSIX" || code_points);
+  const auto provider = found.get(0, 1);
+  co_return provider == "b" || (provider == "c" && (collate == "C" || collate == "POSIX" || code_points));
 }
 
 task<protocol::lsn> mover::engine::read_slot() {

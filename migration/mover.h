@@ -23,6 +23,7 @@ struct moving_column {
 struct moving_table {
   std::string schema, name;
   std::vector<moving_column> columns;   // without generated ones, in table order
+  std::vector<std::string> generated;   // names of those
   std::vector<std::size_t> primary_key; // indexes into columns, in key order; contains the shard key
   std::size_t shard_key = 0;            // index into columns
   std::uint64_t estimated_rows = 0;     // of the whole table on the source

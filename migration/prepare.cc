@@ -64,13 +64,18 @@ task<std::string> oldest_writer(pg::connection& connection) {
          "End that transaction (COMMIT, ROLLBACK PREPARED or pg_terminate_backend).");
 }
 
+// PostgreSQL 18 refuses updates of a table with REPLICA IDENTITY FULL whose generated columns are not published; the mover skips them.
+std::string publication_options(const pg::connection& source) {
+  return std::string("publish_via_partition_root = true") + (source.server_version() >= 180'000 ? ", publish_generated_columns = stored" : "");
+}
+
 task<void> make_publication(preparation& p) {
   const auto found = co_await p.source.query("SELECT FROM pg_publication WHERE pubname = " + pg::quote_literal(p.names.publication));
   if (found.rows() > 0) co_return;
   std::string names;
   for (const auto& table : p.tables) names += (names.empty() ? "" : ", ") + qualified(table);
-  co_await p.source.query(fmt::format("CREATE PUBLICATION {} FOR TABLE {} WITH (publish_via_partition_root = true)",
-                                      pg::quote_ident(p.names.publication), names));
+  co_await p.source.query(fmt::format("CREATE PUBLICATION {} FOR TABLE {} WITH ({})", pg::quote_ident(p.names.publication), names,
+                                      publication_options(p.source)));
 }
 
 task<bool> slot_exists(preparation& p) {

@@ -41,8 +41,11 @@ task<contents> read_contents(pg::connection& shard, const routing::table& table)
 
 std::string copy_hint(const compared_shard& from, const compared_shard& to, const routing::table& table, bool empty_first) {
   const auto name = quoted(table);
-  return fmt::format("Copy it, in a shell: {}pg_dump {}-t '{}' '{}' | psql -v ON_ERROR_STOP=1 '{}'",
-                     empty_first ? fmt::format("psql -c 'TRUNCATE {}' '{}' && ", name, to.dsn) : "", empty_first ? "--data-only " : "", name, from.dsn, to.dsn);
+  // pg_dump 17 and newer write a setting that older servers do not know.
+  const auto filter = to.connection.server_version() < 170'000 ? "sed '/^SET transaction_timeout/d' | " : "";
+  return fmt::format("Copy it, in a shell: {}pg_dump {}-t '{}' '{}' | {}psql -v ON_ERROR_STOP=1 '{}'",
+                     empty_first ? fmt::format("psql -c 'TRUNCATE {}' '{}' && ", name, to.dsn) : "", empty_first ? "--data-only " : "", name, from.dsn,
+                     filter, to.dsn);
 }
 
 }  // namespace

@@ -18,12 +18,28 @@ namespace {
   throw std::runtime_error(fmt::format("{} changed under migration: {}; cancel the migration and start it again", table.name(), what));
 }
 
-void check_columns(const table_plan& table, const pgoutput::relation& relation) {
+std::vector<std::size_t> generated_places(const table_plan& table, const pgoutput::relation& relation) {
+  std::vector<std::size_t> out;
+  for (std::size_t i = 0; i < relation.columns.size(); ++i) {
+    if (std::ranges::find(table.table().generated, relation.columns[i].name) != table.table().generated.end()) out.push_back(i);
+  }
+  return out;
+}
+
+template <typename T>
+std::vector<T> without(const std::vector<T>& all, const std::vector<std::size_t>& places) {
+  std::vector<T> out;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (std::ranges::find(places, i) == places.end()) out.push_back(all[i]);
+  }
+  return out;
+}
+
+void check_columns(const table_plan& table, const std::vector<pgoutput::relation_column>& columns) {
   const auto& expected = table.table().columns;
-  if (relation.columns.size() != expected.size())
-    changed(table, fmt::format("it has {} columns and had {}", relation.columns.size(), expected.size()));
+  if (columns.size() != expected.size()) changed(table, fmt::format("it has {} columns and had {}", columns.size(), expected.size()));
   for (std::size_t i = 0; i < expected.size(); ++i) {
-    const auto& column = relation.columns[i];
+    const auto& column = columns[i];
     if (column.name != expected[i].name) changed(table, fmt::format("column {} is now {}", expected[i].name, column.name));
     if (column.type != expected[i].type_oid) changed(table, fmt::format("the type of column {} is another", expected[i].name));
   }
@@ -69,13 +85,13 @@ row_change read_update(const pgoutput::update& message, const relation_book& rel
   out.table = relations.table(message.relation);
   const auto& table = context.tables[out.table];
   out.has_old = out.has_new = true;
-  out.new_row = message.new_row;
+  out.new_row = relations.written(out.table, message.new_row);
   check_width(out.new_row, table);
   if (message.old_kind == 0) {
     out.old_row = out.new_row;
     return out;
   }
-  out.old_row = message.old_row;
+  out.old_row = relations.written(out.table, message.old_row);
   check_width(out.old_row, table);
   const auto& identity = relations.identity(out.table);
   fill_from_old(out, message.old_kind, identity, true, table);
@@ -104,11 +120,13 @@ void relation_book::add(const pgoutput::relation& relation) {
   for (std::size_t i = 0; i < tables_.size(); ++i) {
     const auto& table = tables_[i].table();
     if (table.schema != relation.schema || table.name != relation.name) continue;
-    check_columns(tables_[i], relation);
+    left_out_[i] = generated_places(tables_[i], relation);
+    const auto columns = without(relation.columns, left_out_[i]);
+    check_columns(tables_[i], columns);
     by_id_[relation.id] = i;
     auto& identity = identity_[i];
     identity.clear();
-    for (const auto& column : relation.columns) identity.push_back(column.part_of_key);
+    for (const auto& column : columns) identity.push_back(column.part_of_key);
     return;
   }
   auto name = pg::quote_ident(std::string(relation.schema), std::string(relation.name));
@@ -126,19 +144,24 @@ std::size_t relation_book::table(std::uint32_t relation) const {
 
 const std::vector<bool>& relation_book::identity(std::size_t table) const { return identity_.at(table); }
 
+pgoutput::tuple relation_book::written(std::size_t table, const pgoutput::tuple& row) const {
+  const auto& places = left_out_.at(table);
+  return places.empty() ? row : without(row, places);
+}
+
 std::optional<row_change> read_row_change(const pgoutput::change& change, const relation_book& relations, const mover_context& context) {
   row_change out;
   if (const auto* insert = std::get_if<pgoutput::insert>(&change)) {
     out.table = relations.table(insert->relation);
     out.has_new = true;
-    out.new_row = insert->new_row;
+    out.new_row = relations.written(out.table, insert->new_row);
     check_width(out.new_row, context.tables[out.table]);
   } else if (const auto* update = std::get_if<pgoutput::update>(&change)) {
     out = read_update(*update, relations, context);
   } else if (const auto* gone = std::get_if<pgoutput::delete_>(&change)) {
     out.table = relations.table(gone->relation);
     out.has_old = true;
-    out.old_row = gone->old_row;
+    out.old_row = relations.written(out.table, gone->old_row);
     check_width(out.old_row, context.tables[out.table]);
   } else {
     return std::nullopt;

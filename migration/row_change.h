@@ -22,12 +22,15 @@ class relation_book {
   void add(const protocol::pgoutput::relation&);
   std::size_t table(std::uint32_t relation) const;              // throws when the server has not announced it, or it does not move
   const std::vector<bool>& identity(std::size_t table) const;   // columns of the replica identity
+  // A row as the stream brought it, without the generated columns that PostgreSQL 18 sends.
+  protocol::pgoutput::tuple written(std::size_t table, const protocol::pgoutput::tuple& row) const;
 
  private:
   const std::vector<table_plan>& tables_;
   std::map<std::uint32_t, std::size_t> by_id_;
   std::map<std::uint32_t, std::string> others_;  // names
   std::map<std::size_t, std::vector<bool>> identity_;
+  std::map<std::size_t, std::vector<std::size_t>> left_out_;  // places of generated columns among those of the Relation message
 };
 
 struct row_change {

@@ -11,6 +11,11 @@ std::string relation_array(const std::vector<moving_table>& tables) {
   return out + "]::pg_catalog.regclass[]";
 }
 
+std::string set_replication_role(const pg::connection& connection, std::string_view role) {
+  const auto value = pg::quote_literal(role);
+  return connection.server_version() >= 150'000 ? "SET session_replication_role = " + value : "SELECT pgrotor_rights.set_replication_role(" + value + ")";
+}
+
 std::string primary_key_list(const moving_table& table) {
   std::string out;
   for (const auto index : table.primary_key) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "migration/mover.h"
@@ -15,6 +16,9 @@ inline std::string quoted_key(const moving_table& table) { return pg::quote_iden
 
 // ARRAY['"public"."orders"'::pg_catalog.regclass, ...], the argument of pgrotor.fence and its like. 42P01 when a table is gone.
 std::string relation_array(const std::vector<moving_table>&);
+// Lets this session fire no user triggers and no foreign key checks (replica), or all again (origin). Only a superuser may set that before
+// PostgreSQL 15, so deploy/shard_rights.sql makes a function for it there.
+std::string set_replication_role(const pg::connection&, std::string_view role);
 // "customer_id", "id": the primary key in key order.
 std::string primary_key_list(const moving_table&);
 

@@ -78,7 +78,11 @@ std::string words(std::string_view name, std::string_view here, std::string_view
 
 void compare_one(const setting_seen& standard, const server_settings& server, bool superuser, comparison& out) {
   const auto* here = server.find(standard.name);
-  if (!here && !is_named(standard.name)) return out.told.push_back(fmt::format("{} does not exist there", standard.name));
+  if (!here && !is_named(standard.name)) {
+    const bool off = standard.value.empty() || standard.value == "0";  // of a newer version, and not used
+    if (!off) out.told.push_back(fmt::format("{} does not exist there", standard.name));
+    return;
+  }
   const auto value = here ? std::string_view(here->value) : unset_value(standard.name);
   if (value == standard.value) return;
   // Whoever keeps a shard from being written means it.
@@ -98,10 +102,10 @@ const setting_seen* server_settings::find(std::string_view name) const noexcept 
 std::string settings_question(std::span<const std::string> names) {
   std::string sql = "SELECT 's', name, reset_val, context FROM pg_catalog.pg_show_all_settings() WHERE name OPERATOR(pg_catalog.=) ANY (ARRAY[" +
                     literals(migration::settings_of_answers) + "]) ";
-  // Every version has other columns for locales.
+  // Every version has other columns for locales; before 15 the provider was always libc.
   sql += "UNION ALL SELECT 's', pg_catalog.concat('database ', l.key), l.value, 'internal' FROM pg_catalog.pg_database d, "
-         "pg_catalog.jsonb_each_text(pg_catalog.to_jsonb(d)) l WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database() AND l.key "
-         "OPERATOR(pg_catalog.=) ANY ('{datcollate,datctype,datlocprovider}'::text[]) ";
+         "pg_catalog.jsonb_each_text('{\"datlocprovider\": \"c\"}'::pg_catalog.jsonb OPERATOR(pg_catalog.||) pg_catalog.to_jsonb(d)) l "
+         "WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database() AND l.key OPERATOR(pg_catalog.=) ANY ('{datcollate,datctype,datlocprovider}'::text[]) ";
   sql += "UNION ALL SELECT 'd', pg_catalog.concat(s.setdatabase, ' ', s.setrole), s.setconfig::text, '' " + std::string(stored) + " ";
   sql += "UNION ALL SELECT 'n', n, pg_catalog.current_setting(n, true), '' FROM (SELECT pg_catalog.lower(pg_catalog.split_part(one, '=', 1)) AS n FROM "
          "(SELECT pg_catalog.unnest(s.setconfig) AS one " + std::string(stored) + ") c UNION SELECT pg_catalog.unnest(ARRAY[" + literals(names) + "]::text[])) o "

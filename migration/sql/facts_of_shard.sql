@@ -1,5 +1,5 @@
 -- What a shard must have in common with others: kind, name, value. The lists are put in by migration/equal_shards.cc. Columns that only some
--- versions have are read through jsonb.
+-- versions have are read through jsonb; a function that 14 has not got comes as $locale_version.
 WITH database AS (
   SELECT d.oid, d.encoding, to_jsonb(d) AS facts FROM pg_database d WHERE d.datname = current_database()
 ), types AS (
@@ -15,10 +15,11 @@ UNION ALL
 SELECT 'locale', '', concat_ws(' ', facts->>'datcollate', facts->>'datctype', nullif(facts->>'datlocprovider', 'c'),
                                coalesce(facts->>'datlocale', facts->>'daticulocale'), facts->>'daticurules') FROM database
 UNION ALL
-SELECT 'locale version', '', coalesce(pg_database_collation_actual_version(oid), 'none') FROM database
+SELECT 'locale version', '', version FROM (SELECT $locale_version FROM database) of_database(version) WHERE version IS NOT NULL
 UNION ALL
-SELECT 'collation', name, concat_ws(' ', facts->>'collprovider', facts->>'collcollate', facts->>'collctype',
-                                    coalesce(facts->>'colllocale', facts->>'colliculocale'), facts->>'collicurules',
+SELECT 'collation', name, concat_ws(' ', facts->>'collprovider',
+                                    CASE WHEN facts->>'collprovider' = 'c' THEN concat_ws(' ', facts->>'collcollate', facts->>'collctype')
+                                         ELSE coalesce(facts->>'colllocale', facts->>'colliculocale', facts->>'collcollate') END, facts->>'collicurules',
                                     CASE WHEN NOT (facts->>'collisdeterministic')::boolean THEN 'nondeterministic' END)
   FROM named_collations WHERE name = ANY (ARRAY[$collations]::text[])
 UNION ALL

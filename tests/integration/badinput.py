@@ -7,7 +7,7 @@ from contextlib import closing
 
 import psycopg2
 
-from cluster import BIN, Scene, binary, free_port, wait_until
+from cluster import DUMP_BIN, Scene, binary, free_port, wait_until
 from fleet import DATABASE, Fleet
 from goldens import compare, error_text, plain
 from leftovers import inventory, leftovers
@@ -77,7 +77,7 @@ def names(fleet):
 def dumps_of_the_owner(fleet):
     """Schema pgrotor and its registers included, while there are some."""
     for shard in fleet.shards.values():
-        done = subprocess.run([BIN + "pg_dump", "-h", shard.folder, "-p", str(shard.port), "-U", "postgres", "--role", "shop_owner", DATABASE],
+        done = subprocess.run([DUMP_BIN + "pg_dump", "-h", shard.folder, "-p", str(shard.port), "-U", "postgres", "--role", "shop_owner", DATABASE],
                               text=True, capture_output=True, cwd="/", timeout=60)
         assert done.returncode == 0 and "CREATE TABLE pgrotor.chunks" in done.stdout, done.stderr
 
@@ -92,11 +92,11 @@ def replica_identity(fleet):
 def missing_rights(fleet):
     """The exact GRANT."""
     target = fleet.shards["s3"]
-    target.psql("REVOKE SET ON PARAMETER session_replication_role FROM pgrotor;"
-                "REVOKE EXECUTE ON FUNCTION pg_replication_origin_create(text) FROM pgrotor;", DATABASE)
-    compare("badinput/missing_rights", refused(fleet, "DRAIN SHARD s1 TO s3"))
-    target.psql("GRANT SET ON PARAMETER session_replication_role TO pgrotor;"
-                "GRANT EXECUTE ON FUNCTION pg_replication_origin_create(text) TO pgrotor;", DATABASE)
+    newer = "SET ON PARAMETER session_replication_role"
+    right = newer if target.version() >= 15 else "EXECUTE ON FUNCTION pgrotor_rights.set_replication_role(text)"
+    target.psql(f"REVOKE {right} FROM pgrotor; REVOKE EXECUTE ON FUNCTION pg_replication_origin_create(text) FROM pgrotor;", DATABASE)
+    compare("badinput/missing_rights", refused(fleet, "DRAIN SHARD s1 TO s3").replace(right, newer))
+    target.psql(f"GRANT {right} TO pgrotor; GRANT EXECUTE ON FUNCTION pg_replication_origin_create(text) TO pgrotor;", DATABASE)
 
 
 def wal_level(fleet):

@@ -1,4 +1,4 @@
-"""Real PostgreSQL 15 clusters and a real pgrotor for tests and for the demo.
+"""Real PostgreSQL clusters (Debian's 15, or those that PGROTOR_PG_BIN names) and a real pgrotor for tests and for the demo.
 
     with Scene("what it shows") as scene:
         one = scene.cluster("one", wal_level="logical")
@@ -23,7 +23,11 @@ import psycopg2
 
 import reaper
 
+# PGROTOR_PG_BIN: folders of other servers, parted by colons; a scene's clusters take them in turn (tests/versions). PGROTOR_PG_CLIENTS: the
+# folder of those client programs that refuse newer servers (DUMP_BIN), pg_dump and pg_basebackup.
 BIN = "/usr/lib/postgresql/15/bin/"
+SERVERS = os.environ.get("PGROTOR_PG_BIN", BIN).split(":")
+DUMP_BIN = os.path.join(os.environ.get("PGROTOR_PG_CLIENTS", BIN), "")
 AS_POSTGRES = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
 SOURCE = os.environ.get("PGROTOR_SOURCE") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -121,6 +125,7 @@ class Cluster:
 
     def __init__(self, scene, name, settings):
         self.scene, self.name = scene, name
+        self.bin = SERVERS[len(scene.clusters) % len(SERVERS)]
         self.folder = os.path.join(scene.folder, name)
         self.data, self.log = os.path.join(self.folder, "data"), os.path.join(self.folder, "postgresql.log")
         self.settings = dict(self.DEFAULTS, **settings)
@@ -132,7 +137,7 @@ class Cluster:
                           "--auth-local=trust", "--auth-host=scram-sha-256")
 
     def _as_postgres(self, program, *arguments):
-        done = subprocess.run([*AS_POSTGRES, BIN + program, *arguments], cwd="/", stdin=subprocess.DEVNULL,
+        done = subprocess.run([*AS_POSTGRES, os.path.join(self.bin, program), *arguments], cwd="/", stdin=subprocess.DEVNULL,
                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         if done.returncode:
             raise RuntimeError(f"{program} of cluster {self.name} failed: {done.stderr.strip()}")
@@ -151,6 +156,11 @@ class Cluster:
                         raise
                 self.port = free_port()
         self.scene.reaper.process(self.postmaster(), signal.SIGQUIT)
+
+    def version(self):
+        """The major version, of a cluster that runs or not."""
+        with open(os.path.join(self.data, "PG_VERSION")) as file:
+            return int(file.read())
 
     def postmaster(self):
         with open(os.path.join(self.data, "postmaster.pid")) as file:

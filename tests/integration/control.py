@@ -6,7 +6,7 @@ import secrets
 import subprocess
 import sys
 
-from cluster import Scene
+from cluster import DUMP_BIN, Scene
 from fleet import deploy_file
 
 PROGRAM = os.path.join(os.environ["PGROTOR_BUILD"], "tests", "integration", "control_test")
@@ -21,7 +21,7 @@ def prepared(cluster, password):
 
 def main():
     with Scene("control") as scene:
-        environment, password = dict(os.environ), secrets.token_hex(12)
+        environment, password = dict(os.environ, PG_DUMP=DUMP_BIN + "pg_dump"), secrets.token_hex(12)
         for side in ("A", "B"):
             cluster = scene.cluster(side.lower())
             prepared(cluster, password)

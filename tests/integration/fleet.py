@@ -20,7 +20,7 @@ import urllib.request
 
 import psycopg2
 
-from cluster import BIN, SOURCE, binary, free_port, wait_until
+from cluster import DUMP_BIN, SOURCE, binary, free_port, wait_until
 
 DATABASE = "shop"
 SEED = 8816678312871386365
@@ -60,7 +60,7 @@ class Pgrotor:
         with open(users_file, "w") as file:
             file.writelines(f'"{user}" "{secret}"\n' for user, secret in dict(users, admin=admin_password).items())
         self.sections = {"listen": {"host": "127.0.0.1", "port": self.port}, "http": {"host": "127.0.0.1", "port": self.http_port},
-                         "auth": {"users_file": users_file, "admin_users": ["admin"]}, "tools": {"pg_dump": BIN + "pg_dump"}}
+                         "auth": {"users_file": users_file, "admin_users": ["admin"]}, "tools": {"pg_dump": DUMP_BIN + "pg_dump"}}
         self.default_shard, self.shards = default_shard, shards
         self.set(**settings)
         os.chmod(self.config, 0o600)

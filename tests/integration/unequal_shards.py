@@ -6,7 +6,7 @@ from contextlib import closing
 
 import psycopg2
 
-from cluster import BIN, Scene, wait_until
+from cluster import DUMP_BIN, Scene, wait_until
 from fleet import DATABASE, Fleet, deploy_file
 
 DEFAULT, OTHER = "s2", "s1"
@@ -219,10 +219,10 @@ def references(fleet):
         assert error and "shard s1 has other rows of reference table \"public\".\"zones\" than shard s2" in error, error
     hint = error.partition("Copy it, in a shell: ")[2].splitlines()[0]
     subprocess.run(hint, shell=True, check=True, stdout=subprocess.DEVNULL,
-                   env=dict(os.environ, PATH=BIN + ":" + os.environ["PATH"], PGUSER="pgrotor", PGPASSWORD=fleet.pgrotor_password))
+                   env=dict(os.environ, PATH=DUMP_BIN + ":" + os.environ["PATH"], PGUSER="pgrotor", PGPASSWORD=fleet.pgrotor_password))
     assert told(fleet, "REFERENCE TABLE zones")[1] is None
     cluster = fleet.shards[OTHER]
-    cluster.psql(f"CREATE DATABASE tenth TEMPLATE template0 ENCODING 'UTF8' LOCALE '{cluster.value('SHOW lc_collate', DATABASE)}'")
+    cluster.psql("CREATE DATABASE tenth TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C.UTF-8'")
     cluster.psql(deploy_file("shard_rights.sql"), "tenth", password=fleet.pgrotor_password, owner="shop_owner")
     _, error = told(fleet, f"EXPLAIN ADD SHARD s10 'host=127.0.0.1 port={cluster.port} dbname=tenth'")
     assert error and "shard s10 lacks reference table \"public\".\"zones\"" in error, error

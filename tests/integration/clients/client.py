@@ -8,7 +8,7 @@ import sys
 from stage import HERE, Scene, Stage
 
 sys.path.insert(0, os.path.join(HERE, ".."))
-from cluster import BIN  # noqa: E402
+from cluster import BIN, DUMP_BIN  # noqa: E402
 
 BUILD = os.environ.get("PGROTOR_BUILD") or os.path.join(HERE, "..", "..", "..", "build", "test")
 KEPT = os.path.join(BUILD, "clients")
@@ -73,10 +73,10 @@ def pg_dump(stage):
     """A dump of the default shard's part and its restore, both through pgrotor."""
     stage.run([BIN + "psql", "-X", "-c", "INSERT INTO notes (id, body) SELECT n, 'dumped ' || n FROM generate_series(1, 500) n"])
     dump = os.path.join(stage.scene.folder, "notes.dump")
-    stage.run([BIN + "pg_dump", "-Fc", "-f", dump, "-t", "notes"])
+    stage.run([DUMP_BIN + "pg_dump", "-Fc", "-f", dump, "-t", "notes"])
     before = stage.rows("s2", "SELECT count(*), sum(id) FROM notes")
     stage.run([BIN + "psql", "-X", "-c", "TRUNCATE notes"])
-    stage.run([BIN + "pg_restore", "--data-only", "-d", "shop", dump])
+    stage.run([DUMP_BIN + "pg_restore", "--data-only", "-d", "shop", dump])
     assert stage.rows("s2", "SELECT count(*), sum(id) FROM notes") == before and before[0][0] == 500, before
     assert stage.rows("s1", "SELECT count(*) FROM notes") == [(0,)]
 

@@ -210,6 +210,8 @@ TEST_CASE("checks: missing rights of the role, each with the exact GRANT") {
   struct right {
     std::string spoil, mend, what, hint;
   };
+  const std::string role = connect("SUPER_A")->server_version() >= 150'000 ? "SET ON PARAMETER session_replication_role"
+                                                                            : "EXECUTE ON FUNCTION pgrotor_rights.set_replication_role(text)";
   const std::vector<right> rights{
       {"ALTER ROLE pgrotor NOREPLICATION", "ALTER ROLE pgrotor REPLICATION", "replication", "ALTER ROLE pgrotor REPLICATION;"},
       {"REVOKE pgrotor_guard FROM pgrotor", "GRANT pgrotor_guard TO pgrotor", "membership in pgrotor_guard", "GRANT pgrotor_guard TO pgrotor;"},
@@ -219,8 +221,7 @@ TEST_CASE("checks: missing rights of the role, each with the exact GRANT") {
        "GRANT pg_signal_backend TO pgrotor;"},
       {"REVOKE CREATE ON DATABASE shop FROM pgrotor", "GRANT CREATE ON DATABASE shop TO pgrotor", "CREATE on the database",
        "GRANT CREATE ON DATABASE shop TO pgrotor;"},
-      {"REVOKE SET ON PARAMETER session_replication_role FROM pgrotor", "GRANT SET ON PARAMETER session_replication_role TO pgrotor",
-       "session_replication_role", "GRANT SET ON PARAMETER session_replication_role TO pgrotor;"},
+      {"REVOKE " + role + " FROM pgrotor", "GRANT " + role + " TO pgrotor", "session_replication_role", "GRANT " + role + " TO pgrotor;"},
       {"REVOKE EXECUTE ON FUNCTION pg_replication_origin_drop(text), pg_replication_origin_create(text) FROM pgrotor",
        "GRANT EXECUTE ON FUNCTION pg_replication_origin_drop(text), pg_replication_origin_create(text) TO pgrotor", "replication origins",
        "GRANT EXECUTE ON FUNCTION pg_replication_origin_create(text), pg_replication_origin_drop(text) TO pgrotor;"},

@@ -130,6 +130,7 @@ TEST_CASE("guard: every way to write is refused while the register is closed, an
   REQUIRE(fenced.outcome == fence_outcome::done);
   for (const auto& a : attacks()) {
     CAPTURE(a.name);
+    if (a.inside.starts_with("MERGE") && shop.app->server_version() < 150'000) continue;
     const auto refused = state_of(*shop.app, a.inside);
     CHECK(refused == "RT001");
     exec(*shop.app, "ROLLBACK");

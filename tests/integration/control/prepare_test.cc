@@ -1,4 +1,6 @@
 // PREPARE, interrupted after each of its steps, and what is left when its objects are dropped again.
+#include <cstdlib>
+
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
@@ -14,7 +16,7 @@ using namespace migration;
 
 namespace {
 
-const std::string pg_dump = "/usr/lib/postgresql/15/bin/pg_dump";
+const std::string pg_dump = std::getenv("PG_DUMP");
 
 // Both shards, with the catalog on the target as the demo has it.
 struct stage {

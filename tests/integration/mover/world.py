@@ -63,7 +63,7 @@ class World:
             shard.psql("SET ROLE shop_owner;\n" + schema, DATABASE)
 
     def prepare(self):
-        names = ", ".join(self.tables)
+        names = ", ".join(self.tables) + (" WITH (publish_generated_columns = stored)" if self.source.version() >= 18 else "")
         self.source.psql(f"SET ROLE pgrotor; CREATE PUBLICATION pgrotor_{MIGRATION} FOR TABLE {names};"
                          f"SELECT pg_create_logical_replication_slot('pgrotor_{MIGRATION}', 'pgoutput')", DATABASE)
         self.target.psql(f"SET ROLE pgrotor; SELECT pg_replication_origin_create('pgrotor_{MIGRATION}')", DATABASE)

@@ -11,7 +11,7 @@ import unittest
 from wire import Client, fields, query
 from world import World, in_background, wait_until
 
-from cluster import AS_POSTGRES, BIN, Cluster, free_port  # on the path that world sets
+from cluster import AS_POSTGRES, DUMP_BIN, Cluster, free_port  # on the path that world sets
 
 W = None
 CONNECT_TIMEOUT = 2.0  # of the harness
@@ -21,14 +21,14 @@ class Standby(Cluster):
     """A streaming standby of another cluster."""
 
     def __init__(self, scene, name, primary):
-        self.scene, self.name = scene, name
+        self.scene, self.name, self.bin = scene, name, primary.bin
         self.folder = os.path.join(scene.folder, name)
         self.data, self.log = os.path.join(self.folder, "data"), os.path.join(self.folder, "postgresql.log")
         self.port = free_port()
         os.mkdir(self.folder, 0o700)
         if AS_POSTGRES:
             shutil.chown(self.folder, "postgres", "postgres")
-        subprocess.run([*AS_POSTGRES, BIN + "pg_basebackup", "-h", primary.folder, "-p", str(primary.port), "-U", "postgres", "-D", self.data,
+        subprocess.run([*AS_POSTGRES, DUMP_BIN + "pg_basebackup", "-h", primary.folder, "-p", str(primary.port), "-U", "postgres", "-D", self.data,
                         "-R", "-X", "stream", "-c", "fast"], cwd="/", check=True, stdin=subprocess.DEVNULL)
         self.settings = dict(primary.settings, primary_conninfo=f"host={primary.folder} port={primary.port} user=postgres")
         self.start()

@@ -11,6 +11,8 @@ from state_world import server_pid, show
 from wire import Client, bind, execute, parse, query
 from world import in_background, psycopg2, wait_until
 
+from cluster import BIN  # on the path that world sets
+
 W = None
 
 
@@ -366,7 +368,7 @@ class Unpinned(unittest.TestCase):
         environment = dict(os.environ, PGPASSWORD=W.PASSWORD)
 
         def pgbench(port, *options):
-            done = subprocess.run(["/usr/lib/postgresql/15/bin/pgbench", "-p", str(port), *options, *where], env=environment, text=True,
+            done = subprocess.run([BIN + "pgbench", "-p", str(port), *options, *where], env=environment, text=True,
                                   capture_output=True, timeout=120)
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertNotIn("aborted", done.stderr)

@@ -100,6 +100,32 @@ TEST_CASE_FIXTURE(fixture, "row_change: a key change may leave, enter or stay") 
   }
 }
 
+TEST_CASE("row_change: generated columns that the stream brings are left out") {
+  auto table = sample_table();
+  table.generated = {"doubled", "tripled"};
+  mover_context context(fixture::settings());
+  context.tables.emplace_back(table, routing::key_type::int8, context.settings.ranges, false);
+  relation_book book{context.tables};
+  auto relation = fixture().relation;
+  relation.columns.insert(relation.columns.begin(), {true, "doubled", 23, -1});
+  relation.columns.push_back({true, "tripled", 23, -1});
+  book.add(relation);
+  CHECK(book.identity(0).size() == 4);
+  const row_of from(1, 5), to(1, 6);
+  const auto sent = [](pgoutput::tuple row) {
+    row.insert(row.begin(), pgoutput::value{});
+    row.push_back(pgoutput::value{});
+    return row;
+  };
+  const auto change = read_row_change(pgoutput::update{0, 99, 'O', sent(from.whole()), sent(to.whole())}, book, context);
+  REQUIRE(change);
+  CHECK(change->moved);
+  CHECK(change->new_row.size() == 4);
+  CHECK(change->old_row[2].data == "note");
+  relation.columns.push_back({false, "another", 23, -1});
+  CHECK_THROWS_WITH_AS(book.add(relation), doctest::Contains("it has 5 columns and had 4"), std::runtime_error);
+}
+
 TEST_CASE_FIXTURE(fixture, "row_change: an unsent value comes from the old row when the whole of it was sent") {
   const row_of from(1, 5, "old"), to(1, 6, "new");
   const auto unsent = pgoutput::value_kind::unchanged_toast, binary = pgoutput::value_kind::binary;

@@ -78,6 +78,8 @@ TEST_CASE("equal_settings: what only one of the two has") {
   const auto older = proxy::compare_settings(having({{"transaction_timeout", "5"}}), having({{"TimeZone", "UTC"}}), false);
   CHECK(older.give.empty());
   CHECK(older.told == strings{"transaction_timeout does not exist there"});
+  const auto off = proxy::compare_settings(having({{"transaction_timeout", "0"}, {"createrole_self_grant", ""}}), having({{"TimeZone", "UTC"}}), false);
+  CHECK((off.told.empty() && off.give.empty() && off.refused.empty()));
   const auto own = proxy::compare_settings(having({}), having({{"app.tenant", "7"}, {"app.empty", ""}, {"role", "x"}, {"TimeZone", "UTC"}}), false);
   CHECK(own.give == proxy::text_pairs{{"app.tenant", ""}, {"role", "none"}});
 }
