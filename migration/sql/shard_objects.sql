@@ -248,15 +248,18 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- Sessions that have, or wait for, a lock of the set which they have no business with. By right the guard's is held shared by who writes to
--- the tables, exclusively by pgrotor, and the register's by pgrotor. One look may meet a writer between two transactions: two tell.
+-- the tables, exclusively by pgrotor, and the register's by pgrotor. A writer may begin another transaction between the reads, so the same one is looked for; at
+-- its end a transaction has given up its number (n/0), and the table's lock before the guard's: such a lock is one of the session's only where
+-- the session has been idle since before. One look may meet a writer between two savepoints: two tell.
 CREATE OR REPLACE FUNCTION pgrotor.strangers(moving_set integer, relations regclass[]) RETURNS TABLE (stranger integer, who text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
   guard_key bigint := pgrotor.lock_key(moving_set);
   suspects integer[];
+  transactions text[];
   writers integer[];
 BEGIN
-  SELECT array_agg(l.pid) INTO suspects FROM pgrotor.advisory_locks() l WHERE l.key IN (guard_key, guard_key + 1);
+  SELECT array_agg(l.pid), array_agg(l.virtualtransaction) INTO suspects, transactions FROM pgrotor.advisory_locks() l WHERE l.key IN (guard_key, guard_key + 1);
   IF suspects IS NULL THEN
     RETURN;
   END IF;
@@ -269,7 +272,8 @@ BEGIN
                                              greatest(0, round(extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, a.state_change)))))
     FROM pgrotor.advisory_locks() l JOIN pg_stat_activity a ON a.pid = l.pid
     WHERE l.key IN (guard_key, guard_key + 1) AND l.pid = ANY (suspects) AND a.usename <> session_user
-      AND (l.key = guard_key + 1 OR l.mode <> 'ShareLock' OR l.pid <> ALL (coalesce(writers, '{}')));
+      AND (l.key = guard_key + 1 OR l.mode <> 'ShareLock' OR l.virtualtransaction = ANY (transactions) AND l.pid <> ALL (coalesce(writers, '{}'))
+           AND (l.virtualtransaction NOT LIKE '%/0' OR a.state = 'idle' AND a.state_change < statement_timestamp()));
 END $$;
 COMMENT ON FUNCTION pgrotor.strangers IS 'Who holds an advisory lock of the moving set without a right to it';
 

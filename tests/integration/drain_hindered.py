@@ -272,7 +272,35 @@ def strangers(world):
     print(f"strangers: {named}")
 
 
-CHECKS = [partitions, truncated_partition, identity_of_partitions, rate, always_open, writer_in_the_way, idle_reader, strangers]
+def busy_writers(world):
+    """Past the proxy, one short transaction behind the other: whatever a look meets of them, none is a stranger."""
+    fleet = world.fleet
+    number, source, _, tenant = world.move("meas", " WITH (auto_cutover = off)")
+    fleet.wait_state(number, "READY")
+    over = threading.Event()
+
+    def write(day):
+        with closing(world.past_proxy(source)) as writer, writer.cursor() as cursor:
+            cursor.execute("SET synchronous_commit = off")
+            while not over.is_set():
+                cursor.execute(upsert(tenant, (day,)))
+    writers = [threading.Thread(target=write, args=(f"2020-03-0{day}",), daemon=True) for day in (1, 2, 3)]
+    for writer in writers:
+        writer.start()
+    shard = fleet.shards[source]
+    with closing(shard.connect(DATABASE, user="pgrotor", password=fleet.pgrotor_password)) as connection, connection.cursor() as cursor:
+        for _ in range(3000):
+            cursor.execute("SELECT who FROM pgrotor.strangers(%s, ARRAY['meas'::regclass])", (number,))
+            found = cursor.fetchall()
+            assert not found, found
+    over.set()
+    for writer in writers:
+        writer.join()
+    fleet.console(f"CUTOVER MIGRATION {number}")
+    fleet.wait_state(number, "DONE")
+
+
+CHECKS = [partitions, truncated_partition, identity_of_partitions, rate, always_open, writer_in_the_way, idle_reader, strangers, busy_writers]
 
 
 def main():
