@@ -226,7 +226,8 @@ task<answer> coordinator::impl::do_add_shard(add_shard wanted, bool explain) {
   co_await init_shard(*shard);
   const auto id = co_await new_shard_id(engine);
   std::vector<routing::shard_id> taken;
-  for (const auto& each : engine.map()->shards()) taken.push_back(each.id);
+  const auto known = engine.map();
+  for (const auto& each : known->shards()) taken.push_back(each.id);
   co_await claim_shard(*shard, engine.pass.cluster, id, wanted.name, std::move(taken));
   const auto mine = co_await engine.ownership_turn.lock();
   const std::vector<migration_row> none;

@@ -78,7 +78,8 @@ answer coordinator::impl::show_catalog() const {
 
 answer coordinator::impl::show_ranges() const {
   answer out{{"distribution", "lower", "upper", "shard"}, {}, "SHOW"};
-  for (const auto& distribution : engine.map()->distributions()) {
+  const auto map = engine.map();
+  for (const auto& distribution : map->distributions()) {
     for (const auto& part : distribution.ranges) {
       row_of_text row{distribution.name, std::to_string(part.range.lower.value), std::nullopt, engine.shard_name(part.owner)};
       if (part.range.upper) row[2] = std::to_string(part.range.upper->value);

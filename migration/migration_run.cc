@@ -214,18 +214,38 @@ task<void> migration_run::fail(trouble why) {
   co_await go(state::failing, std::move(why.text));
 }
 
+// All or none: what is missing here would be neither moved nor compared, and yet be cleaned.
+task<std::vector<moving_table>> migration_run::describe_tables() {
+  const auto map = engine_.map();  // held: another may take its place while the shard is asked
+  std::vector<moving_table> out;
+  for (const auto& table : map->tables()) {
+    if (table.distribution != row_.distribution) continue;
+    auto described = co_await describe_table(*source_, table.schema, table.name, table.key_column);
+    out.push_back(std::move(described));
+    PGROTOR_STOP_POINT("table.described");
+  }
+  // The mover keeps its chunks by a table's place in this list: it must be the same in every process.
+  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return std::tie(a.schema, a.name) < std::tie(b.schema, b.name); });
+  co_return out;
+}
+
+void migration_run::refuse_other_tables() const {
+  const auto map = engine_.map();
+  std::size_t known = 0, described = 0;
+  for (const auto& table : map->tables()) {
+    if (table.distribution != row_.distribution) continue;
+    ++known;
+    described += static_cast<std::size_t>(std::ranges::count_if(tables_, [&](const auto& t) { return t.schema == table.schema && t.name == table.name; }));
+  }
+  if (known == tables_.size() && known == described) return;
+  refuse(protocol::sqlstate::wrong_state, fmt::format("migration {} knows {} of the {} tables of its distribution", row_.id, described, known),
+         "The others would stay behind.");
+}
+
 task<void> migration_run::ensure_shards() {
   if (!source_ || source_->broken()) source_ = co_await engine_.connect(row_.source);
   if (!target_ || target_->broken()) target_ = co_await engine_.connect(row_.target);
-  if (tables_.empty()) {
-    for (const auto& table : engine_.map()->tables()) {
-      if (table.distribution != row_.distribution) continue;
-      auto described = co_await describe_table(*source_, table.schema, table.name, table.key_column);
-      tables_.push_back(std::move(described));
-    }
-    // The mover keeps its chunks by a table's place in this list: it must be the same in every process.
-    std::sort(tables_.begin(), tables_.end(), [](const auto& a, const auto& b) { return std::tie(a.schema, a.name) < std::tie(b.schema, b.name); });
-  }
+  if (tables_.empty()) tables_ = co_await describe_tables();
   if (!announced_) {
     moving_set set{row_.id, row_.distribution, row_.ranges, row_.source, row_.target};
     co_await engine_.gates.announce(std::move(set));
@@ -414,6 +434,7 @@ task<void> migration_run::wait_ready() {
 
 task<void> migration_run::cut_over() {
   refuse_unless_owned(*engine_.map(), row_);
+  refuse_other_tables();
   co_await check_target();
   if (!snapshot_ || snapshot_->broken()) snapshot_ = co_await engine_.connect(row_.target);
   const auto sequences = co_await pair_sequences(*source_, *target_, tables_);

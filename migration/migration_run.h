@@ -76,6 +76,8 @@ class migration_run {
   task<void> go(state to, std::string note = "");
   task<void> fail(trouble why);
   task<void> ensure_shards();
+  task<std::vector<moving_table>> describe_tables();
+  void refuse_other_tables() const;  // unless tables_ are those of the map
   task<void> align_all_sequences();
   task<void> ensure_mover();
   task<void> stop_mover();

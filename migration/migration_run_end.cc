@@ -23,6 +23,7 @@ task<void> migration_run::after_switch() {
     co_await engine_.gates.open(row_.id);
   }
   co_await ensure_shards();
+  tables_ = co_await describe_tables();  // all that the cleaning will go through
   const auto compared = co_await compare_rows();
   if (row_.rows_differing.value_or(0) > 0) {
     row_.error = compared;

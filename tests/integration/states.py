@@ -96,6 +96,32 @@ def clients_write_while_the_snapshot_is_lost(fleet, before):
     assert not leftovers(fleet, before)
 
 
+def maps_change_while_tables_are_described(fleet, before):
+    """What is asked of the shard table by table is asked of one map, however many take its place meanwhile."""
+    many = [f"many_{number}" for number in range(8)]
+    fleet.everywhere("".join(f"CREATE TABLE {table} (k bigint PRIMARY KEY, v text); GRANT ALL ON {table} TO app;" for table in many))
+    fleet.everywhere("".join(f"CREATE TABLE other_{number} (k bigint PRIMARY KEY);" for number in range(12)))
+    for table in many:
+        fleet.console(f"DISTRIBUTE TABLE {table} BY k IN DISTRIBUTION many")
+    with closing(fleet.app()) as client, client.cursor() as cursor:
+        for table in many:
+            for key in range(20):
+                cursor.execute(f"INSERT INTO {table} VALUES ({key}, 'v')")
+    held = {table: fleet.query("s1", f"SELECT k FROM {table} ORDER BY k") for table in many}
+    lower, upper = next((lower, upper) for name, lower, upper, owner in fleet.ranges() if name == "many" and owner == "s1")
+    fleet.console("TEST STOP 'table.described'")
+    number = fleet.console(f"MOVE RANGE [{lower}, {'' if upper is None else upper}) OF many TO s3")[0]["migration"]
+    fleet.console("TEST WAIT 'table.described'")
+    for other in range(12):
+        fleet.console(f"DISTRIBUTE TABLE other_{other} BY k IN DISTRIBUTION d{other}")
+    fleet.console("TEST RELEASE 'table.described'")
+    fleet.wait_state(number, "DONE")
+    for table in many:
+        there = fleet.query("s3", f"SELECT k FROM {table} ORDER BY k")
+        assert held[table] and set(held[table]) <= set(there), f"rows of {table} are lost: {held[table]} were on s1, {there} are on s3"
+        assert not fleet.query("s1", f"SELECT FROM {table}")
+
+
 def main():
     sets = [(side,) for side in SIDES] if "--all" in sys.argv else [tuple(SIDES)]
     with Scene("states") as scene:
@@ -115,6 +141,7 @@ def main():
                 survive(fleet, state, sides, before)
         killed_when_all_was_removed(fleet, before)
         clients_write_while_the_snapshot_is_lost(fleet, before)
+        maps_change_while_tables_are_described(fleet, before)
 
 
 main()
