@@ -46,7 +46,7 @@ task<cutover_result> attempt_cutover(cutover_context&);
 
 // After a restart, or when step 2 or 3 was given up: the old owner accepts writes again. Tried until it succeeds; reconnects.
 task<void> reopen_source(engine&, const migration_row&, std::unique_ptr<pg::connection>& source);
-// Steps 5 and 6 for a migration found SWITCHED. True when the snapshot could still be taken before the target opened.
+// Steps 5 and 6 for a migration found SWITCHED. `snapshot` holds the target's snapshot afterwards; true when it was taken before the target opened.
 task<bool> open_target(engine&, const migration_row&, std::unique_ptr<pg::connection>& target, std::unique_ptr<pg::connection>& snapshot,
                        std::string& waiting_for);
 

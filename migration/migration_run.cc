@@ -464,7 +464,8 @@ task<void> migration_run::cut_over() {
   }
   ++engine_.cutovers;
   opened_ = true;
-  snapshot_taken_ = result.snapshot_taken;
+  snapshot_taken_ = true;
+  snapshot_first_ = result.snapshot_taken;
   const auto turn = co_await engine_.catalog_turn.lock();
   co_await engine_.book().journal(row_.id, result.steps);
 }

@@ -108,7 +108,8 @@ class migration_run {
   bool announced_ = false;
   bool pause_ = false, cancel_ = false, cutover_ = false, stop_ = false;
   bool opened_ = false;          // step 5 has been done in this term
-  bool snapshot_taken_ = false;  // snapshot_ sees the target as it was before it opened
+  bool snapshot_taken_ = false;  // snapshot_ holds one of the target, not yet compared
+  bool snapshot_first_ = false;  // it sees the target as it was before it opened
 };
 
 }  // namespace migration

@@ -18,9 +18,10 @@ namespace migration {
 task<void> migration_run::after_switch() {
   co_await stop_mover();
   if (!opened_) {  // found so after a restart
-    snapshot_taken_ = co_await open_target(engine_, row_, target_, snapshot_, waiting_for_);
+    snapshot_first_ = co_await open_target(engine_, row_, target_, snapshot_, waiting_for_);
+    snapshot_taken_ = true;
     opened_ = true;
-    co_await engine_.gates.open(row_.id);
+    co_await engine_.gates.open(row_.id);  // behind the snapshot: clients of a process that has just begun have written nothing yet
   }
   co_await ensure_shards();
   tables_ = co_await describe_tables();  // all that the cleaning will go through
@@ -33,24 +34,23 @@ task<void> migration_run::after_switch() {
 }
 
 // The frozen source against the target as it was before it opened. Where that snapshot is lost with its connection or its coordinator, a
-// newer one can still prove that nothing differs; what differs from it may have been changed by clients since, and proves nothing.
+// newer one can still prove that nothing differs. What differs from it may have been changed by clients since, or may have been wrong before:
+// nobody can tell any more, so the source's rows stay until a DBA has said what they are worth.
 task<std::string> migration_run::compare_rows() {
-  const bool first = snapshot_taken_ && snapshot_ && !snapshot_->broken();
+  const bool taken = snapshot_taken_ && snapshot_ && !snapshot_->broken();
+  const bool first = taken && snapshot_first_;
   snapshot_taken_ = false;  // whatever ends this comparison ends the snapshot
-  if (!first) {
+  if (!taken) {
     snapshot_ = co_await engine_.connect(row_.target);
     co_await take_snapshot(*snapshot_);
   }
   const auto found = co_await compare(*source_, *snapshot_, distribution().type, row_.ranges, tables_);
-  if (found.rows_differing > 0 && !first) {
-    co_return fmt::format("not compared: the snapshot of the target from before it opened was lost; {} of {} rows differ from a later one, clients may have "
-                          "changed them", found.rows_differing, found.rows_compared);
-  }
   row_.rows_compared = found.rows_compared;
   row_.rows_differing = found.rows_differing;
   if (found.rows_differing == 0) co_return fmt::format("{} rows compared, 0 differ{}", found.rows_compared, first ? "" : " from a snapshot taken later");
-  co_return fmt::format("{} of {} rows differ between source and target, nothing has been cleaned: {}", found.rows_differing, found.rows_compared,
-                        fmt::join(found.examples, "; "));
+  constexpr auto later = " as it is by now: its snapshot from before it opened was lost, clients may have changed them since";
+  co_return fmt::format("{} of {} rows differ between source and target{}, nothing has been cleaned: {}", found.rows_differing, found.rows_compared,
+                        first ? "" : later, fmt::join(found.examples, "; "));
 }
 
 task<void> migration_run::clean() {

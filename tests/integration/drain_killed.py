@@ -17,7 +17,7 @@ def move_killed_at(ledger, point, source, target):
     assert fleet.pgrotor.wait_killed() == -9, f"pgrotor ended otherwise than by the stop point {point}"
     fleet.pgrotor.serve()
     assert len(numbers) == 1
-    row = fleet.wait_state(numbers[0], "DONE")
+    row = fleet.wait_done(numbers[0])
     ledger.end_bypass(bypassing)
     ledger.wait_progress()
     everyone = [int(each["migration"]) for each in fleet.console("SHOW MIGRATIONS")]

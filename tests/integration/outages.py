@@ -115,7 +115,7 @@ class Outages:
         wait_until(self.term_held, "the term to be held", timeout=60)
         held = time.monotonic() - ended
         for number in numbers:
-            self.fleet.wait_state(number, "DONE")
+            self.fleet.wait_done(number)
         self.ledger.wait_progress(50)
         assert not self.ledger.book.violations, self.ledger.book.violations[:5]
         took = time.monotonic() - ended
