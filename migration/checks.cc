@@ -1,9 +1,12 @@
 #include "migration/checks.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "migration/equal_shards.h"
 #include "migration/log.h"
+#include "migration/schema_copy.h"
 #include "migration/sql_text.h"
 #include "protocol/sqlstate.h"
 
@@ -168,20 +171,25 @@ task<void> check_shard(pg::connection& connection) {
 }
 
 task<void> find_table_problems(pg::connection& source, pg::connection& target, const routing::distribution& distribution,
-                               const migration_row& row, const std::vector<moving_table>& tables, milliseconds scan, problems& found) {
+                               const migration_row& row, const std::vector<moving_table>& tables, const std::string& pg_dump, milliseconds scan,
+                               problems& found) {
   co_await check_equal(source, target, tables, found);
   co_await check_names(source, found);
   co_await check_names(target, found);
+  const auto missing = co_await missing_tables(target, tables);
+  co_await check_missing_tables(source, target, distribution.type, missing, tables, pg_dump, found);
+  co_await check_grants(source, target, tables, found);
   for (const auto& table : tables) {
     co_await check_source_table(source, table, tables, found);
+    if (std::ranges::any_of(missing, [&](const auto& each) { return qualified(each) == qualified(table); })) continue;
     co_await check_target_table(source, target, distribution.type, row.ranges, table, tables, scan, found);
   }
 }
 
 task<void> check_tables(pg::connection& source, pg::connection& target, const routing::distribution& distribution, const migration_row& row,
-                        const std::vector<moving_table>& tables) {
+                        const std::vector<moving_table>& tables, const std::string& pg_dump) {
   problems found;
-  co_await find_table_problems(source, target, distribution, row, tables, whole_scan, found);
+  co_await find_table_problems(source, target, distribution, row, tables, pg_dump, whole_scan, found);
   found.refuse_if_any(fmt::format("distribution {}", distribution.name));
 }
 

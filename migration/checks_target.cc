@@ -5,6 +5,7 @@
 
 #include "migration/checks.h"
 #include "migration/guard.h"
+#include "migration/schema_copy.h"
 #include "migration/sql_text.h"
 #include "protocol/sqlstate.h"
 
@@ -54,6 +55,7 @@ std::string differences(const std::vector<column_fact>& here, const std::vector<
   return out;
 }
 
+// Of a table or partition that is missing: owner, schema and rights to make it.
 task<void> check_can_be_made(pg::connection& source, pg::connection& target, const moving_table& table, problems& found) {
   const auto owner = co_await source.query("SELECT pg_get_userbyid(c.relowner) FROM pg_class c WHERE c.oid = " +
                                            pg::quote_literal(qualified(table)) + "::regclass");
@@ -63,7 +65,8 @@ task<void> check_can_be_made(pg::connection& source, pg::connection& target, con
       "), quote_ident(session_user)");
   if (!row.boolean(0, 0)) {
     found.add(sqlstate::undefined_object, fmt::format("{}: role {} does not exist", target.where(), row.get(0, 2)),
-              fmt::format("It owns table {} on the source, which is to be made there.", plain_name(table)), fmt::format("Run: CREATE ROLE {} NOLOGIN;", row.get(0, 2)));
+              fmt::format("It owns table {} on the source, which is to be made there.", plain_name(table)),
+              fmt::format("Run: CREATE ROLE {0} NOLOGIN; GRANT {0} TO {1};", row.get(0, 2), row.get(0, 3)));
   }
   if (!row.boolean(0, 1)) {
     found.add(sqlstate::undefined_object, fmt::format("{}: schema {} does not exist", target.where(), table.schema),
@@ -83,6 +86,18 @@ task<void> check_can_be_made(pg::connection& source, pg::connection& target, con
               fmt::format("Table {} is to be made there with the owner that it has on the source.", plain_name(table)),
               fmt::format("Run: GRANT CREATE ON SCHEMA {} TO {};", pg::quote_ident(table.schema), row.get(0, 2)));
   }
+}
+
+// Names only.
+task<std::vector<moving_table>> partitions_of(pg::connection& source, const std::vector<moving_table>& tables) {
+  const auto rows = co_await source.query("SELECT n.nspname, c.relname FROM pgrotor.with_partitions(" + relation_array(tables) +
+                                          ") r JOIN pg_class c ON c.oid = r JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relispartition ORDER BY 1, 2");
+  std::vector<moving_table> out(static_cast<std::size_t>(rows.rows()));
+  for (int row = 0; row < rows.rows(); ++row) {
+    out[static_cast<std::size_t>(row)].schema = rows.str(row, 0);
+    out[static_cast<std::size_t>(row)].name = rows.str(row, 1);
+  }
+  co_return out;
 }
 
 task<bool> check_target_owner(pg::connection& target, const moving_table& table, problems& found) {
@@ -141,7 +156,7 @@ task<void> check_alike(pg::connection& source, pg::connection& target, const mov
   const auto here = co_await columns_of(source, relation);
   const auto there = co_await columns_of(target, relation);
   const auto differing = differences(here, there);
-  if (differing.empty()) co_return;
+  if (differing.empty()) co_return co_await check_behaviour(source, target, table, found);
   found.add(sqlstate::wrong_state, fmt::format("{}: table {} is defined differently than on {}", target.where(), plain_name(table), source.where()),
             differing + ".", "Make the two alike, or drop the table on the target when it is empty: it is then made from the source's definition.");
 }
@@ -150,11 +165,6 @@ task<void> check_target_table(pg::connection& source, pg::connection& target, ro
                               const std::vector<routing::placement_range>& ranges, const moving_table& table,
                               const std::vector<moving_table>& all, milliseconds scan, problems& found) {
   co_await check_referenced(source, target, table, all, found);
-  const auto exists = co_await target.query("SELECT to_regclass(" + pg::quote_literal(qualified(table)) + ") IS NOT NULL");
-  if (!exists.boolean(0, 0)) {
-    co_await check_can_be_made(source, target, table, found);
-    co_return;
-  }
   const bool ours = co_await check_target_owner(target, table, found);
   if (!ours) co_return;
   problems here;
@@ -162,6 +172,26 @@ task<void> check_target_table(pg::connection& source, pg::connection& target, ro
   found.add_of(target.where(), here);
   co_await check_alike(source, target, table, found);
   co_await check_nothing_in_the_way(source, target, type, ranges, table, scan, found);
+}
+
+task<void> check_missing_tables(pg::connection& source, pg::connection& target, routing::key_type type, const std::vector<moving_table>& missing,
+                                const std::vector<moving_table>& all, const std::string& pg_dump, problems& found) {
+  if (missing.empty()) co_return;
+  problems here;
+  for (const auto& table : missing) {
+    co_await check_referenced(source, target, table, all, here);
+    co_await check_can_be_made(source, target, table, here);
+  }
+  const auto partitions = co_await partitions_of(source, missing);
+  for (const auto& partition : partitions) co_await check_can_be_made(source, target, partition, here);
+  co_await check_needed(source, target, missing, pg_dump, here);
+  try {
+    const auto definitions = co_await table_definitions(source, missing, type, pg_dump);
+    co_await try_definitions(target, definitions, here);
+  } catch (const refused& error) {
+    here.add(error.notice);
+  }
+  found.add_of(target.where(), here, true);
 }
 
 }  // namespace migration

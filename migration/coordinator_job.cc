@@ -8,6 +8,7 @@
 #include "migration/coordinator_impl.h"
 #include "migration/planner.h"
 #include "migration/prepare.h"
+#include "migration/schema_copy.h"
 
 namespace migration {
 namespace {
@@ -29,7 +30,9 @@ class job_check {
     const auto known = tables_.find({row.source, row.distribution});
     if (known == tables_.end()) co_await describe(row, *source.connection);
     if (!target.fit) co_return;
-    co_await find_table_problems(*source.connection, *target.connection, distribution, row, tables_.at({row.source, row.distribution}), quick_scan, found_);
+    co_await compare_sources(row);
+    co_await find_table_problems(*source.connection, *target.connection, distribution, row, tables_.at({row.source, row.distribution}),
+                                 engine_.settings.pg_dump, quick_scan, found_);
   }
 
   std::uint64_t estimated_rows(const migration_row& row) const {
@@ -56,6 +59,17 @@ class job_check {
     shards_.emplace(id, std::move(shard));
   }
 
+  // The first of several migrations to a shard makes its tables, and those that follow must find them as they need them.
+  task<void> compare_sources(const migration_row& row) {
+    const auto [first, is_first] = makers_.try_emplace({row.target, row.distribution}, row.source);
+    const auto known = tables_.find({first->second, row.distribution});
+    if (is_first || known == tables_.end()) co_return;
+    const auto missing = co_await missing_tables(*shards_.at(row.target).connection, known->second);
+    for (const auto& table : missing) {
+      co_await check_alike(*shards_.at(first->second).connection, *shards_.at(row.source).connection, table, found_);
+    }
+  }
+
   task<void> describe(const migration_row& row, pg::connection& source) {
     auto& tables = tables_[{row.source, row.distribution}];
     for (const auto& table : map_->tables()) {
@@ -74,6 +88,7 @@ class job_check {
   problems& found_;
   std::map<routing::shard_id, visited> shards_;
   std::map<std::pair<routing::shard_id, routing::distribution_id>, std::vector<moving_table>> tables_;
+  std::map<std::pair<routing::shard_id, routing::distribution_id>, routing::shard_id> makers_;  // of a target's tables
 };
 
 }  // namespace

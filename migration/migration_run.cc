@@ -264,7 +264,7 @@ task<void> migration_run::prepare_objects() {
   co_await check_shard(*source_);
   co_await check_shard(*target_);
   const auto moving = distribution();
-  co_await check_tables(*source_, *target_, moving, row_, tables_);
+  co_await check_tables(*source_, *target_, moving, row_, tables_, engine_.settings.pg_dump);
   ledger_in_turn book(engine_);
   table_gate at_source(engine_, row_, row_.source, waiting_for_), at_target(engine_, row_, row_.target, waiting_for_);
   co_await prepare(book, *source_, *target_, moving, row_, tables_, engine_.settings.pg_dump, &at_source, &at_target);

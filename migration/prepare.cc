@@ -5,7 +5,6 @@
 #include "migration/checks.h"
 #include "migration/guard.h"
 #include "migration/lock_retry.h"
-#include "migration/ownership.h"
 #include "migration/schema_copy.h"
 #include "migration/sql.h"
 #include "migration/sql_text.h"
@@ -148,8 +147,8 @@ task<void> prepare(ledger& book, pg::connection& source, pg::connection& target,
   co_await write_ledger(p, missing);
   PGROTOR_STOP_POINT("prepare.ledger");
   if (!missing.empty()) {
-    const auto guards = co_await guards_of_new_tables(source, missing, distribution.type);
-    co_await copy_definitions(source, target, missing, pg_dump, guards);
+    const auto definitions = co_await table_definitions(source, missing, distribution.type, pg_dump);
+    co_await make_definitions(source, target, missing, definitions);
   }
   PGROTOR_STOP_POINT("prepare.tables");
   co_await make_guards(p, distribution.type, at_source, at_target);

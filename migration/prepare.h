@@ -41,9 +41,10 @@ task<std::string> recorded_fingerprint(pg::connection& source, std::uint64_t mig
 task<void> check_shard(pg::connection&);
 task<void> check_new_shard(pg::connection&);  // the same of one on which there is no schema pgrotor yet
 // Checks of one move (checks.cc): primary key contains the shard key, replica identity, generated or nullable keys, INHERITS,
-// UNLOGGED, unique indexes without the shard key, triggers that sort after the guard, target tables alike, no rows in the way.
+// UNLOGGED, unique indexes without the shard key, triggers that sort after the guard, target tables alike or to be made (which is tried), no rows
+// in the way.
 task<void> check_tables(pg::connection& source, pg::connection& target, const routing::distribution&, const migration_row&,
-                        const std::vector<moving_table>&);
+                        const std::vector<moving_table>&, const std::string& pg_dump);
 
 // Target tables that are missing (pg_dump --schema-only of the source), register and guard on both sides, publication and slot on
 // the source, origins. After the slot is made it waits until pg_snapshot_xmin has passed the first snapshot's xmax.

@@ -6,6 +6,10 @@
 namespace migration::sql {
 extern const std::string_view catalog;        // schema pgrotor of the catalog: run by `init`, idempotent
 extern const std::string_view facts_of_shard;  // what shards must have in common, with marks for lists (equal_shards.cc)
+extern const std::string_view behaviour_of_table;  // what a table does beside keeping rows, with a mark (checks_behaviour.cc)
+extern const std::string_view grants_of_tables;    // who may do what with tables, likewise
+extern const std::string_view needed_objects;      // what definitions of tables need, likewise (checks_needed.cc)
+extern const std::string_view named_objects;       // a part of it, and what a target has of that
 extern const std::string_view used_by_tables;  // types and collations of tables, likewise
 extern const std::string_view shard_objects;  // schema pgrotor of every shard: run by `init`, idempotent
 extern const std::string_view dump_rights;    // of a database's owner in schema pgrotor: run by `init` after the others, idempotent

@@ -1,4 +1,6 @@
 // What a DBA reads when a shard or a table is not fit for a move: the full text, with the statement that helps.
+#include <cstdlib>
+
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
@@ -11,22 +13,24 @@ using namespace migration;
 namespace {
 
 struct bad_table {
-  std::string where, change;  // A or B, and SQL that a superuser runs there
+  std::string where, change;  // A, B or both (AB), and SQL that a superuser runs there
   std::string text;
 };
 
 // The refusal of describe_table and check_tables for the shop after a change.
 std::string refusal_after(bad_table bad) {
   fresh_shop();
-  const auto super = connect("SUPER_" + bad.where);
-  exec(*super, "SET search_path = shop; " + bad.change);
+  for (const char side : bad.where) {
+    const auto super = connect(std::string("SUPER_") + side);
+    exec(*super, "SET search_path = shop; " + bad.change);
+  }
   const auto source = connect("PGROTOR_A");
   const auto target = connect("PGROTOR_B");
   const auto check = [&] {
     const auto tables = shop_tables(*source);
     const auto distribution = shop_distribution();
     const auto row = shop_row(7);
-    run(check_tables(*source, *target, distribution, row, tables));
+    run(check_tables(*source, *target, distribution, row, tables, std::getenv("PG_DUMP")));
   };
   return refusal_of(check);
 }
@@ -84,7 +88,7 @@ TEST_CASE("checks: primary key and replica identity, with the exact ALTER TABLE"
        "55000: table shop.orders: its replica identity does not tell which row was changed\n"
        "DETAIL: REPLICA IDENTITY is an index without all of the primary key; updates and deletes must carry primary key and shard key.\n"
        "HINT: Run: ALTER TABLE shop.orders REPLICA IDENTITY DEFAULT;"},
-      {"A", "CREATE UNIQUE INDEX whole ON orders (customer_id, id, placed); ALTER TABLE orders REPLICA IDENTITY USING INDEX whole", ""},
+      {"AB", "CREATE UNIQUE INDEX whole ON orders (customer_id, id, placed); ALTER TABLE orders REPLICA IDENTITY USING INDEX whole", ""},
       {"A", "ALTER TABLE orders REPLICA IDENTITY FULL", ""},
   };
   expect_all(table);
@@ -118,7 +122,7 @@ TEST_CASE("checks: forms of tables that the guard could not hold") {
        "0A000: table shop.orders: unique index shop.orders_total_key does not contain the shard key\n"
        "DETAIL: Shards cannot see each other's rows, so it would not be unique any more; without customer_id only a uuid is.\n"
        "HINT: Make it unique together with \"customer_id\", or drop it: ALTER TABLE shop.orders DROP CONSTRAINT orders_total_key;"},
-      {"A", "ALTER TABLE orders DROP CONSTRAINT orders_customer_id_fkey, ADD FOREIGN KEY (customer_id) REFERENCES customers NOT VALID",
+      {"A", "ALTER TABLE orders DROP CONSTRAINT orders_customer_id_fkey, ADD FOREIGN KEY (customer_id) REFERENCES customers ON DELETE CASCADE NOT VALID",
        "55000: table shop.orders: foreign key orders_customer_id_fkey is NOT VALID\n"
        "DETAIL: Rows are applied without foreign key checks, so what is not valid here would not be there either.\n"
        "HINT: Run: ALTER TABLE shop.orders VALIDATE CONSTRAINT orders_customer_id_fkey;"},
@@ -146,12 +150,16 @@ TEST_CASE("checks: forms of tables that the guard could not hold") {
 TEST_CASE("checks: triggers that fire for copied rows, on both sides, and whatever else makes a target unfit") {
   const std::string trigger = "CREATE FUNCTION t() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
                               "CREATE TRIGGER early AFTER UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION t();";
+  const std::string early = "CREATE TRIGGER early AFTER UPDATE ON shop.orders FOR EACH ROW EXECUTE FUNCTION shop.t()";
+  const std::string changes = "\nDETAIL: What statements do to the rows would change with the move: " + early + ".";
   const std::string why = "\nDETAIL: It would fire again for rows that a move copies, applies and deletes: values change, or what it logs is there twice.\n"
                           "HINT: Run: ALTER TABLE shop.orders ENABLE TRIGGER early;";
   const std::vector<bad_table> table{
-      {"A", trigger, ""},
-      {"B", trigger, ""},
-      {"A", trigger + "ALTER TABLE orders DISABLE TRIGGER early", ""},
+      {"AB", trigger, ""},
+      {"A", trigger, "55000: shard s2: table shop.orders lacks trigger early that it has on shard s1" + changes + "\nHINT: Run: " + early + ";"},
+      {"B", trigger, "55000: shard s2: table shop.orders has trigger early that it lacks on shard s1" + changes +
+                     "\nHINT: Run: DROP TRIGGER early ON shop.orders; Or on shard s1: " + early + ";"},
+      {"AB", trigger + "ALTER TABLE orders DISABLE TRIGGER early", ""},
       {"A", trigger + "ALTER TABLE orders ENABLE ALWAYS TRIGGER early", "0A000: table shop.orders: trigger early is ENABLE ALWAYS" + why},
       {"B", trigger + "ALTER TABLE orders ENABLE ALWAYS TRIGGER early", "0A000: shard s2: table shop.orders: trigger early is ENABLE ALWAYS" + why},
       {"A", trigger + "ALTER TABLE orders ENABLE REPLICA TRIGGER early", "0A000: table shop.orders: trigger early is ENABLE REPLICA" + why},

@@ -1,11 +1,12 @@
-#include "migration/schema_copy.h"
+#include "migration/pg_dump.h"
 
 #include <doctest/doctest.h>
 
+using migration::entries_of;
 using migration::wanted_statements;
 
 // As pg_dump 15 writes it for a table under a guard, shortened.
-TEST_CASE("schema_copy: session settings, psql's commands, comments and our guards are left out") {
+TEST_CASE("pg_dump: session settings, psql's commands, comments and our guards are left out") {
   const std::string_view dump = R"(--
 -- PostgreSQL database dump
 --
@@ -60,4 +61,52 @@ CREATE TRIGGER mine BEFORE INSERT ON shop.orders FOR EACH ROW EXECUTE FUNCTION s
 GRANT SELECT ON TABLE shop.orders TO app;
 )");
   CHECK(wanted_statements("").empty());
+}
+
+TEST_CASE("pg_dump: entries with the statements between their headers") {
+  const auto entries = entries_of(R"(--
+-- PostgreSQL database dump
+--
+
+SET row_security = off;
+
+--
+-- Name: mood; Type: TYPE; Schema: public; Owner: shop_owner
+--
+
+CREATE TYPE public.mood AS ENUM (
+    'ok'
+);
+
+
+ALTER TYPE public.mood OWNER TO shop_owner;
+
+--
+-- Name: odd; Type: (text, text); Type: FUNCTION; Schema: kinds; Owner: -
+--
+
+CREATE FUNCTION kinds."odd; Type: "(text, text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$BEGIN
+  -- Name: nothing
+
+  RETURN;
+END$$;
+
+
+--
+-- PostgreSQL database dump complete
+--
+
+\unrestrict 5L7mZq
+)");
+  REQUIRE(entries.size() == 2);
+  CHECK(entries[0].type == "TYPE");
+  CHECK(entries[0].schema == "public");
+  CHECK(entries[0].name == "mood");
+  CHECK(entries[0].sql == "CREATE TYPE public.mood AS ENUM (\n    'ok'\n);\n\n\nALTER TYPE public.mood OWNER TO shop_owner;");
+  CHECK(entries[1].type == "FUNCTION");
+  CHECK(entries[1].name == "odd; Type: (text, text)");
+  CHECK(entries[1].sql.ends_with("-- Name: nothing\n\n  RETURN;\nEND$$;"));
+  CHECK(entries_of("").empty());
 }
