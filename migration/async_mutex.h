@@ -11,7 +11,8 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
-#include "migration/pg.h"
+#include "migration/task.h"
+
 
 namespace migration {
 

@@ -4,9 +4,9 @@
 #include <fmt/format.h>
 
 #include "migration/catalog.h"
-#include "migration/lock_retry.h"
-#include "migration/prepare.h"
+#include "migration/refused.h"
 #include "migration/sql.h"
+#include "migration/task.h"
 #include "protocol/sqlstate.h"
 
 namespace migration {
@@ -48,7 +48,7 @@ task<term_row> wait_for_turn(pg::connection& connection, const term_owner& owner
     if (now.process == owner.process || now.left.count() <= 0 || gone) co_return now;
     if (!first.empty() && first != now.until) refuse_to_share(connection, fmt::format("Its term {} is being renewed: {}.", now.epoch, now.holder));
     first = now.until;
-    co_await pause_for(std::min(now.left, lock_poll));
+    co_await sleep_for(std::min(now.left, lock_poll));
   }
 }
 
@@ -59,7 +59,7 @@ task<void> keep_out_older_versions(pg::connection& connection) {
     const auto locked = co_await connection.query(sql);
     if (locked.boolean(0, 0)) co_return;
     if (clock::now() >= until) refuse_to_share(connection, "It is of an older version.");
-    co_await pause_for(lock_poll);
+    co_await sleep_for(lock_poll);
   }
 }
 
@@ -71,7 +71,7 @@ task<void> end_earlier_sessions(pg::connection& connection) {
   for (const auto until = clock::now() + lock_patience; clock::now() < until;) {
     const auto ended = co_await connection.query(sql);
     if (ended.integer(0, 0) == 0) co_return;
-    co_await pause_for(milliseconds(5));
+    co_await sleep_for(milliseconds(5));
   }
 }
 

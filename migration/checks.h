@@ -4,8 +4,10 @@
 #include <string>
 #include <vector>
 
+#include "migration/moving_table.h"
 #include "migration/pg.h"
 #include "migration/problems.h"
+#include "migration/state.h"
 #include "routing/shard_map.h"
 
 namespace migration {

@@ -11,7 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "migration/lock_retry.h"
+#include "migration/task.h"
+
 
 namespace migration {
 namespace {
@@ -83,7 +84,7 @@ task<int> wait_for(pid_t pid, milliseconds budget) {
     if (got == pid) co_return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     if (got < 0) fail(errno, "wait for the child");
     if (clock::now() >= until) ::kill(pid, SIGKILL);
-    co_await pause_for(exit_poll);
+    co_await sleep_for(exit_poll);
   }
 }
 

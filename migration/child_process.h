@@ -5,7 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "migration/pg.h"
+#include "migration/task.h"
+
 
 namespace migration {
 

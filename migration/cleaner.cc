@@ -6,8 +6,9 @@
 
 #include "migration/guard.h"
 #include "migration/lock_retry.h"
-#include "migration/prepare.h"
+#include "migration/refused.h"
 #include "migration/sql_text.h"
+#include "migration/task.h"
 #include "protocol/sqlstate.h"
 
 namespace migration {
@@ -36,7 +37,7 @@ task<void> retry_in_use(pg::connection& connection, std::string sql, std::string
       refuse(protocol::sqlstate::wrong_state, fmt::format("{}: {} is in use", connection.where(), what), message,
              "End that session; it is tried again.");
     }
-    co_await pause_for(jittered(drop_pause));
+    co_await sleep_for(jittered(drop_pause));
   }
 }
 
@@ -68,7 +69,7 @@ class table_cleaner {
       lower_ = upper;
       // As long a rest as the batch took, up to a little: half of the time belongs to others.
       const auto took = std::chrono::duration_cast<milliseconds>(clock::now() - began);
-      if (more) co_await pause_for(std::min(took, milliseconds(100)));
+      if (more) co_await sleep_for(std::min(took, milliseconds(100)));
     }
     co_return deleted;
   }
@@ -189,7 +190,7 @@ task<std::uint64_t> delete_rows(pg::connection& connection, const object_names& 
   co_return deleted;
 }
 
-task<void> drop_objects(ledger& book, pg::connection& connection, routing::shard_id shard, const migration_row& row, table_gate* gate) {
+task<void> drop_objects(ledger& book, pg::connection& connection, routing::shard_id shard, const migration_row& row, newcomer_gate* gate) {
   const object_names names(row.id);
   auto entries = co_await book.read_ledger(row.id);
   std::erase_if(entries, [&](const auto& entry) { return entry.shard != shard; });

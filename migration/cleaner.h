@@ -7,19 +7,21 @@
 #include <vector>
 
 #include "migration/catalog.h"
-#include "migration/mover.h"
+#include "migration/moving_table.h"
 #include "migration/pg.h"
+#include "migration/state.h"
+#include "migration/task.h"
 
 namespace migration {
 
-class table_gate;
+class newcomer_gate;
 
 // Deletes rows of the ranges from all tables, by slices of the primary key, and returns how many. Verifies zero at the end.
 task<std::uint64_t> delete_rows(pg::connection&, const object_names&, routing::key_type, const std::vector<routing::placement_range>&,
                                 const std::vector<moving_table>&, std::size_t batch_rows = 2'000);
 // Slot, publication, origins, guards, registers and progress rows of a migration on one shard, struck from the ledger when they are gone.
 // Tables that PREPARE made are dropped again when the migration did not switch and they are empty.
-task<void> drop_objects(ledger&, pg::connection&, routing::shard_id, const migration_row&, table_gate* = nullptr);
+task<void> drop_objects(ledger&, pg::connection&, routing::shard_id, const migration_row&, newcomer_gate* = nullptr);
 // What is left of any migration on a shard, one line each; empty is what I6 asks for.
 task<std::vector<std::string>> leftovers(pg::connection&);
 

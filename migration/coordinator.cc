@@ -9,9 +9,9 @@
 #include <fmt/format.h>
 
 #include "migration/coordinator_impl.h"
-#include "migration/lock_retry.h"
 #include "migration/log.h"
-#include "migration/prepare.h"
+#include "migration/refused.h"
+#include "migration/task.h"
 #include "migration/test_hooks.h"
 #include "protocol/sqlstate.h"
 

@@ -7,6 +7,7 @@
 #include "migration/guard.h"
 #include "migration/planner.h"
 #include "migration/prepare.h"
+#include "migration/refused.h"
 #include "migration/sql_text.h"
 #include "protocol/sqlstate.h"
 

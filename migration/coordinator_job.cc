@@ -8,6 +8,7 @@
 #include "migration/coordinator_impl.h"
 #include "migration/planner.h"
 #include "migration/prepare.h"
+#include "migration/refused.h"
 #include "migration/schema_copy.h"
 
 namespace migration {

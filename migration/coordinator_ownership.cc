@@ -7,7 +7,8 @@
 #include "migration/guard.h"
 #include "migration/log.h"
 #include "migration/ownership.h"
-#include "migration/prepare.h"
+#include "migration/settle_ownership.h"
+#include "migration/refused.h"
 #include "protocol/sqlstate.h"
 
 namespace migration {

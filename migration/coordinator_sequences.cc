@@ -6,6 +6,7 @@
 
 #include "migration/coordinator_impl.h"
 #include "migration/prepare.h"
+#include "migration/refused.h"
 #include "protocol/sqlstate.h"
 
 namespace migration {

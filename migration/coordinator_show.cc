@@ -7,7 +7,6 @@
 #include "migration/coordinator_impl.h"
 #include "migration/guard.h"
 #include "migration/planner.h"
-#include "migration/prepare.h"
 
 namespace migration {
 namespace {

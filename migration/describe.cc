@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "migration/prepare.h"
+#include "migration/refused.h"
 #include "migration/sql_text.h"
 #include "protocol/sqlstate.h"
 

@@ -10,7 +10,7 @@
 #include <fmt/format.h>
 
 #include "migration/identity.h"
-#include "migration/prepare.h"
+#include "migration/refused.h"
 #include "protocol/sqlstate.h"
 
 namespace migration {
@@ -64,11 +64,6 @@ std::string engine::shard_name(routing::shard_id id) const {
   return shard ? shard->name : fmt::format("#{}", id.value);
 }
 
-task<void> sleep_for(milliseconds time) {
-  asio::steady_timer timer(co_await asio::this_coro::executor, time);
-  co_await timer.async_wait(asio::use_awaitable);
-}
-
 std::uint64_t epoch_microseconds() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(now).count());
@@ -118,17 +113,6 @@ term_news engine::news() const {
   }
   if (!out.catalog_up) out.away_seconds = std::chrono::duration<double>(clock::now() - away_since_).count();
   return out;
-}
-
-std::string_view to_string(term_news::state state) noexcept {
-  using enum term_news::state;
-  switch (state) {
-    case held: return "held";
-    case unsure: return "unsure";
-    case lapsed: return "lapsed";
-    case lost: return "lost";
-  }
-  return "";
 }
 
 void engine::tell(std::function<void(term_news&)> change) {

@@ -11,26 +11,12 @@
 
 #include "migration/async_mutex.h"
 #include "migration/catalog.h"
-#include "migration/coordinator.h"
+#include "migration/coordinator_settings.h"
 #include "migration/gates.h"
+#include "migration/task.h"
+#include "migration/term_news.h"
 
 namespace migration {
-
-// What is known of the term, for whoever asks (SHOW CATALOG, /healthz, metrics).
-struct term_news {
-  enum class state {
-    held,    // renewed, and the lease runs
-    unsure,  // the catalog does not answer; the lease runs
-    lapsed,  // it has run out, and nobody else is known to have begun a term
-    lost,    // somebody else has
-  };
-  state now = state::lapsed;
-  bool catalog_up = false;
-  std::uint64_t epoch = 0, reconnects = 0;
-  double lease_left_seconds = 0, away_seconds = 0;
-  std::string trouble;  // of the catalog, or who has the term
-};
-std::string_view to_string(term_news::state) noexcept;
 
 struct engine {
   engine(boost::asio::any_io_executor executor_in, coordinator_settings settings_in, migration::gates& gates_in)
@@ -94,8 +80,6 @@ class ledger_in_turn : public ledger {
   engine& engine_;
 };
 
-// Waits on the coordinator's thread.
-task<void> sleep_for(milliseconds);
 std::uint64_t epoch_microseconds();
 
 }  // namespace migration

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "migration/lease.h"
-#include "migration/pg.h"
+#include "migration/task.h"
 #include "routing/shard_map.h"
 
 namespace migration {

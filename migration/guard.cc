@@ -73,7 +73,7 @@ std::string placement_filter(routing::key_type type, const std::vector<routing::
 
 task<void> make_guard(pg::connection& connection, std::uint64_t set, routing::key_type type,
                       const std::vector<routing::placement_range>& ranges, const std::vector<moving_table>& tables, register_value initial,
-                      table_gate* gate) {
+                      newcomer_gate* gate) {
   co_await connection.query(
       fmt::format("SELECT pgrotor.make_register({0}, {1}); SELECT pgrotor.make_guard_function({0})", set, initial.encode()));
   if (test_hooks::broken("no_guard")) co_return;
@@ -88,7 +88,7 @@ task<void> make_guard(pg::connection& connection, std::uint64_t set, routing::ke
   co_await take_locks(connection, std::move(steps), guard_budget, gate);
 }
 
-task<void> drop_guard(pg::connection& connection, std::uint64_t set, table_gate* gate) {
+task<void> drop_guard(pg::connection& connection, std::uint64_t set, newcomer_gate* gate) {
   const object_names names(set);
   const auto triggers = co_await connection.query(
       "SELECT t.tgrelid::regclass::text, string_agg(format('DROP TRIGGER IF EXISTS %I ON %s', t.tgname, t.tgrelid::regclass), '; ')"

@@ -6,13 +6,14 @@
 #include <string>
 #include <vector>
 
-#include "migration/mover.h"
+#include "migration/moving_table.h"
 #include "migration/pg.h"
 #include "migration/state.h"
+#include "migration/task.h"
 
 namespace migration {
 
-class table_gate;
+class newcomer_gate;
 
 // The WHEN condition and row filter of a moving set: placement of `quoted_key` inside any of the ranges.
 std::string placement_filter(routing::key_type, const std::vector<routing::placement_range>&, std::string_view quoted_key);
@@ -20,8 +21,8 @@ std::string placement_filter(routing::key_type, const std::vector<routing::place
 // Register (closed or open as `initial` says), guard function and triggers on every table and, for TRUNCATE, every partition.
 // Idempotent. `where` role: the target's register starts closed.
 task<void> make_guard(pg::connection&, std::uint64_t set, routing::key_type, const std::vector<routing::placement_range>&,
-                      const std::vector<moving_table>&, register_value initial, table_gate* = nullptr);
-task<void> drop_guard(pg::connection&, std::uint64_t set, table_gate* = nullptr);
+                      const std::vector<moving_table>&, register_value initial, newcomer_gate* = nullptr);
+task<void> drop_guard(pg::connection&, std::uint64_t set, newcomer_gate* = nullptr);
 
 task<register_value> read_register(pg::connection&, std::uint64_t set);
 // False when the register already holds this value or a greater one. synchronous_commit is on.

@@ -2,7 +2,8 @@
 
 #include <fmt/format.h>
 
-#include "migration/prepare.h"
+#include "migration/refused.h"
+
 #include "protocol/sqlstate.h"
 
 namespace migration {

@@ -9,7 +9,8 @@
 #include <string_view>
 #include <vector>
 
-#include "migration/mover.h"
+#include "migration/moving_table.h"
+
 
 namespace migration {
 

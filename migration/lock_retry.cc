@@ -1,14 +1,11 @@
 #include "migration/lock_retry.h"
 
 #include <algorithm>
-#include <random>
 
-#include <boost/asio/this_coro.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
 
-#include "migration/prepare.h"
-#include "migration/table_gate.h"
+#include "migration/refused.h"
+#include "migration/task.h"
 #include "protocol/sqlstate.h"
 
 namespace migration {
@@ -47,7 +44,7 @@ task<void> try_steps(pg::connection& connection, std::vector<lock_step>& steps, 
 }
 
 // The same while newcomers wait. How long they did.
-task<milliseconds> try_steps_alone(pg::connection& connection, std::vector<lock_step>& steps, table_gate& gate, milliseconds longest) {
+task<milliseconds> try_steps_alone(pg::connection& connection, std::vector<lock_step>& steps, newcomer_gate& gate, milliseconds longest) {
   const auto began = clock::now();
   std::exception_ptr failed;
   try {
@@ -55,7 +52,7 @@ task<milliseconds> try_steps_alone(pg::connection& connection, std::vector<lock_
     for (;;) {
       co_await try_steps(connection, steps, try_budget);
       if (steps.empty() || clock::now() - began >= longest) break;
-      co_await pause_for(between_tries);
+      co_await sleep_for(between_tries);
     }
   } catch (...) {
     failed = std::current_exception();
@@ -70,7 +67,7 @@ task<milliseconds> try_steps_alone(pg::connection& connection, std::vector<lock_
          "In the way: " + (who.empty() ? "nobody any more" : who) + ".", "End these transactions.");
 }
 
-task<void> try_until_had(pg::connection& connection, std::vector<lock_step> steps, milliseconds budget, table_gate* gate) {
+task<void> try_until_had(pg::connection& connection, std::vector<lock_step> steps, milliseconds budget, newcomer_gate* gate) {
   const auto until = clock::now() + budget;
   auto hold = first_hold;
   for (auto wait = first_pause;; wait = std::min(wait * 2, longest_pause)) {
@@ -87,23 +84,13 @@ task<void> try_until_had(pg::connection& connection, std::vector<lock_step> step
     const auto who = co_await in_the_way(connection, steps.front(), milliseconds(0));
     if (gate) gate->tell(fmt::format("{}: to {}; in the way: {}", connection.where(), steps.front().doing, who));
     if (clock::now() >= until) give_up(connection, steps.front(), who, budget);
-    co_await pause_for(rest);
+    co_await sleep_for(rest);
   }
 }
 
 }  // namespace
 
-milliseconds jittered(milliseconds base) {
-  thread_local std::minstd_rand random{std::random_device{}()};
-  return base + milliseconds(std::uniform_int_distribution<milliseconds::rep>(0, base.count())(random));
-}
-
-task<void> pause_for(milliseconds time) {
-  boost::asio::steady_timer timer(co_await boost::asio::this_coro::executor, time);
-  co_await timer.async_wait(boost::asio::use_awaitable);
-}
-
-task<void> take_locks(pg::connection& connection, std::vector<lock_step> steps, milliseconds budget, table_gate* gate) {
+task<void> take_locks(pg::connection& connection, std::vector<lock_step> steps, milliseconds budget, newcomer_gate* gate) {
   std::exception_ptr failed;
   try {
     co_await try_until_had(connection, std::move(steps), budget, gate);

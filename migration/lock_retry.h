@@ -6,10 +6,23 @@
 #include <vector>
 
 #include "migration/pg.h"
+#include "migration/task.h"
 
 namespace migration {
 
-class table_gate;
+// Keeps those who have not begun on the tables from beginning, for the moment in which somebody needs a lock on them: whoever is in the
+// middle of a transaction goes on.
+class newcomer_gate {
+ public:
+  virtual task<void> hold() = 0;  // newcomers wait from now on, until open()
+  virtual task<void> open() = 0;
+  virtual task<void> forget() = 0;  // ends what hold() began; the gate is known no more
+  virtual milliseconds longest_hold() const noexcept = 0;  // of each hold
+  virtual void tell(std::string who) const = 0;  // who is in the way, for the DBA
+
+ protected:
+  ~newcomer_gate() = default;
+};
 
 // One implicit transaction that may be repeated.
 struct lock_step {
@@ -22,11 +35,6 @@ struct lock_step {
 // Runs each step under a short lock_timeout until it has its locks. Where that fails and there is a gate, newcomers are held meanwhile: a
 // little longer each time, a fifth of the time at most, and not while somebody is in the way who has been for a second. After `budget`
 // it throws refused, saying what was to be done and who is in the way; the gate shows that all along.
-task<void> take_locks(pg::connection&, std::vector<lock_step>, milliseconds budget, table_gate* = nullptr);
-
-// Waits without blocking the thread.
-task<void> pause_for(milliseconds);
-// 1x to 2x of `base`, so that two who collide do not collide again.
-milliseconds jittered(milliseconds base);
+task<void> take_locks(pg::connection&, std::vector<lock_step>, milliseconds budget, newcomer_gate* = nullptr);
 
 }  // namespace migration

@@ -61,4 +61,12 @@ void write_log(log_level level, std::string_view message) noexcept try {
 } catch (...) {
 }
 
+void log_failure(std::string_view what, std::exception_ptr failure) try {
+  if (failure) std::rethrow_exception(failure);
+} catch (const std::exception& error) {
+  log_error("{}: {}", what, error.what());
+} catch (...) {
+  log_error("{}: failed", what);
+}
+
 }  // namespace migration

@@ -2,6 +2,7 @@
 // set once by proxy/main; every function is safe on any thread. Messages must not carry passwords or row data.
 #pragma once
 
+#include <exception>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -22,6 +23,9 @@ void set_log_level(log_level) noexcept;
 bool log_enabled(log_level) noexcept;
 // Line breaks and other control characters in the message are escaped, so that one record is one line.
 void write_log(log_level, std::string_view message) noexcept;
+
+// What a coroutine that nobody waits for ended with; nothing for nullptr.
+void log_failure(std::string_view what, std::exception_ptr);
 
 template <typename... Args>
 void log_at(log_level level, fmt::format_string<Args...> format, Args&&... args) {

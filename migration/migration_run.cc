@@ -10,12 +10,13 @@
 
 #include "migration/checks.h"
 #include "migration/guard.h"
-#include "migration/lock_retry.h"
 #include "migration/log.h"
-#include "migration/ownership.h"
+#include "migration/settle_ownership.h"
 #include "migration/planner.h"
 #include "migration/prepare.h"
+#include "migration/refused.h"
 #include "migration/table_gate.h"
+#include "migration/task.h"
 #include "migration/test_hooks.h"
 #include "protocol/sqlstate.h"
 

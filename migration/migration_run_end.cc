@@ -5,7 +5,7 @@
 #include "migration/cleaner.h"
 #include "migration/guard.h"
 #include "migration/migration_run.h"
-#include "migration/ownership.h"
+#include "migration/settle_ownership.h"
 #include "migration/planner.h"
 #include "migration/prepare.h"
 #include "migration/table_gate.h"

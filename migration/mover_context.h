@@ -10,9 +10,10 @@
 #include <fmt/format.h>
 
 #include "migration/chunk_buffer.h"
-#include "migration/mover.h"
+#include "migration/mover_settings.h"
 #include "migration/svb.h"
 #include "migration/table_plan.h"
+#include "migration/task.h"
 #include "migration/wakeup.h"
 
 namespace migration {

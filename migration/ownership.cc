@@ -72,7 +72,7 @@ std::vector<routing::placement_range> allowed_ranges(const routing::distribution
 }
 
 task<void> set_owner_guards(pg::connection& shard, const routing::shard_map& map, routing::shard_id id, const std::vector<migration_row>& rows,
-                            const routing::table* only, guard_wish wish, table_gate* gate) {
+                            const routing::table* only, guard_wish wish, newcomer_gate* gate) {
   std::vector<lock_step> steps;
   for (const auto* table : distributed(map, only)) {
     const auto quoted = pg::quote_ident(table->schema, table->name);
@@ -115,17 +115,6 @@ task<std::string> owner_guard_state(pg::connection& shard, const routing::distri
   const auto owned = owned_text(allowed_ranges(distribution, id, rows));
   const auto found = co_await shard.query(fmt::format("SELECT pgrotor.owner_guard({}::pg_catalog.regclass, {})", pg::quote_literal(quoted), pg::quote_literal(owned)));
   co_return found.str(0, 0);
-}
-
-task<void> settle_ownership(engine& e, pg::connection& shard, routing::shard_id id, table_gate* gate) {
-  const auto mine = co_await e.ownership_turn.lock();
-  std::vector<migration_row> rows;
-  {
-    const auto turn = co_await e.catalog_turn.lock();
-    rows = co_await e.book().load_migrations();
-  }
-  const auto map = e.map();
-  co_await set_owner_guards(shard, *map, id, rows, nullptr, guard_wish::keep, gate);
 }
 
 }  // namespace migration

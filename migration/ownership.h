@@ -6,15 +6,15 @@
 #include <string>
 #include <vector>
 
-#include "migration/engine.h"
-#include "migration/mover.h"
+#include "migration/moving_table.h"
 #include "migration/pg.h"
 #include "migration/state.h"
+#include "migration/task.h"
 #include "routing/shard_map.h"
 
 namespace migration {
 
-class table_gate;
+class newcomer_gate;
 
 // Whose rows may be stored on a shard: its ranges in the map, and what live migrations bring it (PREPARING to CLEANING, PAUSED; the migration's
 // own guard refuses these to clients until the flip). Ascending, neighbours merged. Pure.
@@ -30,7 +30,7 @@ enum class guard_wish {
 
 // The guards of all distributed tables of the map, or of one, that exist on the shard. No lock is taken where a guard stands as it should.
 task<void> set_owner_guards(pg::connection&, const routing::shard_map&, routing::shard_id, const std::vector<migration_row>&,
-                            const routing::table* only = nullptr, guard_wish = guard_wish::keep, table_gate* = nullptr);
+                            const routing::table* only = nullptr, guard_wish = guard_wish::keep, newcomer_gate* = nullptr);
 // SQL for tables that are just being made on a new owner: guards that refuse every row, off where the source's are.
 task<std::string> guards_of_new_tables(pg::connection& source, const std::vector<moving_table>&, routing::key_type);
 // Of a table, or of all that the map distributes, where they are.
@@ -38,9 +38,5 @@ task<void> drop_owner_guards(pg::connection&, const routing::shard_map&, const r
 // on, off, missing, outdated, weakened (not ENABLE ALWAYS everywhere), or "no table".
 task<std::string> owner_guard_state(pg::connection&, const routing::distribution&, const routing::table&, routing::shard_id,
                                     const std::vector<migration_row>&);
-
-// set_owner_guards under the map and the migrations as they are now. Takes engine.ownership_turn, then catalog_turn for a moment: the
-// caller holds neither.
-task<void> settle_ownership(engine&, pg::connection&, routing::shard_id, table_gate* = nullptr);
 
 }  // namespace migration

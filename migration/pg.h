@@ -19,12 +19,9 @@
 #include <boost/asio/steady_timer.hpp>
 #include <libpq-fe.h>
 
-namespace migration {
+#include "migration/task.h"
 
-template <typename T>
-using task = boost::asio::awaitable<T>;
-using clock = std::chrono::steady_clock;
-using std::chrono::milliseconds;
+namespace migration {
 
 namespace pg {
 

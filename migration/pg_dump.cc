@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 
 #include "migration/child_process.h"
-#include "migration/prepare.h"
+#include "migration/refused.h"
 #include "protocol/sqlstate.h"
 
 namespace migration {

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "migration/refused.h"
 #include "protocol/sqlstate.h"
 
 namespace migration {

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "migration/commands.h"
-#include "migration/prepare.h"
 #include "migration/state.h"
 #include "routing/shard_map.h"
 

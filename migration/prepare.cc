@@ -4,10 +4,11 @@
 
 #include "migration/checks.h"
 #include "migration/guard.h"
-#include "migration/lock_retry.h"
+#include "migration/refused.h"
 #include "migration/schema_copy.h"
 #include "migration/sql.h"
 #include "migration/sql_text.h"
+#include "migration/task.h"
 #include "migration/test_hooks.h"
 #include "protocol/sqlstate.h"
 
@@ -111,7 +112,7 @@ task<void> wait_for_first_snapshot(preparation& p) {
     const auto passed = co_await p.source.query(reached);
     if (passed.boolean(0, 0)) co_return;
     if (clock::now() >= until) refuse_old_transaction(p, co_await oldest_writer(p.source));
-    co_await pause_for(poll);
+    co_await sleep_for(poll);
   }
 }
 
@@ -120,7 +121,7 @@ task<void> make_origin(pg::connection& connection, std::string name) {
   co_await connection.query("SELECT pg_replication_origin_create(" + quoted + ") WHERE pg_replication_origin_oid(" + quoted + ") IS NULL");
 }
 
-task<void> make_guards(preparation& p, routing::key_type type, table_gate* at_source, table_gate* at_target) {
+task<void> make_guards(preparation& p, routing::key_type type, newcomer_gate* at_source, newcomer_gate* at_target) {
   const register_value open{p.row.epoch, 0, true}, closed{p.row.epoch, 0, false};
   co_await make_guard(p.target, p.row.id, type, p.row.ranges, p.tables, closed, at_target);
   co_await make_guard(p.source, p.row.id, type, p.row.ranges, p.tables, open, at_source);
@@ -140,8 +141,8 @@ task<void> init_shard(pg::connection& connection) {
 }
 
 task<void> prepare(ledger& book, pg::connection& source, pg::connection& target, const routing::distribution& distribution,
-                   const migration_row& row, const std::vector<moving_table>& tables, const std::string& pg_dump, table_gate* at_source,
-                   table_gate* at_target) {
+                   const migration_row& row, const std::vector<moving_table>& tables, const std::string& pg_dump, newcomer_gate* at_source,
+                   newcomer_gate* at_target) {
   preparation p{book, source, target, row, tables, object_names(row.id)};
   const auto missing = co_await missing_tables(target, tables);
   co_await write_ledger(p, missing);

@@ -3,28 +3,20 @@
 // retry: a waiting CREATE TRIGGER would queue every writer behind it. Coordinator's thread.
 #pragma once
 
-#include <stdexcept>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "migration/catalog.h"
-#include "migration/mover.h"
+#include "migration/moving_table.h"
 #include "migration/pg.h"
 #include "migration/state.h"
+#include "migration/task.h"
 #include "protocol/backend.h"
 
 namespace migration {
 
-class table_gate;
-
-// A refusal for the DBA with reason and remedy: the exact ALTER TABLE, GRANT or setting to change.
-class refused : public std::runtime_error {
- public:
-  explicit refused(protocol::notice);
-  protocol::notice notice;
-};
-[[noreturn]] void refuse(std::string_view sqlstate, std::string message, std::string detail = {}, std::string hint = {});
+class newcomer_gate;
 
 // Creates schema pgrotor, its functions and progress tables on a shard (sql/shard_objects.sql); refuses with the exact GRANTs when
 // the role lacks rights. Run by `init` and ADD SHARD.
@@ -49,8 +41,8 @@ task<void> check_tables(pg::connection& source, pg::connection& target, const ro
 // Target tables that are missing (pg_dump --schema-only of the source), register and guard on both sides, publication and slot on
 // the source, origins. After the slot is made it waits until pg_snapshot_xmin has passed the first snapshot's xmax.
 task<void> prepare(ledger&, pg::connection& source, pg::connection& target, const routing::distribution&, const migration_row&,
-                   const std::vector<moving_table>&, const std::string& pg_dump, table_gate* at_source = nullptr,
-                   table_gate* at_target = nullptr);
+                   const std::vector<moving_table>&, const std::string& pg_dump, newcomer_gate* at_source = nullptr,
+                   newcomer_gate* at_target = nullptr);
 // Each shard gives out every n-th value of a distributed table's sequence, those that leave its own remainder: no two give the same one.
 inline constexpr std::int64_t sequence_stride = 64;
 inline std::int64_t sequence_remainder(routing::shard_id shard) noexcept { return shard.value % sequence_stride; }

@@ -15,17 +15,6 @@ void append_line(std::string& text, const std::string& line) {
 
 }  // namespace
 
-refused::refused(protocol::notice n) : std::runtime_error(n.message), notice(std::move(n)) {}
-
-void refuse(std::string_view sqlstate, std::string message, std::string detail, std::string hint) {
-  protocol::notice notice;
-  notice.sqlstate = sqlstate;
-  notice.message = std::move(message);
-  notice.detail = std::move(detail);
-  notice.hint = std::move(hint);
-  throw refused(std::move(notice));
-}
-
 void problems::add(protocol::notice notice) {
   const auto same = [&](const protocol::notice& other) { return other.message == notice.message && other.detail == notice.detail; };
   if (std::ranges::none_of(found_, same)) found_.push_back(std::move(notice));

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "migration/prepare.h"
+#include "migration/refused.h"
 
 namespace migration {
 

@@ -7,6 +7,7 @@
 
 #include "migration/lock_retry.h"
 #include "migration/ownership.h"
+#include "migration/refused.h"
 #include "migration/sql_text.h"
 #include "protocol/sqlstate.h"
 
@@ -107,7 +108,7 @@ task<void> try_definitions(pg::connection& target, const std::vector<dump_entry>
       found = std::move(with_these);
       co_return;
     }
-    co_await pause_for(jittered(between_rehearsals));
+    co_await sleep_for(jittered(between_rehearsals));
   }
 }
 

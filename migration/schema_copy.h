@@ -5,9 +5,11 @@
 #include <string>
 #include <vector>
 
-#include "migration/mover.h"
+#include "migration/moving_table.h"
+#include "migration/pg.h"
 #include "migration/pg_dump.h"
 #include "migration/problems.h"
+#include "migration/task.h"
 
 namespace migration {
 

@@ -111,7 +111,7 @@ task<void> advance_sequences(pg::connection& source, pg::connection& target, con
   const auto before = co_await pair_sequences(source, target, tables);
   const auto behind = [](const sequence_pair& pair) { return is_behind(pair, wanted(pair, pair.source_last)); };
   if (!std::ranges::any_of(before, behind)) co_return;
-  co_await pause_for(sample_time);
+  co_await sleep_for(sample_time);
   const auto now = co_await pair_sequences(source, target, tables);
   std::string sql;
   for (const auto& pair : now) {

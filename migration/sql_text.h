@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "migration/mover.h"
+#include "migration/moving_table.h"
 #include "migration/pg.h"
 
 namespace migration {

@@ -8,7 +8,8 @@
 #include <vector>
 
 #include "migration/engine.h"
-#include "migration/mover.h"
+#include "migration/moving_table.h"
+#include "migration/state.h"
 
 namespace migration {
 

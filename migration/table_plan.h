@@ -6,7 +6,9 @@
 #include <vector>
 
 #include "migration/key_order.h"
-#include "migration/mover.h"
+#include "migration/moving_table.h"
+#include "migration/pg.h"
+#include "routing/shard_map.h"
 
 namespace migration {
 

@@ -7,8 +7,8 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
 
-#include "migration/lock_retry.h"
 #include "migration/log.h"
+#include "migration/task.h"
 
 namespace migration {
 namespace {

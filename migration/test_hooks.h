@@ -14,7 +14,8 @@
 #include <string_view>
 #include <vector>
 
-#include "migration/pg.h"
+#include "migration/task.h"
+
 
 namespace migration::test_hooks {
 

@@ -7,8 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "migration/mover.h"
+#include "migration/moving_table.h"
 #include "migration/pg.h"
+#include "migration/task.h"
 
 namespace migration {
 

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "migration/prepare.h"
+#include "migration/refused.h"
 #include "migration/test_hooks.h"
 #include "protocol/sqlstate.h"
 #include "proxy/admin_answers.h"

@@ -10,18 +10,17 @@
 #include "migration/commands.h"
 #include "migration/coordinator.h"
 #include "proxy/admin_parser.h"
+#include "proxy/console.h"
 #include "proxy/process_control.h"
 
 namespace proxy {
 
 class worker;
 
-class admin {
+class admin final : public console {
  public:
   admin(process_control&, migration::coordinator&, std::span<const std::unique_ptr<worker>>);
-  // One statement. Throws migration::refused (sqlstate, message, detail, hint: unknown commands name the nearest ones) or sql_error.
-  // An answer without columns has no rows to describe; a tag that is empty as well means that the statement was empty.
-  migration::task<migration::answer> execute(std::string sql);
+  migration::task<migration::answer> execute(std::string sql) override;
 
  private:
   migration::task<migration::answer> show(proxy_shown);

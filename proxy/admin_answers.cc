@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "proxy/admin_help.h"
 #include "proxy/admin_parser.h"
 #include "proxy/dsn.h"
 #include "routing/analyzer.h"

@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "proxy/admin_parser.h"
+#include "proxy/admin_help.h"
 #include "proxy/edit_distance.h"
 
 namespace proxy {

@@ -1,6 +1,6 @@
-#include <array>
+#include "proxy/admin_help.h"
 
-#include "proxy/admin_parser.h"
+#include <array>
 
 namespace proxy {
 namespace {

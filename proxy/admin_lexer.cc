@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "migration/prepare.h"
+#include "migration/refused.h"
 #include "protocol/sqlstate.h"
 
 namespace proxy {

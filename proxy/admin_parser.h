@@ -2,7 +2,6 @@
 // comes out. What a name or an option means is judged by who executes it; here only the form is.
 #pragma once
 
-#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -29,11 +28,5 @@ using admin_command = std::variant<migration::request, show_proxy, explain_route
 
 // Throws migration::refused, 42601, with the position and what was expected; an unknown command names the nearest ones.
 admin_command parse_admin(std::string_view sql);
-
-// Every command's form and meaning, for SHOW HELP and for hints.
-struct admin_help {
-  std::string_view command, form, meaning;  // command: the words it begins with, "DRAIN SHARD"
-};
-std::span<const admin_help> admin_helps() noexcept;
 
 }  // namespace proxy

@@ -10,8 +10,6 @@
 
 namespace proxy {
 
-class session;
-
 enum class timed {
   statement,            // from the client's message to the end of the answer
   obey,                 // from the cancel that this causes to the end of the answer
@@ -23,14 +21,23 @@ enum class timed {
 };
 inline constexpr std::size_t timed_kinds = 7;
 
+// Who is told that time is up; it stands in no list then.
+class timed_client {
+ public:
+  virtual void time_is_up(timed) noexcept = 0;
+
+ protected:
+  ~timed_client() = default;
+};
+
 class deadline_list {
  public:
   using clock = std::chrono::steady_clock;
   using hook = boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
   // A client's place in one of the lists, or in none.
   struct place : hook {
-    explicit place(session& s) : owner(s) {}
-    session& owner;
+    explicit place(timed_client& who) : owner(who) {}
+    timed_client& owner;
     clock::time_point since;
   };
 
@@ -43,15 +50,13 @@ class deadline_list {
     where.since = now;
     lists_[index(kind)].push_back(where);
   }
-  // Calls expired(kind, owner) for each whose time is up; it stands in no list then.
-  template <typename Call>
-  void tick(clock::time_point now, Call expired) {
+  void tick(clock::time_point now) noexcept {
     for (std::size_t i = 0; i < timed_kinds; ++i) {
       auto& waiting = lists_[i];
       while (!waiting.empty() && now - waiting.front().since >= limits_[i]) {
         auto& first = waiting.front();
         waiting.pop_front();
-        expired(static_cast<timed>(i), first.owner);
+        first.owner.time_is_up(static_cast<timed>(i));
       }
     }
   }

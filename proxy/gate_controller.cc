@@ -10,7 +10,7 @@
 #include "proxy/log.h"
 #include "proxy/session.h"
 #include "proxy/worker.h"
-#include "proxy/worker_state.h"
+#include "proxy/worker_impl.h"
 
 namespace proxy {
 
@@ -54,7 +54,7 @@ task<std::vector<T>> on_all(std::span<const std::unique_ptr<worker>> workers, Ma
   return all_of(std::move(tasks));
 }
 
-task<bool> announce_here(worker::impl& w, migration::moving_set set) {
+task<bool> announce_here(worker_impl& w, migration::moving_set set) {
   const auto id = set.id;
   const auto bit = w.gate.add(std::move(set));
   if (!bit) co_return false;
@@ -65,7 +65,7 @@ task<bool> announce_here(worker::impl& w, migration::moving_set set) {
   co_return true;
 }
 
-task<bool> warm_here(worker::impl& w, std::uint64_t set, clock::time_point deadline) {
+task<bool> warm_here(worker_impl& w, std::uint64_t set, clock::time_point deadline) {
   const auto* known = w.gate.known(set);
   if (!known || !w.map) co_return true;
   const auto source = known->source, target = known->target;
@@ -81,27 +81,25 @@ task<bool> warm_here(worker::impl& w, std::uint64_t set, clock::time_point deadl
   co_return true;
 }
 
-void report_blockers(worker::impl& w, std::uint64_t set) {
-  auto& report = w.hold_reports[set];
+void report_blockers(worker_impl& w, std::uint64_t set) {
   for (const auto& [pid, client] : w.sessions)
-    if ((client->touched() & w.gate.bit_of(set)) != 0) report.blocking_clients.push_back(pid);
+    if ((client->touched() & w.gate.bit_of(set)) != 0) w.held.blame(set, pid);
 }
 
-void open_gate(worker::impl& w, std::uint64_t set) {
+void open_gate(worker_impl& w, std::uint64_t set) {
   w.gate.open(set);
   ++w.routing_version;
-  w.release_waiters();
+  w.release_held();
 }
 
-bool begin_closing(worker::impl& w, std::uint64_t set, std::uint32_t attempt, milliseconds hold_budget) {
+bool begin_closing(worker_impl& w, std::uint64_t set, std::uint32_t attempt, milliseconds hold_budget) {
   if (!w.gate.close(set, attempt)) return false;
-  w.hold_reports[set] = {};
-  w.hold_budget = hold_budget.count() > 0 ? hold_budget : w.settings.gate_hold_budget;
+  w.held.begin(set, hold_budget.count() > 0 ? hold_budget : w.settings.gate_hold_budget);
   ++w.routing_version;
   return true;
 }
 
-task<bool> close_here(worker::impl& w, std::uint64_t set, std::uint32_t attempt, clock::time_point deadline, milliseconds hold_budget) {
+task<bool> close_here(worker_impl& w, std::uint64_t set, std::uint32_t attempt, clock::time_point deadline, milliseconds hold_budget) {
   if (!begin_closing(w, set, attempt, hold_budget)) co_return false;
   wakeup wake(w.io);
   w.drain_watchers.push_back(&wake);
@@ -118,9 +116,9 @@ task<bool> close_here(worker::impl& w, std::uint64_t set, std::uint32_t attempt,
   co_return true;
 }
 
-task<bool> hold_here(worker::impl& w, std::uint64_t set, milliseconds hold_budget) { co_return begin_closing(w, set, 0, hold_budget); }
+task<bool> hold_here(worker_impl& w, std::uint64_t set, milliseconds hold_budget) { co_return begin_closing(w, set, 0, hold_budget); }
 
-task<std::optional<migration::open_transaction>> oldest_here(worker::impl& w, std::uint64_t set) {
+task<std::optional<migration::open_transaction>> oldest_here(worker_impl& w, std::uint64_t set) {
   std::optional<migration::open_transaction> found;
   for (const auto& [pid, client] : w.sessions) {
     if ((client->touched() & w.gate.bit_of(set)) == 0) continue;
@@ -130,100 +128,75 @@ task<std::optional<migration::open_transaction>> oldest_here(worker::impl& w, st
   co_return found;
 }
 
-task<worker::impl::hold_report> open_here(worker::impl& w, std::uint64_t set) {
+task<gate_queue::report> open_here(worker_impl& w, std::uint64_t set) {
   open_gate(w, set);
-  const auto found = w.hold_reports.find(set);
-  if (found == w.hold_reports.end()) co_return worker::impl::hold_report{};
-  auto report = std::move(found->second);
-  w.hold_reports.erase(found);
-  co_return report;
+  co_return w.held.end(set);
 }
 
-task<bool> reopen_here(worker::impl& w, std::uint64_t set) {
+task<bool> reopen_here(worker_impl& w, std::uint64_t set) {
   open_gate(w, set);
   co_return true;
 }
 
-task<bool> forget_here(worker::impl& w, std::uint64_t set) {
+task<bool> forget_here(worker_impl& w, std::uint64_t set) {
   const auto bit = w.gate.remove(set);
   for (const auto& [pid, client] : w.sessions) client->forget_touch(bit);
   ++w.routing_version;
-  w.hold_reports.erase(set);
-  w.release_waiters();
+  w.held.end(set);
+  w.release_held();
   co_return true;
 }
 
-task<bool> publish_here(worker::impl& w, std::shared_ptr<const routing::shard_map> map) {
+task<bool> publish_here(worker_impl& w, std::shared_ptr<const routing::shard_map> map) {
   w.map = std::move(map);
   ++w.routing_version;
   co_return true;
 }
 
-task<bool> enter_here(worker::impl& w, migration::term_pass pass) {
+task<bool> enter_here(worker_impl& w, migration::term_pass pass) {
   w.pass = std::move(pass);
   co_return true;
 }
 
-task<bool> lease_renewed_here(worker::impl& w) {
-  w.release_waiters();
+task<bool> lease_renewed_here(worker_impl& w) {
+  w.release_held();
   co_return true;
 }
 
-task<migration::felt_latency> latency_here(worker::impl& w) { co_return w.latency.read(clock::now()); }
+task<migration::felt_latency> latency_here(worker_impl& w) { co_return w.latency.read(clock::now()); }
 
 }  // namespace
 
-// In the order in which they came; each decides anew, and comes back to the end of the queue when another set still holds it.
-void worker::impl::release_waiters() {
-  if (lapsed()) return;
-  for (auto& one : gate_queue) {
-    if (one.released || gate.judge(one.bits, false, std::nullopt) == gate_book::verdict::wait) continue;
-    one.released = true;
-    count_hold(one.bits, one.since);
-    one.wake->notify();
-  }
-}
-
-// A held statement counts for every set that held it.
-void worker::impl::count_hold(touch_bits bits, clock::time_point since) {
-  const auto took = std::chrono::duration_cast<std::chrono::microseconds>(clock::now() - since);
-  for (auto& [set, report] : hold_reports) {
-    if ((gate.bit_of(set) & bits) == 0) continue;
-    ++report.held;
-    report.longest = std::max(report.longest, took);
-  }
-}
-
 migration::task<void> gate_controller::announce(migration::moving_set set) {
-  const auto make = [&set](worker::impl& w) { return announce_here(w, set); };
+  const auto make = [&set](worker_impl& w) { return announce_here(w, set); };
   const auto known = co_await on_all<bool>(workers_, make);
   if (std::find(known.begin(), known.end(), false) != known.end()) throw std::runtime_error("more than 64 moving sets at a time");
 }
 
 migration::task<void> gate_controller::warm(std::uint64_t set, milliseconds budget) {
   const auto deadline = clock::now() + budget;
-  const auto make = [set, deadline](worker::impl& w) { return warm_here(w, set, deadline); };
+  const auto make = [set, deadline](worker_impl& w) { return warm_here(w, set, deadline); };
   co_await on_all<bool>(workers_, make);
 }
 
 migration::task<bool> gate_controller::close(std::uint64_t set, std::uint32_t attempt, milliseconds budget, milliseconds hold_budget) {
   const auto deadline = clock::now() + budget;
-  const auto make = [=](worker::impl& w) { return close_here(w, set, attempt, deadline, hold_budget); };
+  const auto make = [=](worker_impl& w) { return close_here(w, set, attempt, deadline, hold_budget); };
   const auto drained = co_await on_all<bool>(workers_, make);
   if (std::find(drained.begin(), drained.end(), false) == drained.end()) co_return true;
   // The others have acknowledged in vain. Their report stays for open().
-  const auto reopen = [set](worker::impl& w) { return reopen_here(w, set); };
+  const auto reopen = [set](worker_impl& w) { return reopen_here(w, set); };
   co_await on_all<bool>(workers_, reopen);
   co_return false;
 }
 
 migration::task<void> gate_controller::hold(std::uint64_t set, milliseconds hold_budget) {
-  const auto make = [=](worker::impl& w) { return hold_here(w, set, hold_budget); };
+  const auto make = [=](worker_impl& w) { return hold_here(w, set, hold_budget); };
   co_await on_all<bool>(workers_, make);
 }
 
 migration::task<std::optional<migration::open_transaction>> gate_controller::oldest(std::uint64_t set) {
-  const auto make = [set](worker::impl& w) { return oldest_here(w, set); };
+  const auto make = [set](worker_impl& w) { return oldest_here(w, set); };
   const auto each = co_await on_all<std::optional<migration::open_transaction>>(workers_, make);
   std::optional<migration::open_transaction> found;
   for (const auto& one : each)
@@ -232,8 +205,8 @@ migration::task<std::optional<migration::open_transaction>> gate_controller::old
 }
 
 migration::task<migration::gate_report> gate_controller::open(std::uint64_t set) {
-  const auto make = [set](worker::impl& w) { return open_here(w, set); };
-  const auto reports = co_await on_all<worker::impl::hold_report>(workers_, make);
+  const auto make = [set](worker_impl& w) { return open_here(w, set); };
+  const auto reports = co_await on_all<gate_queue::report>(workers_, make);
   migration::gate_report sum;
   for (const auto& one : reports) {
     sum.held_statements += one.held;
@@ -244,27 +217,27 @@ migration::task<migration::gate_report> gate_controller::open(std::uint64_t set)
 }
 
 migration::task<void> gate_controller::forget(std::uint64_t set) {
-  const auto make = [set](worker::impl& w) { return forget_here(w, set); };
+  const auto make = [set](worker_impl& w) { return forget_here(w, set); };
   co_await on_all<bool>(workers_, make);
 }
 
 migration::task<void> gate_controller::publish(std::shared_ptr<const routing::shard_map> map) {
-  const auto make = [&map](worker::impl& w) { return publish_here(w, map); };
+  const auto make = [&map](worker_impl& w) { return publish_here(w, map); };
   co_await on_all<bool>(workers_, make);
 }
 
 migration::task<void> gate_controller::enter(migration::term_pass pass) {
-  const auto make = [&pass](worker::impl& w) { return enter_here(w, pass); };
+  const auto make = [&pass](worker_impl& w) { return enter_here(w, pass); };
   co_await on_all<bool>(workers_, make);
 }
 
 migration::task<void> gate_controller::lease_renewed() {
-  const auto make = [](worker::impl& w) { return lease_renewed_here(w); };
+  const auto make = [](worker_impl& w) { return lease_renewed_here(w); };
   co_await on_all<bool>(workers_, make);
 }
 
 migration::task<migration::felt_latency> gate_controller::latency() {
-  const auto make = [](worker::impl& w) { return latency_here(w); };
+  const auto make = [](worker_impl& w) { return latency_here(w); };
   const auto each = co_await on_all<migration::felt_latency>(workers_, make);
   migration::felt_latency sum;
   std::chrono::microseconds total{};

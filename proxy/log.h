@@ -6,6 +6,7 @@
 namespace proxy {
 using migration::log_debug;
 using migration::log_error;
+using migration::log_failure;
 using migration::log_info;
 using migration::log_warning;
 }  // namespace proxy

@@ -13,6 +13,7 @@
 #include <prometheus/collectable.h>
 #include <prometheus/metric_family.h>
 
+#include "migration/coordinator.h"
 #include "migration/engine.h"
 #include "proxy/counters.h"
 #include "proxy/load.h"

@@ -8,7 +8,7 @@
 
 #include "proxy/errors.h"
 #include "proxy/log.h"
-#include "proxy/worker_state.h"
+#include "proxy/log.h"
 
 namespace proxy {
 

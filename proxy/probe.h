@@ -1,6 +1,6 @@
 // What is left on a server connection when a transaction has ended that may have left something: one query that is put behind it, and
 // what its answer means. The server is the judge: what was rolled back, or made inside a function, needs no rules here. Sans-I/O.
-// Used by session_state.cc; worker's thread only.
+// Used by session_replay.cc; worker's thread only.
 //
 // What each kind of state asks for, and what becomes of it:
 //

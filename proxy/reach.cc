@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "migration/prepare.h"
+#include "migration/refused.h"
 #include "proxy/dsn.h"
 
 namespace proxy {

@@ -13,6 +13,7 @@
 
 #include "migration/engine.h"
 #include "migration/prepare.h"
+#include "migration/refused.h"
 #include "protocol/sqlstate.h"
 #include "proxy/log.h"
 #include "proxy/run_handlers.h"
@@ -96,7 +97,7 @@ int server::run() {
 
 void server::start_threads() {
   for (const auto& one : workers_) {
-    one->set_admin(admin_);
+    one->set_console(admin_);
     one->set_names(coordinator_.names());
     one->set_peers(workers_);
     one->start();
@@ -131,7 +132,9 @@ task<void> server::start() {
 void server::run_beside(migration::task<void> what) {
   ++coordinator_tasks_;
   asio::co_spawn(coordinator_io_, std::move(what), [this](std::exception_ptr failed) {
-    asio::post(io_, [this, failed] { on_coordinator_end(failed); });
+    std::optional<std::string> why;  // an exception does not leave its thread
+    if (failed) why = text_of(failed);
+    asio::post(io_, [this, why = std::move(why)] { on_coordinator_end(why); });
   });
 }
 
@@ -151,11 +154,11 @@ task<void> server::warn_about_shards() {
   }
 }
 
-void server::on_coordinator_end(std::exception_ptr failed) {
+void server::on_coordinator_end(const std::optional<std::string>& why) {
   if (--coordinator_tasks_ == 0) coordinator_ended_.cancel();
-  if (!failed || !lost_.empty()) return;
+  if (!why || !lost_.empty()) return;
   // Its catalog belongs to somebody else now, or is not what it should be: routing on by an old map would be wrong.
-  lost_ = text_of(failed);
+  lost_ = *why;
   log_error("coordinator: ended: {}", lost_);
   for (const auto& one : workers_) one->retire(lost_);
   begin_shut_down(1);

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -51,7 +52,7 @@ class server final : public process_control {
   migration::task<void> drain_workers();
   migration::task<void> stop_coordinator();
   void begin_shut_down(int exit_code);
-  void on_coordinator_end(std::exception_ptr);
+  void on_coordinator_end(const std::optional<std::string>& why);
   void run_beside(migration::task<void>);
   migration::task<void> warn_about_shards();
   http_server::answers http_answers();

@@ -1,6 +1,5 @@
 #include "proxy/server_connection.h"
 
-#include "proxy/pool.h"
 
 namespace proxy {
 
@@ -37,8 +36,8 @@ void server_connection::forget_client() {
 }
 
 void server_connection::on_ready() {
-  if (!home) return;
-  if (!socket.quiet()) return home->idle_server_spoke(*this);
+  if (!watch) return;
+  if (!socket.quiet()) return watch->idle_server_spoke(*this);
   socket.not_readable();  // the event belongs to what was read before
   socket.watch_read();
 }

@@ -46,6 +46,17 @@ struct server_target {
   bool standard = false;  // the default shard: what its sessions start with, those of all shards start with
 };
 
+class server_connection;
+
+// Where idle connections lie: told that the shard of one said something, or closed.
+class idle_watch {
+ public:
+  virtual void idle_server_spoke(server_connection&) = 0;
+
+ protected:
+  ~idle_watch() = default;
+};
+
 class server_connection final : public readiness_listener {
  public:
   explicit server_connection(boost::asio::io_context& io) : socket(io) {}
@@ -68,6 +79,7 @@ class server_connection final : public readiness_listener {
   tls_target tls;  // without context: the connection is not encrypted
 
   pool* home = nullptr;
+  idle_watch* watch = nullptr;  // the same, for on_ready()
   routing::shard_id shard;
   std::string shard_name;
   std::uint64_t serial = 0;  // tells connections of one pool apart, also after they are gone

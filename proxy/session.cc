@@ -16,7 +16,7 @@ constexpr std::size_t login_answers = 512;  // bytes, mostly
 constexpr std::size_t server_backlog = 256u << 10;  // on its way to a server that reads slowly
 }
 
-session::session(worker::impl& w, int client_socket, std::int32_t pid)
+session::session(services& w, int client_socket, std::int32_t pid)
     : w_(w), client_(w.io, client_socket), wake_(w.io), pid_(pid), connected_(clock::now()), literals_(w.literals) {
   const auto random = random_bytes(key_.size());
   std::copy(random.begin(), random.end(), key_.begin());
@@ -311,13 +311,15 @@ void session::end_skipping() {
 }
 
 // Nothing is answered, and a wrong key takes as long as a right one: guessing costs the guesser only.
-void session::cancel(std::string_view key) {
+void session::cancel(std::string_view key) noexcept try {
   if (!logged_in_ || !equal_in_constant_time(key, cancel_key())) return;
   ++w_.counted.cancels;
   if (server_ && unit_open_) return w_.cancel_on_server(*server_);
   if (!waiting_) return;
   cancelled_ = true;
   wake_.notify();
+} catch (...) {
+  fail(std::current_exception());
 }
 
 void session::leave_when_idle() {

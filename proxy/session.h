@@ -3,7 +3,7 @@
 // Split over session_login.cc, session_console.cc, session_replication.cc, session_query.cc (simple protocol), session_batch.cc and session_write.cc (extended),
 // session_large.cc (messages that are passed on as they come), session_prepared.cc (two-phase commit), session_route.cc (shard, gate, pool),
 // session_reading.cc (settings that change what a statement says), session_snapshot.cc (how old a transaction's snapshot may be),
-// session_state.cc (what outlives transactions), session_relay.cc (bytes, ends of transactions, lost servers) and session_end.cc.
+// session_replay.cc (what outlives transactions), session_relay.cc (bytes, ends of transactions, lost servers) and session_end.cc.
 #pragma once
 
 #include <array>
@@ -25,27 +25,26 @@
 #include "proxy/pool.h"
 #include "proxy/prepared.h"
 #include "proxy/server_connection.h"
+#include "proxy/services.h"
 #include "proxy/session_choice.h"
 #include "proxy/session_state.h"
 #include "proxy/stream.h"
-#include "proxy/worker_state.h"
 
 namespace proxy {
 
-class session final : public std::enable_shared_from_this<session>, private readiness_listener {
+class session final : public std::enable_shared_from_this<session>, public timed_client, private readiness_listener {
  public:
-  session(worker::impl&, int client_socket, std::int32_t pid);
+  session(services&, int client_socket, std::int32_t pid);
   task<void> run();
 
-  // From the worker, on its thread.
-  void cancel(std::string_view key);
+  // From the worker, on its thread. What fails in here ends this session.
+  void cancel(std::string_view key) noexcept;
   void leave_when_idle();  // drain
   void leave_now() noexcept;
-  void leave_told();  // the same, and says why where the client is not in the middle of a message, and no commit is under way
-  void leave_told(protocol::notice why);
-  void time_is_up(timed);
-  void kill();  // KILL of its database
-  void fail(std::exception_ptr) noexcept;  // something of pgrotor's own went wrong: the session ends
+  void leave_told() noexcept;  // the same, and says why where the client is not in the middle of a message, and no commit is under way
+  void leave_told(protocol::notice why) noexcept;
+  void time_is_up(timed) noexcept override;
+  void kill() noexcept;  // KILL of its database
   const std::string& database() const noexcept { return database_; }
   // A set became known while this session has a transaction open on its source: counts as touching it.
   void touch_if_attached(routing::shard_id source, touch_bits bit);
@@ -120,6 +119,7 @@ class session final : public std::enable_shared_from_this<session>, private read
   bool has_input() const noexcept { return !in_.empty() || client_.readable(); }
   bool read_client();
   void fatal(protocol::notice);
+  void fail(std::exception_ptr) noexcept;
   void tell_failure(std::exception_ptr) noexcept;
   task<void> say_goodbye();
   void finish_session() noexcept;
@@ -131,6 +131,7 @@ class session final : public std::enable_shared_from_this<session>, private read
   void clock_question();
   bool end_overdue_question();
   void cancel_overdue();
+  void note_time(timed);
   void obey_time();
   void end_disobedience();
   void end_overdue_transaction();
@@ -299,7 +300,7 @@ class session final : public std::enable_shared_from_this<session>, private read
   void finish_alone();
   protocol::transaction_status status() const noexcept;
 
-  // session_state.cc
+  // session_replay.cc
   void begin_with_server();
   task<std::optional<protocol::notice>> adjust_first(bool all = false);
   task<void> wait_for_answer();
@@ -333,7 +334,7 @@ class session final : public std::enable_shared_from_this<session>, private read
 
   bool client_output_pending() const noexcept { return out_at_ < out_.size() || passed_ > 0; }
 
-  worker::impl& w_;
+  services& w_;
   stream client_;
   wakeup wake_;
   bool resting_ = false;             // the coroutine waits in serve(): what happens is handled without it

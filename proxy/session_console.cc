@@ -9,7 +9,8 @@
 #include <fmt/format.h>
 
 #include "migration/prepare.h"
-#include "proxy/admin.h"
+#include "migration/refused.h"
+#include "proxy/console.h"
 #include "proxy/log.h"
 #include "proxy/session.h"
 
@@ -140,10 +141,10 @@ task<void> session::answer_console(std::string sql) {
     const bool blank = sql.find_first_not_of(" \t\r\n;") == std::string::npos;
     if (blank) {
       protocol::append_empty_query_response(out_);
-    } else if (!w_.console) {
+    } else if (!w_.commands) {
       answer_error(make_error(sqlstate::cannot_connect_now, "the admin console is not ready"));
     } else {
-      const auto table = co_await w_.console->execute(std::move(sql));
+      const auto table = co_await w_.commands->execute(std::move(sql));
       append_table(out_, table);
       log_command(text, table.tag);
     }

@@ -16,14 +16,18 @@ void session::fatal(protocol::notice why) {
   closing_ = told_why_ = true;
 }
 
-void session::leave_told() {
+void session::leave_told() noexcept try {
   leave_told(w_.retired ? *w_.retired : make_error(sqlstate::admin_shutdown, "terminating connection: pgrotor is shutting down"));
+} catch (...) {
+  fail(std::current_exception());
 }
 
-void session::leave_told(protocol::notice why) {
+void session::leave_told(protocol::notice why) noexcept try {
   const bool can_be_told = logged_in_ && !closing_ && !replication_ && (!server_ || server_->answers.at_boundary());
   if (can_be_told && !(unit_open_ && unit_may_commit_)) fatal(std::move(why));
   leave_now();
+} catch (...) {
+  fail(std::current_exception());
 }
 
 // A bug of pgrotor's ends the session that met it, and its server connection with it, which may be in any state.
@@ -69,7 +73,6 @@ task<void> session::say_goodbye() {
 void session::finish_session() noexcept {
   client_.close();
   queue_place_.abandon();
-  w_.gate_queue.remove_if([this](const gate_waiter& one) { return one.wake == &wake_; });
   if (server_) {
     server_->socket.close();
     pin(0);

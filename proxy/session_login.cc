@@ -186,7 +186,7 @@ bool session::accept_startup(const protocol::startup& startup) {
   }
   if (!accept_replication(startup.get("replication"))) return false;
   if (w_.draining) return fatal(make_error(sqlstate::cannot_connect_now, "pgrotor is shutting down")), false;
-  if (w_.sessions.size() > w_.client_limit()) {
+  if (w_.too_many_clients()) {
     return fatal(make_error(sqlstate::too_many_connections, "sorry, too many clients already", "",
                             "Raise [limits] max_clients, or close connections that are not used.")), false;
   }

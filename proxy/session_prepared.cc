@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "migration/commands.h"
+#include "migration/refused.h"
 #include "proxy/session.h"
 
 namespace proxy {

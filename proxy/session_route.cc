@@ -141,35 +141,24 @@ bool session::settle_now(const choice& c) {
 }
 
 task<std::optional<protocol::notice>> session::hold_at_gate(touch_bits bits) {
-  if (w_.gate_queue.size() >= w_.settings.gate_max_waiters) {
-    ++w_.counted.gate_refused_full;
-    co_return make_error(sqlstate::out_of_memory_budget, "too many statements wait for a migration to switch",
-                         fmt::format("{} statements wait already.", w_.gate_queue.size()), "Retry.");
-  }
-  ++w_.counted.gate_held;
-  w_.gate_queue.emplace_back();
-  const auto place = std::prev(w_.gate_queue.end());
-  place->wake = &wake_;
-  place->bits = bits;
-  place->since = clock::now();
-  w_.counted.gate_waiting_now = w_.gate_queue.size();
-  const auto deadline = place->since + w_.hold_budget;
-  bool in_time = true;
+  using enum gate_queue::outcome;
   waiting_ = true;
-  while (!place->released && !cancelled_ && !closing_ && in_time) in_time = co_await wake_.wait(deadline);
+  const auto held = co_await w_.held.wait(bits, wake_, cancelled_, closing_, w_.settings.gate_max_waiters, w_.settings.gate_hold_budget);
   waiting_ = false;
-  const bool released = place->released;
-  if (!released) w_.count_hold(bits, place->since);
-  w_.gate_queue.erase(place);
-  w_.counted.gate_waiting_now = w_.gate_queue.size();
-  if (released) co_return std::nullopt;
-  if (cancelled_) co_return make_error(sqlstate::query_canceled, "canceling statement due to user request");
-  ++w_.counted.gate_expired;
+  const auto budget = held.budget.count();
+  switch (held.how) {
+    case released: co_return std::nullopt;
+    case left: co_return make_error(sqlstate::query_canceled, "canceling statement due to user request");
+    case full:
+      co_return make_error(sqlstate::out_of_memory_budget, "too many statements wait for a migration to switch",
+                           fmt::format("{} statements wait already.", w_.held.size()), "Retry.");
+    case expired: break;
+  }
   if (w_.lapsed())
     co_return make_error(sqlstate::hold_expired, "the statement touches keys that are being moved, and the catalog cannot be reached; it was not run",
-                         fmt::format("It waited {} ms for the catalog: without it another pgrotor may have moved them.", w_.hold_budget.count()), "Retry.");
+                         fmt::format("It waited {} ms for the catalog: without it another pgrotor may have moved them.", budget), "Retry.");
   co_return make_error(sqlstate::hold_expired, "the statement was held for a migration longer than its budget and was not run",
-                       fmt::format("It waited {} ms.", w_.hold_budget.count()), "Retry.");
+                       fmt::format("It waited {} ms.", budget), "Retry.");
 }
 
 pool* session::pool_for(routing::shard_id shard) {

@@ -43,7 +43,13 @@ bool session::end_overdue_question() {
 }
 
 // From the worker's tick. Waits for a pool or a gate end as if cancelled; everything else is for the loop.
-void session::time_is_up(timed kind) {
+void session::time_is_up(timed kind) noexcept try {
+  note_time(kind);
+} catch (...) {
+  fail(std::current_exception());
+}
+
+void session::note_time(timed kind) {
   if (kind == timed::question || kind == timed::server) return wake_.notify();
   if (waiting_) cancelled_ = true;
   if (kind != timed::statement) expired_ = kind;
@@ -93,10 +99,12 @@ void session::end_overdue_transaction() {
   if (!closing_) fatal(make_error(sqlstate::transaction_timeout, "terminating connection due to transaction timeout"));
 }
 
-void session::kill() {
+void session::kill() noexcept try {
   if (waiting_) return leave_told(make_error(sqlstate::admin_shutdown, "terminating connection due to administrator command"));
   killed_ = true;
   wake_.notify();
+} catch (...) {
+  fail(std::current_exception());
 }
 
 void session::obey_kill() {

@@ -92,4 +92,12 @@ std::string quoted_literal(std::string_view text) {
   return out.append(1, '\'');
 }
 
+settings_ptr or_as_started(const settings_ptr& left, const settings_ptr& started_with) {
+  if (!left || !started_with) return left ? left : started_with;
+  auto values = left->values();
+  for (const auto& one : started_with->values())
+    if (!left->find(one.first)) values.push_back(one);
+  return values.size() == left->values().size() ? left : make_settings(std::move(values));
+}
+
 }  // namespace proxy

@@ -29,4 +29,7 @@ std::string quoted_literal(std::string_view);
 // Settings that extensions and applications make up; pg_settings does not show them.
 inline bool is_custom(std::string_view name) noexcept { return name.find('.') != std::string_view::npos; }
 
+// `left` with what the session started with, where that has been reset.
+settings_ptr or_as_started(const settings_ptr& left, const settings_ptr& started_with);
+
 }  // namespace proxy

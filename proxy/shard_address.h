@@ -7,7 +7,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
 
-#include "proxy/tls.h"
+#include "proxy/tls_files.h"
 
 namespace proxy {
 

@@ -10,13 +10,15 @@
 #include "proxy/permit_ledger.h"
 #include "proxy/pool.h"
 #include "proxy/shard_health.h"
-#include "proxy/worker.h"
 
 namespace proxy {
 
+struct config;
+struct worker_impl;
+
 class shard_side final : public permit_home, public shard_watch {
  public:
-  shard_side(worker::impl& w, routing::shard_id shard) : desk(*this), w_(w), shard_(shard) {}
+  shard_side(worker_impl& w, routing::shard_id shard) : desk(*this), w_(w), shard_(shard) {}
   shard_side(const shard_side&) = delete;
   shard_side& operator=(const shard_side&) = delete;
 
@@ -29,7 +31,7 @@ class shard_side final : public permit_home, public shard_watch {
   permit_desk desk;
 
  private:
-  worker::impl& w_;
+  worker_impl& w_;
   routing::shard_id shard_;
   std::optional<protocol::notice> down_;
 };

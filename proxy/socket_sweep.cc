@@ -3,11 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "proxy/watched_socket.h"
-
 namespace proxy {
-
-using side = watched_socket::side;
 
 boost::asio::execution_context::id socket_sweep::id;
 
@@ -18,12 +14,12 @@ void socket_sweep::gather() {
     part_ = (left_ + visits_a_round - 1) / visits_a_round;
   }
   for (auto count = std::min(part_, left_); count > 0 && !sockets_.empty(); --count, --left_) {
-    auto& socket = sockets_.front().owner;
+    auto& socket = sockets_.front();
     sockets_.splice(sockets_.end(), sockets_, sockets_.begin());
-    const int reads = socket.read_.alive ? POLLIN : 0, writes = socket.write_.alive ? POLLOUT : 0;
-    if (reads == 0 && writes == 0) continue;
-    waiting_.push_back({&socket, reads != 0});
-    asked_.push_back({socket.native(), static_cast<short>(reads | writes), 0});
+    const auto awaited = socket.awaited();
+    if (awaited == 0) continue;
+    waiting_.push_back({&socket, (awaited & POLLIN) != 0});
+    asked_.push_back({socket.native(), awaited, 0});
   }
   if (sockets_.empty()) left_ = 0;
 }
@@ -40,10 +36,10 @@ std::size_t socket_sweep::visit() {
 
 bool socket_sweep::tell(const waiting& one, bool something) {
   auto& socket = *one.socket;
-  if (!socket.is_open()) return false;  // the event of one before it has closed it
-  if (!std::exchange(socket.swept_.suspect, something) || !something) return false;
-  socket.swept_.suspect = false;
-  socket.on_event(one.reads ? side::read : side::write);
+  if (socket.native() < 0) return false;  // the event of one before it has closed it
+  if (!std::exchange(socket.suspect_, something) || !something) return false;
+  socket.suspect_ = false;
+  socket.on_overlooked(one.reads);
   return true;
 }
 

@@ -1,6 +1,6 @@
-#include <algorithm>
+#include "proxy/state_of_transaction.h"
 
-#include "proxy/session_state.h"
+#include <algorithm>
 
 namespace proxy {
 

@@ -11,16 +11,12 @@
 #include <string>
 #include <string_view>
 
+#include "proxy/tls_files.h"
+
 struct ssl_st;
 struct ssl_ctx_st;
 
 namespace proxy {
-
-// Files in PEM. Empty: none.
-struct tls_files {
-  std::string certificate, key;
-  std::string ca;  // certificates that the peer's must descend from
-};
 
 class tls_context;
 struct tls_loaded {

@@ -41,7 +41,7 @@ void watched_socket::operation::complete(void* owner, boost::asio::detail::opera
   auto& self = *static_cast<operation*>(base);
   const auto alive = std::move(self.alive);
   if (!owner) return;  // the io_context is being destroyed
-  alive->swept_.suspect = false;
+  alive->suspect_ = false;
   if (!self.ec_) return alive->on_event(self.which);
   if (std::exchange(self.again, false)) alive->watch(self.which);
 }
@@ -51,10 +51,14 @@ watched_socket::watched_socket(boost::asio::io_context& io)
   reactor_.init_task();
 }
 
+short watched_socket::awaited() const noexcept {
+  return static_cast<short>((read_.alive ? POLLIN : 0) | (write_.alive ? POLLOUT : 0));
+}
+
 void watched_socket::close() noexcept {
   if (!is_open()) return;
   read_.again = write_.again = false;
-  swept_.unlink();
+  unlink();
   reactor_.deregister_descriptor(native_, registered_, true);
   ::close(std::exchange(native_, -1));
   reactor_.cleanup_descriptor_data(registered_);
@@ -77,7 +81,7 @@ void watched_socket::watch(side which) {
     ::shutdown(native_, SHUT_RDWR);  // who reads or writes now is told
     return reactor_.post_immediate_completion(&one, false);
   }
-  if (one.is_first) sweep_.enter(swept_);
+  if (one.is_first) sweep_.enter(*this);
   reactor_.start_op(which == side::read ? reactor::read_op : reactor::write_op, native_, registered_, &one, false, true);
   one.from_reactor = true;
 }

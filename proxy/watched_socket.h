@@ -9,7 +9,6 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/smart_ptr/intrusive_ptr.hpp>
-#include <boost/smart_ptr/intrusive_ref_counter.hpp>
 
 #include <boost/asio/detail/reactor.hpp>
 #include <boost/asio/detail/reactor_op.hpp>
@@ -18,19 +17,19 @@
 
 namespace proxy {
 
-class watched_socket : public boost::intrusive_ref_counter<watched_socket, boost::thread_safe_counter> {
+class watched_socket : public swept_socket {
  public:
   enum class side { read, write };
 
   explicit watched_socket(boost::asio::io_context&);
-  virtual ~watched_socket() { close(); }
+  ~watched_socket() override { close(); }
   watched_socket(const watched_socket&) = delete;
   watched_socket& operator=(const watched_socket&) = delete;
 
   // Takes a non-blocking socket over. It is registered with its first watch.
   void open(int native) noexcept { native_ = native; }
   void close() noexcept;  // watches under way never fire
-  int native() const noexcept { return native_; }
+  int native() const noexcept override { return native_; }
   bool is_open() const noexcept { return native_ >= 0; }
   // Calls on_event() once, never from here. A socket that cannot be registered (no memory, too many watches) is shut down first.
   void watch(side);
@@ -41,7 +40,8 @@ class watched_socket : public boost::intrusive_ref_counter<watched_socket, boost
   virtual void on_event(side) = 0;
 
  private:
-  friend class socket_sweep;
+  short awaited() const noexcept override;
+  void on_overlooked(bool reads) override { on_event(reads ? side::read : side::write); }
   struct operation : boost::asio::detail::reactor_op {
     operation(watched_socket&, side);
     static status is_ready(reactor_op*);
@@ -56,7 +56,6 @@ class watched_socket : public boost::intrusive_ref_counter<watched_socket, boost
 
   boost::asio::detail::reactor& reactor_;
   socket_sweep& sweep_;
-  socket_sweep::place swept_{*this};
   boost::asio::detail::reactor::per_descriptor_data registered_ = nullptr;
   int native_ = -1;
   operation read_, write_;

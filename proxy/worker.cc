@@ -10,7 +10,7 @@
 #include "proxy/log.h"
 #include "proxy/run_handlers.h"
 #include "proxy/session.h"
-#include "proxy/worker_state.h"
+#include "proxy/worker_impl.h"
 
 namespace proxy {
 
@@ -53,65 +53,27 @@ void set_deadlines(deadline_list& deadlines, const config& settings) {
 
 }  // namespace
 
-void log_failure(std::string_view what, std::exception_ptr failure) {
-  if (!failure) return;
-  try {
-    std::rethrow_exception(failure);
-  } catch (const std::exception& error) {
-    log_error("{}: {}", what, error.what());
-  } catch (...) {
-    log_error("{}: failed", what);
-  }
-}
-
-void latency_window::add(clock::time_point now, std::uint64_t microseconds) noexcept {
-  const auto number = std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() / 100;
-  auto& s = slices_[static_cast<std::size_t>(number) % slices_.size()];
-  if (s.number != number) s = slice{number, 0, 0, 0};
-  ++s.statements;
-  s.sum_us += microseconds;
-  s.worst_us = std::max(s.worst_us, microseconds);
-}
-
-migration::felt_latency latency_window::read(clock::time_point now) const noexcept {
-  const auto number = std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() / 100;
-  migration::felt_latency felt;
-  std::uint64_t sum = 0, worst = 0;
-  for (const auto& s : slices_) {
-    if (s.number <= number - static_cast<std::int64_t>(slices_.size())) continue;
-    felt.statements += s.statements;
-    sum += s.sum_us;
-    worst = std::max(worst, s.worst_us);
-  }
-  felt.mean = std::chrono::microseconds(felt.statements == 0 ? 0 : sum / felt.statements);
-  felt.worst = std::chrono::microseconds(worst);
-  return felt;
-}
-
-worker::impl::impl(int number, const config& c, const users& u)
-    : index(number), settings(c), accounts(std::make_shared<const users>(u)), hold_budget(c.gate_hold_budget), work(asio::make_work_guard(io)) {
+worker_impl::worker_impl(int number, const config& c, const users& u)
+    : services(own_io, c, std::make_shared<const users>(u)), index(number), work(asio::make_work_guard(own_io)) {
   set_deadlines(deadlines, settings);
 }
 
-worker::impl::~impl() { pools.clear(); }
+worker_impl::~worker_impl() { pools.clear(); }
 
 // A CancelRequest carries nothing but pid and key: the pid's high bits are the worker.
-std::int32_t worker::impl::next_pid() {
+std::int32_t worker_impl::next_pid() {
   do {
     pid_serial_ = pid_serial_ % (pids_per_worker - 1) + 1;
   } while (sessions.contains(index * pids_per_worker + pid_serial_));
   return index * pids_per_worker + pid_serial_;
 }
 
-std::size_t worker::impl::client_limit() const noexcept {
+std::size_t worker_impl::client_limit() const noexcept {
   const auto workers = static_cast<std::size_t>(std::max(1, settings.workers));
   return (settings.max_clients + workers - 1) / workers;
 }
 
-// Four of the largest: more of them at a time than a worker can make use of.
-std::size_t worker::impl::gather_limit() const noexcept { return settings.max_message_bytes * 4; }
-
-void worker::impl::adopt(int client_socket) {
+void worker_impl::adopt(int client_socket) {
   // Those over the limit are told so when they have said who they are; a flood is not listened to.
   if (sessions.size() >= client_limit() + strangers || stopping) {
     ::close(client_socket);
@@ -124,19 +86,19 @@ void worker::impl::adopt(int client_socket) {
   asio::co_spawn(io, client->run(), [](std::exception_ptr failure) { log_failure("session", failure); });
 }
 
-void worker::impl::session_ended(std::int32_t pid) {
+void worker_impl::session_ended(std::int32_t pid) {
   sessions.erase(pid);
   counted.clients_now = sessions.size();
   if (sessions.empty())
     for (auto* watcher : departure_watchers) watcher->notify();
 }
 
-void worker::impl::drop_unused_pools() {
+void worker_impl::drop_unused_pools() {
   if (std::erase_if(pools, [](const auto& entry) { return entry.second->unused(); }) > 0) ++pools_version;
 }
 
 // That of the same pool on other shards.
-standard_ptr worker::impl::standard_for(const pool_key& key) const {
+standard_ptr worker_impl::standard_for(const pool_key& key) const {
   auto first = key;
   first.shard = {};
   const auto other = pools.lower_bound(first);
@@ -145,7 +107,7 @@ standard_ptr worker::impl::standard_for(const pool_key& key) const {
   return same ? other->second->standard() : std::make_shared<standard_settings>();
 }
 
-pool* worker::impl::find_or_make_pool(const pool_key& key, const credentials& secret) {
+pool* worker_impl::find_or_make_pool(const pool_key& key, const credentials& secret) {
   const auto* shard = map->find_shard(key.shard);
   if (!shard) return nullptr;
   auto found = pools.find(key);
@@ -162,7 +124,7 @@ pool* worker::impl::find_or_make_pool(const pool_key& key, const credentials& se
 }
 
 // The shard signals whoever its connection serves when the cancel arrives: until then nobody else may have it.
-void worker::impl::give_back(server_ptr server) {
+void worker_impl::give_back(server_ptr server) {
   if (server->cancels_under_way > 0) {
     server->socket.listen(nullptr);
     awaiting_cancel_.push_back(std::move(server));
@@ -172,12 +134,12 @@ void worker::impl::give_back(server_ptr server) {
   home->release(std::move(server));
 }
 
-void worker::impl::cancel_on_server(server_connection& server) {
+void worker_impl::cancel_on_server(server_connection& server) {
   ++server.cancels_under_way;
   asio::co_spawn(io, cancel_and_return(server), [](std::exception_ptr failure) { log_failure("cancel", failure); });
 }
 
-task<void> worker::impl::cancel_and_return(server_connection& server) {
+task<void> worker_impl::cancel_and_return(server_connection& server) {
   const auto serial = server.serial;
   const auto* home = server.home;
   const auto is_it = [=](const server_connection& one) { return one.serial == serial && one.home == home; };
@@ -193,17 +155,17 @@ task<void> worker::impl::cancel_and_return(server_connection& server) {
     co_return give_back(std::move(mine));
   }
   for (const auto& [pid, client] : sessions)
-    if (auto* held = client->holding(home, serial)) --held->cancels_under_way;
+    if (auto* kept = client->holding(home, serial)) --kept->cancels_under_way;
 }
 
-void worker::impl::reset_and_give_back(server_ptr server) {
+void worker_impl::reset_and_give_back(server_ptr server) {
   const bool possible = (server->pinned & ~discardable) == 0 && !server->unusable && server->cancels_under_way == 0 && !draining;
   if (possible) return asio::co_spawn(io, reset_and_return(std::move(server)), [](std::exception_ptr failure) { log_failure("DISCARD ALL", failure); });
   auto* home = server->home;
   home->discard(std::move(server));
 }
 
-task<void> worker::impl::reset_and_return(server_ptr server) {
+task<void> worker_impl::reset_and_return(server_ptr server) {
   wakeup wake(io);
   server->socket.listen(&wake);
   const auto how = co_await run_alone(*server, "DISCARD ALL", wake, clock::now() + settings.connect_timeout);
@@ -214,7 +176,7 @@ task<void> worker::impl::reset_and_return(server_ptr server) {
   home->release(std::move(server));
 }
 
-void worker::impl::cancel(protocol::cancel_request request) {
+void worker_impl::cancel(protocol::cancel_request request) {
   if (request.pid / pids_per_worker != index) {
     const auto other = static_cast<std::size_t>(request.pid / pids_per_worker);
     if (request.pid < 0 || other >= peers.size()) return;
@@ -222,29 +184,20 @@ void worker::impl::cancel(protocol::cancel_request request) {
     return asio::post(state.io, [&state, request = std::move(request)] { state.cancel(request); });
   }
   const auto found = sessions.find(request.pid);
-  if (found != sessions.end()) attempt(*found->second, [&](session& client) { client.cancel(request.key); });
+  if (found != sessions.end()) found->second->cancel(request.key);
 }
 
-void worker::impl::touching_transaction_ended() {
+void worker_impl::touching_transaction_ended() {
   for (auto* watcher : drain_watchers) watcher->notify();
 }
 
-void worker::impl::tick() {
+void worker_impl::tick() {
   refresh_permits();
-  deadlines.tick(clock::now(), [this](timed kind, session& whose) { attempt(whose, [kind](session& client) { client.time_is_up(kind); }); });
+  deadlines.tick(clock::now());
   counted.sockets_overlooked += sweep.visit();
 }
 
-// What fails for one session ends that session.
-void worker::impl::attempt(session& whose, auto what) {
-  try {
-    what(whose);
-  } catch (...) {
-    whose.fail(std::current_exception());
-  }
-}
-
-void worker::impl::reconfigure(const config& fresh, std::shared_ptr<const users> known) {
+void worker_impl::reconfigure(const config& fresh, std::shared_ptr<const users> known) {
   settings = fresh;
   accounts = std::move(known);
   set_deadlines(deadlines, settings);
@@ -256,20 +209,20 @@ void worker::impl::reconfigure(const config& fresh, std::shared_ptr<const users>
   for (const auto& [shard, home] : homes) settle_permits(shard);
 }
 
-void worker::impl::retire(const std::string& why) {
+void worker_impl::retire(const std::string& why) {
   retired = make_error(sqlstate::admin_shutdown, "terminating connection: this pgrotor must not serve any more", why, "Connect again.");
   draining = true;
   for (const auto& [pid, client] : sessions) client->leave_when_idle();
 }
 
-void worker::impl::send_off() {
-  for (const auto& [pid, client] : sessions) attempt(*client, [](session& one) { one.leave_told(); });
+void worker_impl::send_off() {
+  for (const auto& [pid, client] : sessions) client->leave_told();
 }
 
-bool worker::impl::paused(const std::string& database) const { return paused_all || paused_databases.contains(database); }
+bool worker_impl::paused(const std::string& database) const { return paused_all || paused_databases.contains(database); }
 
 // An empty name means all of them; RESUME of all also resumes those paused by name.
-void worker::impl::obey(pool_command what, const std::string& database) {
+void worker_impl::obey(pool_command what, const std::string& database) {
   const bool all = database.empty();
   const bool pauses = what == pool_command::pause || what == pool_command::kill;
   if (pauses) all ? (void)(paused_all = true) : (void)paused_databases.insert(database);
@@ -281,17 +234,17 @@ void worker::impl::obey(pool_command what, const std::string& database) {
   }
   if (what != pool_command::kill) return;
   for (const auto& [pid, client] : sessions)
-    if (client->database() == database) attempt(*client, [](session& one) { one.kill(); });
+    if (client->database() == database) client->kill();
 }
 
-bool worker::impl::quiet(const std::string& database) const {
+bool worker_impl::quiet(const std::string& database) const {
   return std::all_of(pools.begin(), pools.end(), [&](const auto& entry) {
     const bool meant = database.empty() || entry.first.database == database;
     return !meant || !paused(entry.first.database) || entry.second->total() == 0;
   });
 }
 
-void worker::impl::tick_second() {
+void worker_impl::tick_second() {
   for (auto& [key, one] : pools) one->tick(clock::now());
   if (pools.size() > max_pools / 2) drop_unused_pools();
 }
@@ -299,7 +252,7 @@ void worker::impl::tick_second() {
 namespace {
 
 // Also keeps a timer armed that is earlier than the waits without deadline, which then cost no system call.
-task<void> tick_forever(worker::impl& w) {
+task<void> tick_forever(worker_impl& w) {
   asio::steady_timer timer(w.io);
   for (int ticks = 1; !w.stopping; ++ticks) {
     timer.expires_after(tick_time);
@@ -313,7 +266,7 @@ task<void> tick_forever(worker::impl& w) {
   }
 }
 
-task<void> wait_for_departures(worker::impl& w, clock::time_point deadline) {
+task<void> wait_for_departures(worker_impl& w, clock::time_point deadline) {
   wakeup wake(w.io);
   w.departure_watchers.push_back(&wake);
   bool in_time = true;
@@ -321,7 +274,7 @@ task<void> wait_for_departures(worker::impl& w, clock::time_point deadline) {
   std::erase(w.departure_watchers, &wake);
 }
 
-task<void> drain_here(worker::impl& w) {
+task<void> drain_here(worker_impl& w) {
   w.draining = true;
   for (const auto& [pid, client] : w.sessions) client->leave_when_idle();
   co_await wait_for_departures(w, clock::now() + (w.retired ? retire_time : w.settings.drain_timeout));
@@ -329,7 +282,7 @@ task<void> drain_here(worker::impl& w) {
   co_await wait_for_departures(w, clock::now() + stop_time);
 }
 
-task<void> stop_here(worker::impl& w) {
+task<void> stop_here(worker_impl& w) {
   w.draining = w.stopping = true;
   for (const auto& [pid, client] : w.sessions) client->leave_now();
   co_await wait_for_departures(w, clock::now() + stop_time);
@@ -338,17 +291,17 @@ task<void> stop_here(worker::impl& w) {
   w.io.stop();
 }
 
-task<void> reconfigure_here(worker::impl& w, std::shared_ptr<const config> fresh, std::shared_ptr<const users> known) {
+task<void> reconfigure_here(worker_impl& w, std::shared_ptr<const config> fresh, std::shared_ptr<const users> known) {
   w.reconfigure(*fresh, std::move(known));
   co_return;
 }
 
-task<void> obey_here(worker::impl& w, pool_command what, std::string database) {
+task<void> obey_here(worker_impl& w, pool_command what, std::string database) {
   w.obey(what, database);
   co_return;
 }
 
-task<void> wait_until_quiet(worker::impl& w, std::string database) {
+task<void> wait_until_quiet(worker_impl& w, std::string database) {
   asio::steady_timer timer(w.io);
   while (!w.quiet(database) && !w.stopping) {
     timer.expires_after(tick_time / 2);
@@ -356,7 +309,7 @@ task<void> wait_until_quiet(worker::impl& w, std::string database) {
   }
 }
 
-task<counters> counters_here(worker::impl& w) {
+task<counters> counters_here(worker_impl& w) {
   auto copy = w.counted;
   copy.plan_hits = w.plans.hits();
   copy.plan_misses = w.plans.misses();
@@ -365,11 +318,11 @@ task<counters> counters_here(worker::impl& w) {
 
 }  // namespace
 
-worker::worker(int index, const config& settings, const users& accounts) : impl_(std::make_unique<impl>(index, settings, accounts)) {}
+worker::worker(int index, const config& settings, const users& accounts) : impl_(std::make_unique<worker_impl>(index, settings, accounts)) {}
 
 worker::~worker() { stop_and_join(); }
 
-void worker::set_admin(admin& console) { impl_->console = &console; }
+void worker::set_console(console& commands) { impl_->commands = &commands; }
 void worker::set_names(std::shared_ptr<migration::prepared_names> names) { impl_->prepared_names = std::move(names); }
 void worker::set_peers(std::span<const std::unique_ptr<worker>> peers) { impl_->peers = peers; }
 int worker::index() const noexcept { return impl_->index; }

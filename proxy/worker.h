@@ -23,7 +23,8 @@ class prepared_names;
 
 namespace proxy {
 
-class admin;
+class console;
+struct worker_impl;
 class tls_context;
 class users;
 
@@ -34,7 +35,7 @@ class worker {
   worker(int index, const config&, const users&);
   ~worker();
   // Before start(): the first map and the console. start() runs the io_context on a thread of its own.
-  void set_admin(admin&);
+  void set_console(console&);
   // Before start(): where names of prepared transactions are kept unique. Without it each shard looks after its own.
   void set_names(std::shared_ptr<migration::prepared_names>);
   // Before start(): all workers in order of index, so that a CancelRequest that reached another worker finds its client. Without it
@@ -68,11 +69,10 @@ class worker {
   int index() const noexcept;
   boost::asio::io_context& context() noexcept;
 
-  struct impl;  // shared with session.cc, gate.cc, pool.cc through worker_state.h
-  impl& state() noexcept { return *impl_; }
+  worker_impl& state() noexcept { return *impl_; }  // worker_impl.h
 
  private:
-  std::unique_ptr<impl> impl_;
+  std::unique_ptr<worker_impl> impl_;
 };
 
 }  // namespace proxy

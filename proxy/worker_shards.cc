@@ -1,11 +1,11 @@
 // A shard between workers: permits lent and recalled (permit_ledger.h), and news of its health (shard_health.h). The home of a shard is
-// one worker, the same for all. Declared in proxy/worker_state.h and proxy/shard_side.h.
+// one worker, the same for all. Declared in proxy/worker_impl.h and proxy/shard_side.h.
 #include <fmt/format.h>
 
 #include <boost/asio/post.hpp>
 
 #include "proxy/log.h"
-#include "proxy/worker_state.h"
+#include "proxy/worker_impl.h"
 
 namespace proxy {
 
@@ -26,23 +26,23 @@ protocol::notice as_down(const server_target& tried, const protocol::notice& why
 
 }  // namespace
 
-worker::impl& worker::impl::home_of(routing::shard_id shard) {
+worker_impl& worker_impl::home_of(routing::shard_id shard) {
   return peers.empty() ? *this : peers[shard.value % peers.size()]->state();
 }
 
-shard_side& worker::impl::side_of(routing::shard_id shard) {
+shard_side& worker_impl::side_of(routing::shard_id shard) {
   auto found = sides.find(shard);
   if (found == sides.end()) found = sides.emplace(shard, std::make_unique<shard_side>(*this, shard)).first;
   return *found->second;
 }
 
-shard_home& worker::impl::home_here(routing::shard_id shard) {
+shard_home& worker_impl::home_here(routing::shard_id shard) {
   auto found = homes.find(shard);
   if (found == homes.end()) found = homes.emplace(shard, std::make_unique<shard_home>(rules_of(settings))).first;
   return *found->second;
 }
 
-void worker::impl::on_each(auto what) {
+void worker_impl::on_each(auto what) {
   if (peers.empty()) return asio::post(io, [this, what] { what(*this); });
   for (const auto& peer : peers) {
     auto& state = peer->state();
@@ -50,7 +50,7 @@ void worker::impl::on_each(auto what) {
   }
 }
 
-void worker::impl::settle_permits(routing::shard_id shard) {
+void worker_impl::settle_permits(routing::shard_id shard) {
   for (const auto& order : home_here(shard).ledger.settle(clock::now())) {
     auto& to = peers.empty() ? *this : peers[static_cast<std::size_t>(order.worker)]->state();
     asio::post(to.io, [&to, shard, order] { to.side_of(shard).desk.obey(order); });
@@ -86,19 +86,19 @@ void shard_side::set_down(std::optional<protocol::notice> why) {
     if (key.shard == shard_) one->shard_changed();
 }
 
-void worker::impl::shard_failed(routing::shard_id shard, const protocol::notice& why, const server_target& tried) {
+void worker_impl::shard_failed(routing::shard_id shard, const protocol::notice& why, const server_target& tried) {
   auto& home = home_here(shard);
   home.probe_as = tried;
   if (!home.health.failed()) return;
   ++counted.shard_outages;
   ++counted.shards_down_now;
   log_error("shard {}: down: {}", tried.shard_name, why.detail.empty() ? why.message : why.detail);
-  on_each([shard, down = as_down(tried, why)](impl& w) { w.side_of(shard).set_down(down); });
+  on_each([shard, down = as_down(tried, why)](worker_impl& w) { w.side_of(shard).set_down(down); });
   asio::co_spawn(io, probe_until_back(shard), [](std::exception_ptr failure) { log_failure("probing a shard", failure); });
 }
 
 // The address may have changed meanwhile, or the shard may have gone from the map.
-task<void> worker::impl::probe_until_back(routing::shard_id shard) {
+task<void> worker_impl::probe_until_back(routing::shard_id shard) {
   auto& home = home_here(shard);
   asio::steady_timer pause(io);
   wakeup wake(io);
@@ -117,11 +117,11 @@ task<void> worker::impl::probe_until_back(routing::shard_id shard) {
   if (stopping) co_return;
   --counted.shards_down_now;
   log_warning("shard {}: answers again", home.probe_as.shard_name);
-  on_each([shard](impl& w) { w.side_of(shard).set_down(std::nullopt); });
+  on_each([shard](worker_impl& w) { w.side_of(shard).set_down(std::nullopt); });
 }
 
 // Ten times a second: what waits is told to the homes, whose ledgers also watch the time.
-void worker::impl::refresh_permits() {
+void worker_impl::refresh_permits() {
   for (auto& [shard, side] : sides) side->desk.refresh();
 }
 

@@ -5,7 +5,7 @@
 #include "proxy/errors.h"
 #include "proxy/session.h"
 #include "proxy/worker.h"
-#include "proxy/worker_state.h"
+#include "proxy/worker_impl.h"
 
 namespace proxy {
 
@@ -13,7 +13,7 @@ namespace {
 
 using row = std::vector<std::optional<std::string>>;
 
-migration::answer clients(const worker::impl& w) {
+migration::answer clients(const worker_impl& w) {
   migration::answer table;
   table.columns = {"id", "user", "database", "application_name", "state", "connected_s", "wait_us", "shard", "server_pid", "prepared", "tls", "pinned"};
   for (const auto& [pid, client] : w.sessions) table.rows.push_back(client->describe());
@@ -27,7 +27,7 @@ row server_row(const pool& from, const server_connection& server, const char* st
           server.pinned != 0 ? std::optional(pins_text(server.pinned)) : std::nullopt};
 }
 
-migration::answer servers(const worker::impl& w) {
+migration::answer servers(const worker_impl& w) {
   migration::answer table;
   table.columns = {"user", "database", "shard", "state", "server_pid", "connected_s", "prepared", "tls", "client", "pinned"};
   const auto now = clock::now();
@@ -39,7 +39,7 @@ migration::answer servers(const worker::impl& w) {
 }
 
 // Why the shard cannot be reached; null when it can.
-std::optional<std::string> down_text(const worker::impl& w, routing::shard_id shard) {
+std::optional<std::string> down_text(const worker_impl& w, routing::shard_id shard) {
   const auto side = w.sides.find(shard);
   const auto* why = side == w.sides.end() ? nullptr : side->second->down();
   return why ? std::optional(why->detail) : std::nullopt;
@@ -52,7 +52,7 @@ std::optional<std::string> made_equal(const pool& one) {
   return text.empty() ? std::nullopt : std::optional(text);
 }
 
-migration::answer pools(const worker::impl& w) {
+migration::answer pools(const worker_impl& w) {
   migration::answer table;
   table.columns = {"user", "database", "shard", "cl_waiting", "sv_active", "sv_idle", "sv_login", "maxwait_us", "pool_mode", "paused", "shard_down",
                    "made_equal", "unequal"};
@@ -66,7 +66,7 @@ migration::answer pools(const worker::impl& w) {
   return table;
 }
 
-task<load> load_here(worker::impl& w) {
+task<load> load_here(worker_impl& w) {
   load read;
   const auto name = [&w](routing::shard_id id) {
     const auto* shard = w.map ? w.map->find_shard(id) : nullptr;
@@ -81,7 +81,7 @@ task<load> load_here(worker::impl& w) {
   co_return read;
 }
 
-task<migration::answer> show_here(worker::impl& w, std::string what) {
+task<migration::answer> show_here(worker_impl& w, std::string what) {
   if (what == "CLIENTS") co_return clients(w);
   if (what == "SERVERS") co_return servers(w);
   if (what == "POOLS") co_return pools(w);

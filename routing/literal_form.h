@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "routing/router.h"
+#include "routing/parameter.h"
 
 namespace routing {
 

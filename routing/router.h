@@ -5,22 +5,14 @@
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <string_view>
 
 #include <boost/container/small_vector.hpp>
 
+#include "routing/parameter.h"
 #include "routing/plan.h"
 #include "routing/shard_map.h"
 
 namespace routing {
-
-struct parameter {
-  std::optional<std::string_view> value;  // nullopt: SQL NULL
-  std::int16_t format = 0;                // 0 text, 1 binary
-  std::uint32_t type = 0;                 // OID the client declared, 0 = unspecified
-};
-inline constexpr std::uint32_t unspecified_oid = 0;  // of a parameter whose type the client leaves to the server
-using parameters = boost::container::small_vector<parameter, 16>;
 
 // A placement that a statement touches: what gates and touch bits are decided on.
 struct touch {

@@ -117,7 +117,7 @@ void walk(catalog& book, migration_row& row, std::initializer_list<state> states
 task<void> renew_while(pg::connection& super, const bool& alive) {
   while (alive) {
     co_await super.query("UPDATE pgrotor.lease SET until = clock_timestamp() + interval '1 s'");
-    co_await migration::pause_for(milliseconds(50));
+    co_await migration::sleep_for(milliseconds(50));
   }
 }
 

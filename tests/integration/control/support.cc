@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "migration/lock_retry.h"
+#include "migration/refused.h"
 
 namespace control {
 
@@ -52,7 +53,7 @@ void background::join() {
   if (state_->failed) std::rethrow_exception(state_->failed);
 }
 
-void pause(milliseconds time) { run(migration::pause_for(time)); }
+void pause(milliseconds time) { run(migration::sleep_for(time)); }
 
 pg::connect_options options_of(const std::string& name) {
   const char* const found = std::getenv(name.c_str());

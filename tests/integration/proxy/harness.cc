@@ -15,12 +15,13 @@
 
 #include "allocations.h"
 #include "migration/prepared_names.h"
+#include "migration/refused.h"
 #include "proxy/gate.h"
 #include "proxy/listener.h"
 #include "proxy/log.h"
 #include "proxy/users.h"
 #include "proxy/worker.h"
-#include "proxy/worker_state.h"
+#include "proxy/worker_impl.h"
 
 namespace {
 

@@ -1,4 +1,5 @@
 #include "migration/planner.h"
+#include "migration/refused.h"
 
 #include <doctest/doctest.h>
 

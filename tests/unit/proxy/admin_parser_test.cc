@@ -1,3 +1,4 @@
+#include "proxy/admin_help.h"
 #include "proxy/admin_parser.h"
 
 #include <doctest/doctest.h>
@@ -5,6 +6,7 @@
 #include <fmt/ranges.h>
 
 #include "migration/prepare.h"
+#include "migration/refused.h"
 #include "proxy/edit_distance.h"
 
 namespace {

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "migration/prepare.h"
+#include "migration/refused.h"
 #include "scratch.h"
 
 namespace {

@@ -36,14 +36,6 @@ void set_value(text_pairs& parameters, std::string_view name, std::string_view v
 
 }  // namespace
 
-settings_ptr or_as_started(const settings_ptr& left, const settings_ptr& started_with) {
-  if (!left || !started_with) return left ? left : started_with;
-  auto values = left->values();
-  for (const auto& one : started_with->values())
-    if (!left->find(one.first)) values.push_back(one);
-  return values.size() == left->values().size() ? left : make_settings(std::move(values));
-}
-
 // A server that the transaction has just got.
 void session::begin_with_server() {
   state_.reported_before.reset();
