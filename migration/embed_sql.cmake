@@ -1,5 +1,5 @@
 # Writes sql.cc: each migration/sql/<name>.sql becomes `const std::string_view migration::sql::<name>`.
-set(text "#include \"migration/sql.h\"\nnamespace migration::sql {\n")
+set(text "#include \"migration/base/sql.h\"\nnamespace migration::sql {\n")
 foreach(path ${IN})
   get_filename_component(name ${path} NAME_WE)
   file(READ ${path} body)

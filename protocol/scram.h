@@ -16,7 +16,7 @@ namespace protocol {
 using scram_key = std::array<unsigned char, 32>;
 inline constexpr std::string_view scram_name = "SCRAM-SHA-256", scram_plus_name = "SCRAM-SHA-256-PLUS";
 
-struct scram_crypto {  // plain functions; implemented with OpenSSL in proxy/crypto.cc
+struct scram_crypto {  // plain functions; implemented with OpenSSL in proxy/net/crypto.cc
   scram_key (*hmac)(std::string_view key, std::string_view data);
   scram_key (*sha256)(std::string_view data);
   scram_key (*pbkdf2)(std::string_view password, std::string_view salt, std::uint32_t iterations);

@@ -5,7 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
-#include "proxy/commands.h"
+#include "proxy/serve/commands.h"
 
 namespace {
 

@@ -1,5 +1,5 @@
 -- What a table does beside keeping rows: relation, kind, name, what is compared, the statement that makes it, the one that removes it. The table
--- ($table, a regclass) is put in by migration/checks_behaviour.cc, which asks both shards. Constraints and unique indexes are the same under
+-- ($table, a regclass) is put in by migration/shard/checks_behaviour.cc, which asks both shards. Constraints and unique indexes are the same under
 -- any name, triggers fire in the order of theirs. Of a default that takes from a sequence only that is compared: pair_sequences finds its twin.
 WITH tables AS (
   SELECT c.*, c.oid::regclass::text AS relation FROM pgrotor.with_partitions(ARRAY[$table]) r JOIN pg_class c ON c.oid = r

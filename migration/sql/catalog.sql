@@ -1,4 +1,4 @@
--- Schema pgrotor of the catalog: the truth about maps and migrations (migration/catalog.h). Run by `pgrotor init` as the role that
+-- Schema pgrotor of the catalog: the truth about maps and migrations (migration/catalog/catalog.h). Run by `pgrotor init` as the role that
 -- deploy/catalog_rights.sql made; running it again changes nothing. The database may be a shard as well (shard_objects.sql).
 CREATE SCHEMA IF NOT EXISTS pgrotor;
 
@@ -119,7 +119,7 @@ CREATE TABLE IF NOT EXISTS pgrotor.migrations (
   changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 ALTER TABLE pgrotor.migrations ADD COLUMN IF NOT EXISTS sqlstate text NOT NULL DEFAULT '';
-COMMENT ON TABLE pgrotor.migrations IS 'Moves of placements from one shard to another and the state each is in (migration/state.h)';
+COMMENT ON TABLE pgrotor.migrations IS 'Moves of placements from one shard to another and the state each is in (migration/plan/state.h)';
 
 ALTER TABLE pgrotor.migrations DROP CONSTRAINT IF EXISTS migrations_state_check, ADD CONSTRAINT migrations_state_check CHECK (
   state IN ('PLANNED', 'PREPARING', 'COPYING', 'CATCHING_UP', 'VERIFYING', 'READY', 'CUTTING_OVER', 'SWITCHED', 'CLEANING', 'DONE', 'PAUSED',
@@ -232,7 +232,7 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
   UPDATE pgrotor.lease SET until = NULL WHERE process = end_term.process
 $$;
 
--- Errors between these functions and migration/catalog.cc: RT010 another term has begun, RT011 the row is not in the expected state,
+-- Errors between these functions and migration/catalog/catalog.cc: RT010 another term has begun, RT011 the row is not in the expected state,
 -- RT012 the source does not own what it gives away.
 CREATE OR REPLACE FUNCTION pgrotor.hold_epoch(mine bigint) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

@@ -1,4 +1,4 @@
--- What a shard must have in common with others: kind, name, value. The lists are put in by migration/equal_shards.cc. Columns that only some
+-- What a shard must have in common with others: kind, name, value. The lists are put in by migration/shard/equal_shards.cc. Columns that only some
 -- versions have are read through jsonb; a function that 14 has not got comes as $locale_version.
 WITH database AS (
   SELECT d.oid, d.encoding, to_jsonb(d) AS facts FROM pg_database d WHERE d.datname = current_database()

@@ -1,5 +1,5 @@
 -- Who may do with tables and their schemas what statements on rows need (and what all versions know), owners left out: role ('public' is everybody), kind, object, privilege, column. The tables
--- are put in by migration/checks_behaviour.cc, which then asks the other shard whether they may there.
+-- are put in by migration/shard/checks_behaviour.cc, which then asks the other shard whether they may there.
 WITH tables AS (
   SELECT c.* FROM unnest($tables) r JOIN pg_class c ON c.oid = r
 ), grants (grantee, kind, object, privilege, part) AS (

@@ -1,5 +1,5 @@
 -- What touches tables that a statement does not name: views, partitions, functions, and triggers, rules, policies, defaults and checks of
--- tables. One statement, run on each shard (migration/hidden_access.h); reads catalogs only, as any role.
+-- tables. One statement, run on each shard (migration/shard/hidden_access.h); reads catalogs only, as any role.
 --   $1  {"sharded": [["schema", "table"], …], "reference": […]}: the tables of the map
 --   $2, $3  schema and name of a table about to join it, whose own triggers and the like are asked for too; '' for those of all sharded tables
 -- Rows: kind ('relation', 'write', 'function', 'attached', 'part'), schema, name, effect ('sharded', 'home', 'dynamic'), what it touches or is of.

@@ -1,4 +1,4 @@
--- A number that changes whenever hidden_access.sql might answer otherwise: cheap, asked of every shard every few seconds (migration/hidden_watch.cc).
+-- A number that changes whenever hidden_access.sql might answer otherwise: cheap, asked of every shard every few seconds (migration/coordinator/hidden_watch.cc).
 -- Of relations only names count: their rows change with every VACUUM and ANALYZE that has something to say.
 SELECT count(*) || '/' || coalesce(sum(hashint8extended((o.oid::int8 << 32) | o.version, o.kind)), 0)
 FROM (SELECT oid, xmin::text::int8, 1 FROM pg_proc WHERE oid >= 16384

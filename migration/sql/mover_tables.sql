@@ -6,7 +6,7 @@ CREATE TABLE IF NOT EXISTS pgrotor.chunks (
   chunk_no   pg_catalog.int4   NOT NULL,
   lower_text pg_catalog.text[],           -- the slice (lower, upper] of the primary key's leading columns; NULL is unbounded
   upper_text pg_catalog.text[],
-  lower_key  pg_catalog.bytea,            -- the same in the mover's byte order (migration/key_order.h)
+  lower_key  pg_catalog.bytea,            -- the same in the mover's byte order (migration/mover/key_order.h)
   upper_key  pg_catalog.bytea,
   snapshot   pg_catalog.text   NOT NULL,  -- pg_snapshot on the source under which the rows were read
   high_lsn   pg_catalog.pg_lsn NOT NULL,  -- WAL insert position of the source after the read

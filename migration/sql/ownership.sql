@@ -1,4 +1,4 @@
--- The permanent ownership guard of every shard (migration/ownership.h): one AFTER row trigger on each distributed table. Run by `pgrotor init`
+-- The permanent ownership guard of every shard (migration/shard/ownership.h): one AFTER row trigger on each distributed table. Run by `pgrotor init`
 -- and ADD SHARD after shard_objects.sql; running it again changes nothing.
 
 -- Called for a row that must not be stored, by the trigger's WHEN; the trigger's argument is the shard key.

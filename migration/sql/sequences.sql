@@ -1,5 +1,5 @@
 -- Sequences of distributed tables: each shard gives out every n-th value, those that leave its own remainder, so that no two shards give the
--- same one (migration/sequences.cc). Run by `pgrotor init` and ADD SHARD after shard_objects.sql; running it again changes nothing.
+-- same one (migration/shard/sequences.cc). Run by `pgrotor init` and ADD SHARD after shard_objects.sql; running it again changes nothing.
 
 -- What columns of the tables and of their partitions take values from: owned by them, their identity, or named in their default.
 CREATE OR REPLACE FUNCTION pgrotor.sequences_of(relations regclass[]) RETURNS TABLE (place bigint, column_name name, sequence regclass)

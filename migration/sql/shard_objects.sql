@@ -1,4 +1,4 @@
--- Schema pgrotor of every shard: register, guard and the source transaction of the cutover (migration/guard.h, DESIGN 5). Run by
+-- Schema pgrotor of every shard: register, guard and the source transaction of the cutover (migration/shard/guard.h, DESIGN 5). Run by
 -- `pgrotor init` and ADD SHARD as role pgrotor (deploy/shard_rights.sql); running it again changes nothing. The database may hold
 -- the catalog as well (catalog.sql).
 -- Advisory locks: lock_key(set) of the guard, lock_key(set) + 1 of the register. The key is random and even, made with the register and

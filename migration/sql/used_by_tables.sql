@@ -1,4 +1,4 @@
--- Types and collations that tables use, those inside of their types too, by name. The list of tables is put in by migration/equal_shards.cc;
+-- Types and collations that tables use, those inside of their types too, by name. The list of tables is put in by migration/shard/equal_shards.cc;
 -- asked of a shard that has them.
 WITH RECURSIVE tables AS (
   SELECT t.oid FROM pg_class t WHERE t.oid = ANY (SELECT to_regclass(name) FROM unnest(ARRAY[$tables]::text[]) name)

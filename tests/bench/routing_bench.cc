@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "../unit/routing/sample_map.h"
-#include "routing/placement.h"
-#include "routing/plan_cache.h"
+#include "routing/map/placement.h"
+#include "routing/route/plan_cache.h"
 
 namespace {
 

@@ -94,7 +94,7 @@ class Pgrotor:
         return done
 
     def serve(self, test="", ready=True):
-        """`test`: stop points and mutations for a build with test hooks (migration/test_hooks.h)."""
+        """`test`: stop points and mutations for a build with test hooks (migration/base/test_hooks.h)."""
         environment = dict(os.environ)
         environment.pop("PGROTOR_TEST", None)
         if test:

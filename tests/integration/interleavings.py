@@ -1,4 +1,4 @@
-"""One named interleaving per rule whose removal loses or doubles data. Each is forced by stop points (migration/test_hooks.h) on two
+"""One named interleaving per rule whose removal loses or doubles data. Each is forced by stop points (migration/base/test_hooks.h) on two
 shards, ends with what the new owner holds, and gives the damage as lines: none with the rule in force, some without it.
 
 What they share: table items(id, v), s1 -> s2 by MOVE RANGE of all placements that s1 owns, clients that go past the proxy where the

@@ -1,4 +1,4 @@
-"""The placement values of routing/placement.h against PostgreSQL's own: 100,000 random values for each type that a shard key may have,
+"""The placement values of routing/map/placement.h against PostgreSQL's own: 100,000 random values for each type that a shard key may have,
 in text form read by the server's input function and in binary form from its send function, through the very expression that
 placement_sql() gives guards and DBAs; and texts that the server refuses. PLACEMENT_VALUES and PLACEMENT_SEED change number and seed."""
 import os

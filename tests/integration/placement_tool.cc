@@ -1,4 +1,4 @@
-// Prints what routing/placement.h makes of values, for placement_test.py to compare with a server.
+// Prints what routing/map/placement.h makes of values, for placement_test.py to compare with a server.
 //   placement_tool sql <type> <quoted column>         the SQL expression
 //   placement_tool text|binary <type> < values        one value a line in hex; prints its placement, or "-" for a value not accepted
 // <type>: int8, text, bpchar or uuid.
@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "routing/placement.h"
+#include "routing/map/placement.h"
 
 namespace {
 

@@ -3,8 +3,8 @@
 #include <iostream>
 #include <string>
 
-#include "routing/analyzer.h"
-#include "routing/array_value.h"
+#include "routing/analysis/analyzer.h"
+#include "routing/map/array_value.h"
 
 namespace {
 

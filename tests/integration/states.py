@@ -1,5 +1,5 @@
 """Every connection of pgrotor ended in every state: the move still ends, in DONE or in the state that was asked for, and nothing is left. The
-states are read from the table in migration/state.cc, so that a new one is not forgotten.
+states are read from the table in migration/plan/state.cc, so that a new one is not forgotten.
 
     states.py            each state, the three sides together
     states.py --all      each state, each side by itself

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Exhaustive check of snapshot-visibility backfill (DESIGN 6): WAL commit, visibility, decoding, chunk reads, loads and crashes of the
 mover interleave freely. In every final state the target must equal the source, and no change may meet another version of its row than
-the one before it (each is applied once, in order). The code that follows the model is migration/svb.cc, step by step under the same
+the one before it (each is applied once, in order). The code that follows the model is migration/mover/svb.cc, step by step under the same
 names: read, load, judge, hold, drop, floor.
 
     backfill.py [rule]      one rule left out: exit status 1 when that is a violation

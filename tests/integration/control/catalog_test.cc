@@ -2,8 +2,8 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
-#include "migration/catalog.h"
-#include "migration/lock_retry.h"
+#include "migration/catalog/catalog.h"
+#include "migration/pg/lock_retry.h"
 #include "support.h"
 
 using namespace control;

@@ -4,7 +4,7 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
-#include "migration/checks.h"
+#include "migration/shard/checks.h"
 #include "support.h"
 
 using namespace control;

@@ -4,9 +4,9 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
-#include "migration/guard.h"
-#include "migration/lock_retry.h"
-#include "migration/test_hooks.h"
+#include "migration/base/test_hooks.h"
+#include "migration/pg/lock_retry.h"
+#include "migration/shard/guard.h"
 #include "support.h"
 
 using namespace control;

@@ -4,11 +4,11 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
-#include "migration/catalog.h"
-#include "migration/cleaner.h"
-#include "migration/guard.h"
-#include "migration/lock_retry.h"
-#include "migration/test_hooks.h"
+#include "migration/base/test_hooks.h"
+#include "migration/catalog/catalog.h"
+#include "migration/pg/lock_retry.h"
+#include "migration/shard/cleaner.h"
+#include "migration/shard/guard.h"
 #include "support.h"
 
 using namespace control;

@@ -7,8 +7,8 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
-#include "migration/lock_retry.h"
-#include "migration/refused.h"
+#include "migration/base/refused.h"
+#include "migration/pg/lock_retry.h"
 
 namespace control {
 

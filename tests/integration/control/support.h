@@ -11,10 +11,10 @@
 
 #include <boost/asio/any_io_executor.hpp>
 
-#include "migration/mover.h"
-#include "migration/pg.h"
-#include "migration/prepare.h"
-#include "migration/state.h"
+#include "migration/mover/mover.h"
+#include "migration/pg/pg.h"
+#include "migration/plan/state.h"
+#include "migration/shard/prepare.h"
 
 namespace control {
 

@@ -2,9 +2,9 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
-#include "migration/cleaner.h"
-#include "migration/guard.h"
-#include "migration/verify.h"
+#include "migration/shard/cleaner.h"
+#include "migration/shard/guard.h"
+#include "migration/shard/verify.h"
 #include "support.h"
 
 using namespace control;

@@ -24,10 +24,10 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include "migration/log.h"
-#include "migration/mover.h"
-#include "migration/prepare.h"
-#include "migration/test_hooks.h"
+#include "migration/base/log.h"
+#include "migration/base/test_hooks.h"
+#include "migration/mover/mover.h"
+#include "migration/shard/prepare.h"
 
 namespace asio = boost::asio;
 using migration::task;

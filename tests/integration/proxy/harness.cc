@@ -14,14 +14,14 @@
 #include <sstream>
 
 #include "allocations.h"
-#include "migration/prepared_names.h"
-#include "migration/refused.h"
-#include "proxy/gate.h"
-#include "proxy/listener.h"
-#include "proxy/log.h"
-#include "proxy/users.h"
-#include "proxy/worker.h"
-#include "proxy/worker_impl.h"
+#include "migration/base/refused.h"
+#include "migration/engine/prepared_names.h"
+#include "proxy/auth/users.h"
+#include "proxy/config/log.h"
+#include "proxy/gate/gate.h"
+#include "proxy/serve/listener.h"
+#include "proxy/worker/worker.h"
+#include "proxy/worker/worker_impl.h"
 
 namespace {
 

@@ -1,4 +1,4 @@
-#include "migration/catalog_map.h"
+#include "migration/catalog/catalog_map.h"
 
 #include <doctest/doctest.h>
 

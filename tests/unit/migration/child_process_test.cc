@@ -1,4 +1,4 @@
-#include "migration/child_process.h"
+#include "migration/base/child_process.h"
 
 #include <optional>
 #include <system_error>

@@ -2,7 +2,7 @@
 
 #include <filesystem>
 
-#include "migration/chunk_buffer.h"
+#include "migration/mover/chunk_buffer.h"
 
 using migration::chunk_buffer;
 

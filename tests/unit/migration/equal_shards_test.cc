@@ -1,4 +1,4 @@
-#include "migration/equal_shards.h"
+#include "migration/shard/equal_shards.h"
 
 #include <doctest/doctest.h>
 

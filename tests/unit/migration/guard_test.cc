@@ -1,4 +1,4 @@
-#include "migration/guard.h"
+#include "migration/shard/guard.h"
 
 #include <doctest/doctest.h>
 

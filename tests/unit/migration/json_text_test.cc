@@ -1,4 +1,4 @@
-#include "migration/json_text.h"
+#include "migration/base/json_text.h"
 
 #include <cstdint>
 #include <limits>

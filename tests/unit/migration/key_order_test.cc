@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "migration/key_order.h"
+#include "migration/mover/key_order.h"
 #include "protocol/wire.h"
 
 using namespace migration;

@@ -1,7 +1,7 @@
 // A table under migration for unit tests: shop."Or""ders" (tenant integer, id bigint, note text, big text), primary key (tenant, id).
 #pragma once
 
-#include "migration/mover.h"
+#include "migration/mover/mover.h"
 
 inline migration::moving_table sample_table() {
   migration::moving_table out;

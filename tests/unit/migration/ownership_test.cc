@@ -1,8 +1,8 @@
-#include "migration/ownership.h"
+#include "migration/shard/ownership.h"
 
 #include <doctest/doctest.h>
 
-#include "migration/planner.h"
+#include "migration/plan/planner.h"
 
 using namespace migration;
 using routing::lowest_placement;

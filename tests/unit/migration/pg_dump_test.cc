@@ -1,4 +1,4 @@
-#include "migration/pg_dump.h"
+#include "migration/shard/pg_dump.h"
 
 #include <doctest/doctest.h>
 

@@ -1,9 +1,9 @@
-#include "migration/planner.h"
-#include "migration/refused.h"
+#include "migration/base/refused.h"
+#include "migration/plan/planner.h"
 
 #include <doctest/doctest.h>
 
-#include "migration/throttle.h"
+#include "migration/strategy/throttle.h"
 
 using namespace migration;
 using routing::placement;

@@ -1,4 +1,4 @@
-#include "migration/problems.h"
+#include "migration/base/problems.h"
 
 #include <doctest/doctest.h>
 

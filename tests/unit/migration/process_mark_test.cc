@@ -1,4 +1,4 @@
-#include "migration/process_mark.h"
+#include "migration/catalog/process_mark.h"
 
 #include <sys/wait.h>
 #include <unistd.h>

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "migration/row_change.h"
+#include "migration/mover/row_change.h"
 #include "moving_table_sample.h"
 #include "protocol/wire.h"
-#include "routing/placement.h"
+#include "routing/map/placement.h"
 
 using namespace migration;
 namespace pgoutput = protocol::pgoutput;

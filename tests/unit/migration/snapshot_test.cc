@@ -1,6 +1,6 @@
 #include <doctest/doctest.h>
 
-#include "migration/snapshot.h"
+#include "migration/mover/snapshot.h"
 
 using migration::extend_xid;
 using migration::parse_snapshot;

@@ -1,4 +1,4 @@
-#include "migration/state.h"
+#include "migration/plan/state.h"
 
 #include <limits>
 

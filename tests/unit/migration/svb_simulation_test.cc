@@ -7,8 +7,8 @@
 #include <cstdlib>
 #include <random>
 
-#include "migration/svb.h"
-#include "migration/test_hooks.h"
+#include "migration/base/test_hooks.h"
+#include "migration/mover/svb.h"
 
 using namespace migration;
 using protocol::lsn;

@@ -1,6 +1,6 @@
 #include <doctest/doctest.h>
 
-#include "migration/svb.h"
+#include "migration/mover/svb.h"
 
 using namespace migration;
 using protocol::lsn;

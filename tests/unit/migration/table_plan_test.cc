@@ -1,7 +1,7 @@
 #include <doctest/doctest.h>
 
-#include "migration/guard.h"
-#include "migration/table_plan.h"
+#include "migration/mover/table_plan.h"
+#include "migration/shard/guard.h"
 #include "moving_table_sample.h"
 
 using namespace migration;

@@ -1,13 +1,13 @@
-#include "proxy/admin_help.h"
-#include "proxy/admin_parser.h"
+#include "proxy/console/admin_help.h"
+#include "proxy/console/admin_parser.h"
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "migration/prepare.h"
-#include "migration/refused.h"
-#include "proxy/edit_distance.h"
+#include "migration/base/refused.h"
+#include "migration/shard/prepare.h"
+#include "proxy/config/edit_distance.h"
 
 namespace {
 

@@ -1,4 +1,4 @@
-#include "proxy/byte_queue.h"
+#include "proxy/net/byte_queue.h"
 
 #include <doctest/doctest.h>
 

@@ -1,11 +1,11 @@
-#include "proxy/config.h"
+#include "proxy/config/config.h"
 
 #include <regex>
 
 #include <doctest/doctest.h>
 
-#include "proxy/admin_answers.h"
-#include "proxy/dsn.h"
+#include "proxy/config/dsn.h"
+#include "proxy/console/admin_answers.h"
 #include "scratch.h"
 
 namespace {

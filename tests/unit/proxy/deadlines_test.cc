@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "proxy/deadlines.h"
+#include "proxy/net/deadlines.h"
 
 using namespace std::chrono_literals;
 using proxy::deadline_list;

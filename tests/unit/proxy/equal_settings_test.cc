@@ -1,4 +1,4 @@
-#include "proxy/equal_settings.h"
+#include "proxy/state/equal_settings.h"
 
 #include <doctest/doctest.h>
 

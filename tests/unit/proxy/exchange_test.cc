@@ -1,9 +1,9 @@
-#include "proxy/exchange.h"
+#include "proxy/transaction/exchange.h"
 
 #include <doctest/doctest.h>
 
 #include "protocol/wire.h"
-#include "proxy/errors.h"
+#include "proxy/config/errors.h"
 
 using proxy::exchange;
 using proxy::fate;

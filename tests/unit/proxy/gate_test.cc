@@ -1,4 +1,4 @@
-#include "proxy/gate.h"
+#include "proxy/gate/gate.h"
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-#include "proxy/held_transaction.h"
+#include "proxy/transaction/held_transaction.h"
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-#include "proxy/http.h"
+#include "proxy/serve/http.h"
 
 #include <thread>
 

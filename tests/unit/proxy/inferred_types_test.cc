@@ -1,4 +1,4 @@
-#include "proxy/inferred_types.h"
+#include "proxy/state/inferred_types.h"
 
 #include <doctest/doctest.h>
 

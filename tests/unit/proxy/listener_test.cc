@@ -1,4 +1,4 @@
-#include "proxy/listener.h"
+#include "proxy/serve/listener.h"
 
 #include <doctest/doctest.h>
 
@@ -16,7 +16,7 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/ip/tcp.hpp>
 
-#include "proxy/log.h"
+#include "proxy/config/log.h"
 
 namespace {
 

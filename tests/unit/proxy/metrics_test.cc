@@ -1,4 +1,4 @@
-#include "proxy/metrics.h"
+#include "proxy/metrics/metrics.h"
 
 #include <map>
 #include <regex>

@@ -7,7 +7,7 @@
 #include <memory>
 #include <random>
 
-#include "proxy/permit_desk.h"
+#include "proxy/shard/permit_desk.h"
 
 namespace {
 

@@ -1,4 +1,4 @@
-#include "proxy/prepared.h"
+#include "proxy/state/prepared.h"
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-#include "proxy/probe.h"
+#include "proxy/state/probe.h"
 
 #include <doctest/doctest.h>
 

@@ -1,9 +1,9 @@
-#include "proxy/reach.h"
+#include "proxy/serve/reach.h"
 
 #include <doctest/doctest.h>
 
-#include "migration/prepare.h"
-#include "migration/refused.h"
+#include "migration/base/refused.h"
+#include "migration/shard/prepare.h"
 #include "scratch.h"
 
 namespace {

@@ -1,6 +1,6 @@
 #include <doctest/doctest.h>
 
-#include "proxy/reload.h"
+#include "proxy/serve/reload.h"
 
 using proxy::changes_between;
 using proxy::config;

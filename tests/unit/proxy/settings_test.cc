@@ -1,4 +1,4 @@
-#include "proxy/settings.h"
+#include "proxy/state/settings.h"
 
 #include <doctest/doctest.h>
 

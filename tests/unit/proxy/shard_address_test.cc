@@ -1,8 +1,8 @@
-#include "proxy/shard_address.h"
+#include "proxy/config/shard_address.h"
 
 #include <doctest/doctest.h>
 
-#include "migration/sslmode.h"
+#include "migration/pg/sslmode.h"
 
 using proxy::parse_shard_dsn;
 using proxy::sslmode;

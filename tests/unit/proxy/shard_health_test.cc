@@ -1,6 +1,6 @@
 #include <doctest/doctest.h>
 
-#include "proxy/shard_health.h"
+#include "proxy/worker/shard_health.h"
 
 using proxy::shard_health;
 using state = shard_health::state;

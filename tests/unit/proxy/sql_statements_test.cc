@@ -1,4 +1,4 @@
-#include "proxy/sql_statements.h"
+#include "proxy/state/sql_statements.h"
 
 #include <doctest/doctest.h>
 

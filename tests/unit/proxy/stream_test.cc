@@ -1,6 +1,6 @@
 // Streams on real sockets: what an edge-triggered reader is told of bytes and of the reset right behind them; the sweep; and handlers that
 // fail.
-#include "proxy/stream.h"
+#include "proxy/net/stream.h"
 
 #include <arpa/inet.h>
 #include <sys/socket.h>
@@ -11,8 +11,8 @@
 #include <boost/asio/post.hpp>
 #include <doctest/doctest.h>
 
-#include "proxy/receive.h"
-#include "proxy/run_handlers.h"
+#include "proxy/net/receive.h"
+#include "proxy/net/run_handlers.h"
 
 namespace {
 

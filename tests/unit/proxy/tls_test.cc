@@ -1,4 +1,4 @@
-#include "proxy/tls.h"
+#include "proxy/net/tls.h"
 
 #include <sys/socket.h>
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
-#include "proxy/stream.h"
+#include "proxy/net/stream.h"
 #include "scratch.h"
 
 namespace {

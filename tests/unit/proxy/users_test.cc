@@ -1,4 +1,4 @@
-#include "proxy/users.h"
+#include "proxy/auth/users.h"
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>
@@ -6,7 +6,7 @@
 #include <string>
 #include <thread>
 
-#include "proxy/crypto.h"
+#include "proxy/net/crypto.h"
 #include "scratch.h"
 
 namespace {

@@ -1,4 +1,4 @@
-#include "routing/analyzer.h"
+#include "routing/analysis/analyzer.h"
 
 #include <doctest/doctest.h>
 

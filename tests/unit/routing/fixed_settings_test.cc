@@ -1,4 +1,4 @@
-#include "routing/fixed_settings.h"
+#include "routing/analysis/fixed_settings.h"
 
 #include <doctest/doctest.h>
 

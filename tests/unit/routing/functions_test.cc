@@ -1,7 +1,7 @@
 #include <doctest/doctest.h>
 
 #include "plan_text.h"
-#include "routing/analyzer.h"
+#include "routing/analysis/analyzer.h"
 #include "sample_map.h"
 
 TEST_CASE("functions: a read is plain only if every function is known to be harmless") {

@@ -1,4 +1,4 @@
-#include "routing/literal_form.h"
+#include "routing/text/literal_form.h"
 
 #include <doctest/doctest.h>
 

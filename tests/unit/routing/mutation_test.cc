@@ -9,8 +9,8 @@
 #include <utility>
 #include <vector>
 
-#include "routing/analyzer.h"
-#include "routing/plan_cache.h"
+#include "routing/analysis/analyzer.h"
+#include "routing/route/plan_cache.h"
 #include "sample_map.h"
 
 using namespace routing;

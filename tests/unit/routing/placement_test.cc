@@ -1,5 +1,5 @@
 // Golden values computed by PostgreSQL 15 with the expression of placement_sql; tests/integration/placement compares many more.
-#include "routing/placement.h"
+#include "routing/map/placement.h"
 
 #include <doctest/doctest.h>
 

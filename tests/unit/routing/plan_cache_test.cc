@@ -1,4 +1,4 @@
-#include "routing/plan_cache.h"
+#include "routing/route/plan_cache.h"
 
 #include <doctest/doctest.h>
 

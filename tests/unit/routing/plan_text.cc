@@ -3,7 +3,7 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
-#include "routing/analyzer.h"
+#include "routing/analysis/analyzer.h"
 #include "sample_map.h"
 
 namespace sample {

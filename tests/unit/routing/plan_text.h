@@ -10,7 +10,7 @@
 #include <string>
 #include <string_view>
 
-#include "routing/plan.h"
+#include "routing/analysis/plan.h"
 
 namespace sample {
 

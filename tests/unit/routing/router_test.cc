@@ -1,12 +1,12 @@
-#include "routing/router.h"
+#include "routing/route/router.h"
 
 #include <doctest/doctest.h>
 
 #include <string>
 #include <vector>
 
-#include "routing/analyzer.h"
-#include "routing/placement.h"
+#include "routing/analysis/analyzer.h"
+#include "routing/map/placement.h"
 #include "sample_map.h"
 
 using namespace routing;

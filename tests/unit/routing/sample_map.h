@@ -4,7 +4,7 @@
 
 #include <memory>
 
-#include "routing/shard_map.h"
+#include "routing/map/shard_map.h"
 
 namespace sample {
 

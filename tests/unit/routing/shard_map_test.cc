@@ -1,4 +1,4 @@
-#include "routing/shard_map.h"
+#include "routing/map/shard_map.h"
 
 #include <doctest/doctest.h>
 

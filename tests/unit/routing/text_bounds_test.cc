@@ -1,4 +1,4 @@
-#include "routing/text_bounds.h"
+#include "routing/text/text_bounds.h"
 
 #include <doctest/doctest.h>
 #include <pthread.h>
@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "plan_text.h"
-#include "routing/analyzer.h"
+#include "routing/analysis/analyzer.h"
 #include "sample_map.h"
 
 using namespace routing;

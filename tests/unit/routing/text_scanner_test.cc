@@ -1,4 +1,4 @@
-#include "routing/text_scanner.h"
+#include "routing/text/text_scanner.h"
 
 #include <doctest/doctest.h>
 

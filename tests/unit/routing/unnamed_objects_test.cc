@@ -1,7 +1,7 @@
 #include <doctest/doctest.h>
 
 #include "plan_text.h"
-#include "routing/analyzer.h"
+#include "routing/analysis/analyzer.h"
 #include "sample_map.h"
 
 TEST_CASE("unnamed_objects: parts of sharded tables are recognised by their own names") {

@@ -1,0 +1,54 @@
+// What a DBA can ask (DESIGN 8), as values: the admin console parses text into these (proxy/console/admin_parser.h) and the coordinator
+// executes them. Also the answers.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "protocol/backend.h"
+#include "routing/map/types.h"
+
+namespace migration {
+
+using option_list = std::vector<std::pair<std::string, std::string>>;  // WITH (name = value, ...), names in lower case
+
+struct add_shard { std::string name, dsn; };
+struct remove_shard { std::string name; };
+struct distribute_table { std::string schema, table, column, distribution; option_list options; };  // distribution "": named after the table
+struct reference_table { std::string schema, table; };
+struct guard_table { std::string schema, table; bool on = true; };  // the ownership guard of a table, on every shard
+struct align_table_sequences { std::string schema, table; std::optional<std::int64_t> above; };  // of a table, on every shard
+struct drain_shard { std::string shard; std::vector<std::string> targets; option_list options; };  // no targets: all other active shards
+struct move_range { routing::placement_range range; std::string distribution, target; option_list options; };
+enum class migration_verb { pause, resume, cancel, cutover, retry };
+// RESUME of a migration whose rows differ between source and target.
+enum class decision {
+  none,           // refused with what it would delete
+  accept_target,  // what the target has is right; the source's rows are deleted
+  keep_source,    // the source's rows are kept in tables of schema pgrotor on the source before they are deleted
+};
+struct alter_migration { migration_verb verb{}; std::uint64_t id = 0; decision decided = decision::none; };
+enum class shown { shards, ranges, tables, migrations, migration, orphans, sequences, catalog };
+struct show { shown what{}; std::uint64_t id = 0; };
+
+using command =
+    std::variant<add_shard, remove_shard, distribute_table, reference_table, guard_table, align_table_sequences, drain_shard, move_range, alter_migration, show>;
+
+struct request {
+  migration::command command;
+  bool explain = false;  // the plan as rows, nothing done
+};
+
+// A table for psql. `tag` is the CommandComplete tag.
+struct answer {
+  std::vector<std::string> columns;
+  std::vector<std::vector<std::optional<std::string>>> rows;
+  std::string tag;
+  std::vector<protocol::notice> warnings{};  // before the table
+};
+
+}  // namespace migration

@@ -1,0 +1,25 @@
+// Which shard a database says it is, and how that is made and asked (sql/identity.sql). SQL as text for the coordinator's connections and
+// for the logins of pools, which must not differ in what they accept. Any thread.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "migration/catalog/catalog.h"
+#include "migration/pg/pg.h"
+#include "migration/plan/gates.h"
+
+namespace migration {
+
+// What a connection of the coordinator runs first: fails unless the database is that shard, and begins the term there.
+std::string enter_sql(const term_pass&, routing::shard_id);
+// What a login of a pool runs first, as the client's own role. One simple query. `standby`: nothing can be written there.
+std::string admit_sql(const term_pass&, routing::shard_id, bool standby);
+
+// Makes the database that shard, or refuses and says whose it is. `taken`: the numbers that the map has given out.
+task<void> claim_shard(pg::connection&, const cluster_mark&, routing::shard_id, std::string name, std::vector<routing::shard_id> taken);
+// Refuses a database that is not that shard; nothing is changed.
+task<void> check_identity(pg::connection&, const cluster_mark&, routing::shard_id);
+
+}  // namespace migration

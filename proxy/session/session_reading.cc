@@ -1,0 +1,60 @@
+// Settings that decide how the bytes of a statement are read. A function, DO or CALL may change them, and PostgreSQL reports that with
+// ReadyForQuery only: what follows in the same pipeline is parsed by it under values that nobody knows here. Where that could make another
+// key of what the statement gives, it is refused. Declared in proxy/session/session.h.
+#include <algorithm>
+
+#include "proxy/session/session.h"
+#include "routing/analysis/fixed_settings.h"
+
+namespace proxy {
+
+namespace {
+
+bool is_ascii(std::string_view text) noexcept {
+  return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+}
+
+}  // namespace
+
+protocol::notice session::misread() {
+  return make_error(sqlstate::not_one_shard, "cannot tell how the shard key is read behind code that may change settings",
+                    "The statement has a backslash, or its key has a character beyond ASCII, and in front of it in the pipeline runs code that "
+                    "may set client_encoding or standard_conforming_strings.",
+                    "Send Sync between the two.");
+}
+
+// By a search_path that code has set.
+void session::end_if_misled() {
+  const auto* path = state_.wanted ? state_.wanted->find("search_path") : nullptr;
+  const auto why = path ? routing::misleading_value("search_path", *path) : std::nullopt;
+  if (why) fatal(as_notice(*why));
+}
+
+bool session::changes_reading(const routing::statement_plan& plan) const {
+  const auto of = [](const routing::session_effects& effects) { return effects.unknown_calls || (effects.makes & state::anything) != 0; };
+  const auto prepared = plan.execute ? find_sql(plan.execute->name) : nullptr;
+  return of(plan.effects) || (prepared && of(prepared->inner->effects));
+}
+
+bool session::may_be_misread(const choice& c, const routing::statement_plan& plan, std::string_view sql) {
+  if ((!c.misreads && !c.writes) || reads_alike(plan, sql)) return false;
+  if (c.misreads) return true;
+  const auto* where = pool_for(c.shard.value_or(w_.map->default_shard()));
+  return where && where->triggers_make_state();
+}
+
+// Is its key the same whatever these settings are? Without a backslash literals are, and in ASCII characters are.
+bool session::reads_alike(const routing::statement_plan& plan, std::string_view sql) const {
+  if (plan.execute) return is_ascii(sql) && sql.find('\\') == std::string_view::npos;
+  if (plan.keys.empty()) return true;
+  if (sql.find('\\') != std::string_view::npos) return false;
+  return std::all_of(plan.keys.begin(), plan.keys.end(), [this](const routing::key_source& key) {
+    if (const auto* literal = std::get_if<std::string>(&key.value)) return is_ascii(*literal);
+    const auto index = std::get<std::size_t>(key.value);
+    const auto* distribution = w_.map->find_distribution(key.distribution);
+    const bool text = distribution && (distribution->type == routing::key_type::text || distribution->type == routing::key_type::bpchar);
+    return !text || index >= literals_.size() || !literals_[index].value || is_ascii(*literals_[index].value);
+  });
+}
+
+}  // namespace proxy

@@ -1,0 +1,363 @@
+// Bytes between client and server, what the end of an answer means for the transaction, and what becomes of a client whose server goes
+// away. Declared in proxy/session/session.h.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "proxy/config/log.h"
+#include "proxy/session/session.h"
+
+namespace proxy {
+
+using protocol::transaction_status;
+
+namespace {
+constexpr std::size_t kept_output = 64u << 10;
+
+protocol::notice commit_unknown(std::string_view shard, std::string_view why) {
+  return make_error(sqlstate::transaction_unknown, fmt::format("the connection to shard {} broke while a commit was under way", shard),
+                    std::string(why), "Find out whether the transaction took effect before you repeat it.");
+}
+
+protocol::notice server_broke(std::string_view shard, std::string_view why, bool was_probing) {
+  return make_error(sqlstate::connection_failure, fmt::format("the connection to shard {} broke", shard), std::string(why),
+                    was_probing ? "The last transaction ended as it was answered; what it left in the session is not known. Connect again."
+                                : "The transaction did not take effect; retry it.");
+}
+
+}  // namespace
+
+transaction_status session::status() const noexcept { return server_ && !borrowed_ ? server_status_ : held_.status(); }
+
+void session::begin_unit() {
+  unit_open_ = true;
+  unit_started_ = clock::now();
+  unit_in_block_ = status() != transaction_status::idle;
+  unit_writes_ = unit_may_commit_ = unit_misreads_ = cancelled_ = false;
+  prepared_on_.clear();
+  clock_work();
+}
+
+bool session::flush_client() {
+  if (!client_output_pending()) return false;
+  const auto pending = std::string_view(out_).substr(out_at_);
+  const auto relayed = passed_ > 0 ? server_->in.view().substr(0, passed_) : std::string_view();
+  const iovec pieces[] = {{const_cast<char*>(pending.data()), pending.size()}, {const_cast<char*>(relayed.data()), relayed.size()}};
+  const auto result = client_.write(std::span(pieces).subspan(pending.empty() ? 1 : 0, pending.empty() || relayed.empty() ? 1 : 2));
+  if (result.closed) {  // nobody reads any more
+    closing_ = true;
+    out_.clear();
+    out_at_ = 0;
+    if (server_) server_->in.consume(std::exchange(passed_, 0));
+    return true;
+  }
+  w_.counted.bytes_to_clients += result.bytes;
+  const auto own = std::min(result.bytes, pending.size());
+  out_at_ += own;
+  if (const auto theirs = result.bytes - own) {
+    server_->in.consume(theirs);
+    passed_ -= theirs;
+  }
+  if (out_at_ == out_.size()) {
+    out_.clear();
+    out_at_ = 0;
+    if (out_.capacity() > kept_output) out_.shrink_to_fit();
+  }
+  return result.bytes > 0;
+}
+
+bool session::flush_server() {
+  if (!server_ || !server_->output_pending()) return false;
+  const auto result = server_->flush();
+  if (!result.closed) return result.bytes > 0;
+  // What the server said before it went comes first; the end of its input then tells that it is gone.
+  server_->out.clear();
+  server_->out_at = 0;
+  return true;
+}
+
+// Reads what the server has sent and passes it on. Only called when the client has taken everything before.
+bool session::step_server() {
+  bool moved = false;
+  if (server_->socket.readable() && server_->in.size() < server_whole_ + byte_queue::block_size) {
+    // As much of a large result as is there: fewer system calls for as many bytes.
+    const auto result = server_->socket.read(server_->in, std::max(server_whole_, server_->in.size_with(server_rest_)));
+    server_rest_ = result.rest;
+    if (result.closed && server_->in.empty()) return server_lost("The shard closed the connection."), true;
+    server_closed_ = result.closed;
+    moved = result.bytes > 0;
+  }
+  const auto before = out_.size();
+  const auto step = server_->answers.feed(server_->in.view(), out_);
+  server_->in.consume(step.used - step.run.size());
+  passed_ = step.run.size();
+  server_whole_ = step.whole;
+  moved = moved || step.used > 0 || out_.size() > before;
+  if (server_->answers.has_reports()) absorb_reports(*server_);
+  on_step(step);
+  if (server_ && server_closed_ && !moved) return server_lost("The shard closed the connection."), true;
+  return moved;
+}
+
+void session::on_step(const exchange::step& step) {
+  switch (step.what) {
+    case exchange::event::need_more:
+      if (borrowed_ && server_->answers.idle() && !server_->output_pending()) release_server();
+      return;
+    case exchange::event::error: return on_error_relayed();
+    case exchange::event::ready: return finish_unit(step);
+    case exchange::event::captured: return on_captured();
+    case exchange::event::copy_in:
+      copy_in_ = true;
+      copy_simple_ = server_->answers.has(request::query);
+      query_waits_ = false;  // what waits for the pipeline's answers has come into the COPY
+      return;
+    case exchange::event::fatal: {
+      const auto words = server_->answers.last_words();
+      return server_lost(words);
+    }
+    case exchange::event::unexpected: return server_lost("The shard sent a message that does not belong here.");
+  }
+}
+
+void session::on_error_relayed() {
+  ++w_.counted.errors_from_shards;
+  auto& answers = server_->answers;
+  const auto& skipped = answers.skipped();
+  for (auto one = skipped.rbegin(); one != skipped.rend(); ++one) {
+    names_.undo(one->undo);
+    if (one->what == request::parse && one->statement != 0) server_->statements.forget(one->statement);
+    if (one->what == request::parse && one->statement == 0) server_->statements.unnamed = 0;
+    if (one->what == request::close && one->statement != 0) server_->statements.add(one->statement);
+  }
+  // PostgreSQL drops the unnamed statement before it parses its successor.
+  const bool parsed = !skipped.empty() && skipped.front().what == request::parse && skipped.front().how == fate::relay;
+  if (parsed && skipped.front().statement == 0) names_.erase("");
+  // A statement that the server lost or can no longer run under its name: a fresh connection prepares it anew.
+  if (answers.sqlstate() == sqlstate::feature_not_supported || answers.sqlstate() == sqlstate::invalid_statement_name)
+    (server_->pinned == 0 ? server_->unusable : server_->reprepare) |= server_->statements.size() > 0;
+  // The primary has become a standby, or was made read only: the next transaction looks for the one that writes.
+  if (answers.sqlstate() == sqlstate::read_only_transaction && server_->must_write) server_->unusable = true;
+  if (!borrowed_) state_.transaction.note_failure(), unbound_ = false;
+  map_after_end_.reset();
+  if (borrowed_ && held_.open()) held_.fail();
+  // What the client still sends for the COPY is for nobody. A simple query ends by itself.
+  if (std::exchange(copy_in_, false) && !copy_simple_) pipeline_open_ = true;
+  if (pipeline_open_) skip_to_sync_ = true;
+  send_fence();
+}
+
+// Never in the middle of a message that is being passed on.
+void session::send_fence() {
+  if (copy_bytes_ > 0 || !server_->answers.needs_fence()) return;
+  protocol::append_sync(server_->out);
+  protocol::append(server_->out, protocol::query{""});
+  server_->statements.unnamed = 0;
+  server_->answers.fence();
+}
+
+void session::append_ready(transaction_status status) {
+  if (told_why_) return;  // nothing comes behind the last words
+  if (server_ && server_->reported != state_.told) tell_changes(server_->reported);
+  if (!generation_is_told()) {
+    generation_told_ = w_.map->number();
+    const auto number = std::to_string(generation_told_.value);
+    protocol::append(out_, protocol::parameter_status{"pgrotor.generation", number});
+  }
+  protocol::append(out_, protocol::ready_for_query{status});
+}
+
+// The server has answered everything up to Sync, or a simple query. The client gets its answer before the server is given away.
+void session::finish_unit(const exchange::step& step) {
+  const auto status = step.status;
+  copy_in_ = false;
+  if (!borrowed_) server_status_ = status;
+  const bool over = borrowed_ || status == transaction_status::idle;
+  if (!step.ready_in_run || borrowed_ || !generation_is_told() || server_->reported != state_.told) {
+    const auto replaced = step.ready_in_run ? exchange::ready_size : 0;
+    passed_ -= replaced;
+    keep_passed();
+    server_->in.consume(replaced);
+    append_ready(borrowed_ ? held_.status() : status);
+  }
+  if (map_after_end_) renew_snapshot();
+  names_.settle();
+  claims_.clear();
+  unit_open_ = pipeline_open_ = skip_to_sync_ = state_.unsynced = false;
+  const auto now = clock::now();
+  const auto took = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(now - unit_started_).count());
+  w_.counted.statement_done(took);
+  w_.latency.add(now, took);
+  flush_client();
+  if (over) {
+    keep_passed();
+    ++w_.counted.transactions;
+    if (borrowed_) release_server();
+    else finish_transaction();
+  }
+  clock_rest(now);
+}
+
+// An answer that needed no server.
+void session::finish_alone() {
+  append_ready(status());
+  names_.settle();
+  claims_.clear();
+  unit_open_ = pipeline_open_ = skip_to_sync_ = false;
+  if (!server_ && held_.status() == transaction_status::idle) portals_.clear();
+  flush_client();
+  clock_rest(clock::now());
+}
+
+void session::answer_error(const protocol::notice& why) {
+  if (told_why_) return;  // what waited when the session was ended is not told that it was cancelled
+  ++w_.counted.errors_by_proxy;
+  if (!server_ && held_.open()) held_.fail();
+  protocol::append_error(out_, why);
+}
+
+void session::end_transaction() noexcept {
+  portals_.clear();
+  if (touched_ == 0) return;
+  w_.gate.transaction_ended(std::exchange(touched_, 0));
+  w_.touching_transaction_ended();
+}
+
+// What was to be relayed from the server's buffer moves to the session's own.
+void session::keep_passed() {
+  if (passed_ == 0) return;
+  out_.append(server_->in.view().substr(0, passed_));
+  server_->in.consume(std::exchange(passed_, 0));
+}
+
+void session::release_server() {
+  keep_passed();
+  forget_questions();
+  auto server = std::move(server_);
+  const bool borrowed = std::exchange(borrowed_, false);
+  server_whole_ = server_rest_ = 0;
+  server_closed_ = false;
+  map_at_attach_.reset();
+  snapshot_map_.reset();
+  map_after_end_.reset();
+  server_status_ = transaction_status::idle;
+  if (!borrowed) end_transaction();
+  server->unusable = server->unusable || copy_bytes_ > 0;  // half a message
+  skip_bytes_ += std::exchange(copy_bytes_, 0);
+  // Answers that nobody asked for would reach the next session.
+  server->unusable = server->unusable || !server->answers.idle() || !server->in.empty() || server->output_pending();
+  if (server->pinned == 0) return w_.give_back(std::move(server));
+  if (!server->unusable) return park(std::move(server));
+  state_lost(*server, "It was left in an unknown state.");
+  --w_.counted.pinned_now;
+  server->home->discard(std::move(server));
+}
+
+// Nothing that may have committed is ever run again, and nobody is told that it failed (I5).
+void session::server_lost(std::string_view why) {
+  keep_passed();
+  auto server = std::move(server_);
+  const bool borrowed = std::exchange(borrowed_, false);
+  const bool whole = state_.alone || server->answers.at_boundary();
+  const bool in_block = borrowed ? held_.open() : unit_open_ ? unit_in_block_ : server_status_ != transaction_status::idle;
+  server_whole_ = server_rest_ = 0;
+  server_closed_ = copy_in_ = false;
+  skip_bytes_ += std::exchange(copy_bytes_, 0);
+  server_status_ = transaction_status::idle;
+  unbound_ = false;
+  map_at_attach_.reset();
+  snapshot_map_.reset();
+  map_after_end_.reset();
+  const auto shard = server->shard_name;
+  const bool was_probing = state_.probing, state_was_there = server->pinned != 0 || was_probing;
+  if (server->pinned != 0) --w_.counted.pinned_now;
+  forget_questions();
+  state_.transaction.clear();
+  state_.wrote = state_.unsynced = false;
+  log_warning("shard {}: connection of client {} lost: {}", shard, pid_, why);
+  server->home->discard(std::move(server));
+  if (!borrowed) end_transaction();
+  if (unit_open_ && unit_may_commit_) {
+    ++w_.counted.commits_unknown;
+    return fatal(commit_unknown(shard, why));
+  }
+  auto error = server_broke(shard, why, was_probing);
+  if (!whole || state_was_there) return fatal(std::move(error));
+  if (in_block && !borrowed) {
+    held_.clear();
+    held_.fail();
+  }
+  if (!unit_open_ || state_.alone) {
+    lost_ = std::move(error);
+    return;
+  }
+  answer_error(error);
+  if (pipeline_open_) skip_to_sync_ = true;
+  else finish_alone();
+}
+
+// Without a server nobody waits for one's answer.
+void session::forget_questions() noexcept {
+  state_.probing = state_.adjusting = state_.typing = state_.seeking = false;
+  question_place_.unlink();
+}
+
+// CopyData and the rest of a large message go on as they come, whatever their length; CopyDone and CopyFail end a COPY.
+bool session::forward() {
+  const auto all = in_.view();
+  const bool during_copy = copy_in_;
+  std::size_t at = 0;
+  bool moved = false;
+  while (!closing_ && at < all.size()) {
+    const auto part = std::min(copy_bytes_, all.size() - at);
+    at += part;
+    copy_bytes_ -= part;
+    if (part > 0) continue;
+    if (!copy_in_) break;
+    protocol::frame_header header;
+    const auto seen = protocol::read_header(all.substr(at), protocol::peer::frontend, protocol::max_frame_size, header);
+    if (seen == protocol::frame_error::need_more) break;
+    if (at > 0 && header.type != 'd') break;  // first what came before it
+    if (seen != protocol::frame_error::none || !take_copy_frame(header)) refuse_copy_frame(all[at]);
+    moved = true;
+    if (copy_bytes_ == 0) break;
+  }
+  if (at == 0) return moved;
+  server_->send(all.substr(0, at));
+  in_.consume(at);
+  if (!during_copy) clock_arrival();
+  if (copy_bytes_ > 0) return true;
+  send_fence();
+  // Whether it ended well decides about the Syncs before, and is waited for: nothing else would make the server say it.
+  if (!copy_in_ && server_->answers.in_doubt()) protocol::append_flush(server_->out);
+  return true;
+}
+
+// As PostgreSQL does, which has no way back from there.
+void session::refuse_copy_frame(char type) {
+  keep_passed();
+  answer_error(make_error(sqlstate::protocol_violation, fmt::format("unexpected message type 0x{:02X} during COPY from stdin",
+                                                                    static_cast<unsigned>(static_cast<unsigned char>(type)))));
+  fatal(make_error(sqlstate::protocol_violation, "terminating connection because protocol synchronization was lost"));
+}
+
+bool session::take_copy_frame(const protocol::frame_header& header) {
+  switch (header.type) {
+    case 'c':
+    case 'f':
+      // What follows is no longer meant for the COPY: in the extended protocol the rest of a pipeline, else the next query.
+      copy_in_ = false;
+      pipeline_open_ = !copy_simple_;
+      [[fallthrough]];
+    case 'd': copy_bytes_ = header.size; return true;
+    case 'X': closing_ = true; return true;
+    case 'S': server_->answers.doubt_sync(); [[fallthrough]];
+    case 'H':
+      // The server ignores them, unless the COPY has failed already: it has to see them too.
+      copy_bytes_ = header.size;
+      return header.size == protocol::frame_header_size;
+    default: return false;
+  }
+}
+
+}  // namespace proxy

@@ -1,0 +1,392 @@
+// State that outlives a transaction: asked for when one has ended, put back in front of the next, or parked with its server. Declared in
+// proxy/session/session.h.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "protocol/wire.h"
+#include "proxy/config/log.h"
+#include "proxy/counters/pins.h"
+#include "proxy/session/session.h"
+
+namespace proxy {
+
+namespace {
+
+constexpr int max_probe_tries = 2;  // a cancel request of the client may have hit the first
+
+// A server that has no name of an application is about to get the client's.
+std::string_view shown(const std::pair<std::string, std::string>& parameter, const std::string& application) {
+  return parameter.first == "application_name" && parameter.second.empty() ? std::string_view(application) : parameter.second;
+}
+
+// These say what a server is, not what the client made of it.
+bool is_of_server(std::string_view name) noexcept { return name == "server_version" || name == "in_hot_standby"; }
+
+std::string_view value_of(const text_pairs& parameters, std::string_view name) {
+  const auto found = std::find_if(parameters.begin(), parameters.end(), [name](const auto& one) { return one.first == name; });
+  return found == parameters.end() ? std::string_view() : std::string_view(found->second);
+}
+
+void set_value(text_pairs& parameters, std::string_view name, std::string_view value) {
+  const auto found = std::find_if(parameters.begin(), parameters.end(), [name](const auto& one) { return one.first == name; });
+  if (found != parameters.end()) found->second = value;
+  else parameters.emplace_back(std::string(name), std::string(value));
+}
+
+}  // namespace
+
+// A server that the transaction has just got.
+void session::begin_with_server() {
+  state_.reported_before.reset();
+  server_->answers.name_notifier(server_->key.pid, pid_);
+  server_->client_pid = pid_;
+}
+
+// Settings that the server may refuse, or all: nothing of the client's is sent before it has taken them. Without a notice and without a
+// server, the session is closing.
+task<std::optional<protocol::notice>> session::adjust_first(bool all) {
+  if (server_->applied == state_.wanted) co_return std::nullopt;
+  if (!all && !adjust(server_->applied, state_.wanted).wait) co_return std::nullopt;
+  adjust_along();
+  co_await wait_for_answer();
+  if (server_ || closing_) co_return std::nullopt;
+  co_return std::exchange(lost_, std::nullopt);
+}
+
+// To a query of the proxy's own, with nothing of the client's under way. Afterwards there is one, or no server, or the session is closing.
+task<void> session::wait_for_answer() {
+  state_.alone = true;
+  while (server_ && state_.asking() && !closing_) {
+    bool moved = flush_server();
+    if (step_server()) moved = true;
+    if (moved || !server_ || !state_.asking()) continue;
+    if (end_overdue_question()) break;
+    if (server_->output_pending()) server_->socket.watch_write();
+    server_->socket.watch_read();
+    co_await wake_.wait();
+  }
+  state_.alone = false;
+}
+
+// In the same write as the client's statement.
+void session::adjust_along() {
+  if (server_->applied == state_.wanted) return;
+  const auto made = adjust(server_->applied, state_.wanted);
+  server_->applied = state_.wanted;
+  state_.adjusting = true;
+  clock_question();
+  ++w_.counted.replays;
+  protocol::append(server_->out, protocol::query{made.sql});
+  server_->answers.expect(request::query, fate::capture);
+  server_->statements.unnamed = 0;
+}
+
+// Everything that a server must be told before the client's own messages.
+void session::catch_up() {
+  adjust_along();
+  forget_sequences_of_others();
+  drop_stale_sql();
+  drop_statements();
+}
+
+void session::forget_sequences() {
+  protocol::append(server_->out, protocol::query{"DISCARD SEQUENCES"});
+  server_->answers.expect(request::query, fate::swallow);
+  server_->statements.unnamed = 0;
+  server_->sequences_of = 0;
+}
+
+void session::forget_sequences_of_others() {
+  if (server_->sequences_of != 0 && server_->sequences_of != pid_ && server_->home->sequence_values()) forget_sequences();
+}
+
+// currval and lastval must never give what another client has drawn. Where that cannot be told from the client's own, it is an error,
+// and never again in this pool.
+std::optional<protocol::notice> session::allow_sequence_values() {
+  server_->home->note_sequence_values();
+  if (server_->sequences_of == 0 || server_->sequences_of == pid_) return std::nullopt;
+  if (!state_.wrote && !state_.unsynced) return forget_sequences(), std::nullopt;
+  return make_error(sqlstate::wrong_state, "the value of the sequence in this session is not known",
+                    "The server connection has drawn values for other clients before this transaction.", "Retry the transaction.");
+}
+
+std::optional<protocol::notice> session::prepare_for(const choice& c) {
+  for (const auto& statement : c.executes) {
+    if (server_->sql.find(statement->name) == statement || state_.sql_changed.find(statement->name) == statement) continue;
+    if (server_->sql.find(statement->name)) send_sql(fmt::format("DEALLOCATE {}", quoted_name(statement->name)));
+    send_sql(statement->text);
+    server_->sql.set(statement);
+  }
+  return c.sequence_values ? allow_sequence_values() : std::nullopt;
+}
+
+sql_prepare_ptr session::find_sql(std::string_view name) const {
+  if (auto made = state_.sql_changed.find(name)) return made;
+  return state_.sql.find(name);
+}
+
+// PREPARE or DEALLOCATE of the proxy's own. In a pipeline that has begun it must not end the client's implicit transaction.
+void session::send_sql(std::string_view sql) {
+  routing::session_effects effects;
+  effects.makes = state::sql_statements;
+  state_.transaction.note(effects);
+  auto& out = server_->out;
+  auto& answers = server_->answers;
+  server_->statements.unnamed = 0;
+  if (!state_.unsynced) {
+    protocol::append(out, protocol::query{sql});
+    return answers.expect(request::query, fate::swallow);
+  }
+  protocol::parse parse;
+  parse.sql = sql;
+  protocol::append(out, parse);
+  answers.expect(request::parse, fate::swallow);
+  protocol::append(out, protocol::bind{});
+  answers.expect(request::bind, fate::swallow);
+  protocol::append(out, protocol::execute{});
+  answers.expect(request::execute, fate::swallow);
+}
+
+// Those of the protocol, on a server that cannot be replaced by a fresh one.
+void session::drop_statements() {
+  if (!std::exchange(server_->reprepare, false)) return;
+  for (const auto id : server_->statements.all()) {
+    const auto name = server_statement_name(id);
+    protocol::append(server_->out, protocol::close{'S', name});
+    server_->answers.expect(request::close, fate::swallow);
+  }
+  protocol::append_sync(server_->out);
+  server_->answers.expect(request::sync, fate::swallow);
+  server_->statements.clear();
+}
+
+// A parked server may hold what the client has given up since.
+void session::drop_stale_sql() {
+  const auto held = server_->sql.all();
+  for (const auto& one : held) {
+    if (state_.sql.find(one->name) == one) continue;
+    send_sql(fmt::format("DEALLOCATE {}", quoted_name(one->name)));
+    server_->sql.erase(one->name);
+  }
+}
+
+// DEALLOCATE ALL: servers that were kept for nothing else go at once, others forget when they are next used.
+void session::forget_sql() {
+  state_.sql.clear();
+  state_.sql_changed.clear();
+  for (auto& server : state_.parked) {
+    if (server->pinned != state::sql_statements) continue;
+    --w_.counted.pinned_now;
+    ++w_.counted.unpins;
+    auto* home = server->home;
+    home->discard(std::move(server));
+  }
+  std::erase(state_.parked, nullptr);
+}
+
+// Drivers close statements of the protocol with DEALLOCATE too.
+bool session::closes_own(const routing::statement_plan& plan) const { return !plan.deallocate.empty() && names_.find(plan.deallocate) != nullptr; }
+
+void session::finish_transaction() {
+  end_transaction();
+  auto& transaction = state_.transaction;
+  auto& home = *server_->home;
+  const bool wrote = std::exchange(state_.wrote, false);
+  if (wrote && home.triggers_make_state()) transaction.note_unknown();
+  if (state_.reported_before && state_.reported_before != server_->reported && !transaction.changes_settings()) transaction.note_any_setting();
+  for (const auto& name : transaction.names())
+    if (is_custom(name)) {
+      remember_name(state_.own_names, name);
+      remember_name(w_.custom_settings, name);
+    }
+  state_.asked = transaction.question(server_->applied, server_->pinned, home.defaults(), state_.own_names, w_.custom_settings);
+  state_.asked.triggers = wrote && !home.knows_triggers(unit_started_);
+  const auto mode = w_.settings.pool_mode == pooling::session && !server_->unusable ? session_mode : state_bits{};
+  pin(static_cast<state_bits>((server_->pinned & ~(hidden_state | session_mode)) | transaction.hidden(server_->pinned) | mode));
+  transaction.clear();
+  state_.probe_tries = 0;
+  if (state_.asked.empty()) return release_server();
+  ask_server();
+}
+
+void session::ask_server() {
+  state_.probing = true;
+  clock_question();
+  ++state_.probe_tries;
+  ++w_.counted.probes;
+  const auto sql = probe_sql(state_.asked);
+  protocol::append(server_->out, protocol::query{sql});
+  server_->answers.expect(request::query, fate::capture);
+  server_->statements.unnamed = 0;
+  flush_server();
+}
+
+// The answer to a query of the proxy's own is there.
+void session::on_captured() {
+  const auto& answers = server_->answers;
+  question_place_.unlink();
+  if (std::exchange(state_.seeking, false)) return;
+  if (std::exchange(state_.adjusting, false)) {
+    state_.reported_before.reset();
+    if (answers.failure().empty()) return;
+    auto why = protocol::decode_notice(std::string_view(answers.failure()).substr(protocol::frame_header_size));
+    return fatal(why ? std::move(*why) : make_error(sqlstate::internal_error, "the settings of the session cannot be made again"));
+  }
+  const auto found = answers.failure().empty() ? read_findings(answers.rows()) : std::nullopt;
+  if (!found && state_.probe_tries < max_probe_tries) return ask_server();
+  state_.probing = false;
+  if (!found) pin(server_->pinned | state::anything);
+  else if (!take_findings(*found)) return ask_server();
+  release_server();
+}
+
+// False: there is more to ask.
+bool session::take_findings(const findings& found) {
+  auto& home = *server_->home;
+  auto& defaults = home.defaults();
+  defaults.learn(state_.asked, found);
+  server_->applied = settings_after(server_->applied, state_.asked, found, defaults, state_.own_names, user_);
+  state_.wanted = or_as_started(server_->applied, state_.started_with);
+  end_if_misled();
+  if ((state_.asked.state & state::sql_statements) != 0) settle_statements(found.statements, state_.sql_changed, state_.sql, server_->sql);
+  state_.sql_changed.clear();
+  pin(static_cast<state_bits>((server_->pinned & ~state_.asked.state) | found.state));
+  if (!state_.asked.triggers) return true;
+  const bool before = home.triggers_make_state();
+  home.note_triggers(found.triggers, unit_started_);
+  if (before || !found.triggers) return true;
+  state_of_transaction unknown;
+  unknown.note_unknown();
+  state_.asked = unknown.question(server_->applied, server_->pinned, defaults, state_.own_names, w_.custom_settings);
+  state_.probe_tries = 0;
+  return false;
+}
+
+// The one door to a server's reasons: counts what is new, and that it is free again.
+void session::pin(state_bits reasons) {
+  for_each_pin(static_cast<state_bits>(reasons & ~server_->pinned), [this](std::size_t i) { ++w_.counted.pins[i]; });
+  if (reasons != 0 && server_->pinned == 0) ++w_.counted.pinned_now;
+  if (reasons == 0 && server_->pinned != 0) --w_.counted.pinned_now, ++w_.counted.unpins;
+  server_->pinned = reasons;
+}
+
+void session::park(server_ptr server) {
+  server->answers.clear();
+  server->in.release_if_empty();
+  state_.parked.push_back(std::move(server));
+}
+
+server_ptr session::take_parked(routing::shard_id shard) {
+  const auto found = std::find_if(state_.parked.begin(), state_.parked.end(), [shard](const auto& one) { return one->shard == shard; });
+  if (found == state_.parked.end()) return nullptr;
+  auto server = std::move(*found);
+  state_.parked.erase(found);
+  return server;
+}
+
+// Where a statement runs that may run anywhere: with the client's own state, as long as the map knows that shard.
+routing::shard_id session::usual_shard() const {
+  const auto fallback = w_.map->default_shard();
+  routing::shard_id usual = fallback;
+  for (const auto& server : state_.parked) {
+    if (server->shard == fallback) return fallback;
+    if (w_.map->find_shard(server->shard)) usual = server->shard;
+  }
+  return usual;
+}
+
+server_connection* session::holding(const pool* home, std::uint64_t serial) const noexcept {
+  const auto is_it = [&](const server_ptr& one) { return one && one->home == home && one->serial == serial; };
+  if (is_it(server_)) return server_.get();
+  const auto found = std::find_if(state_.parked.begin(), state_.parked.end(), is_it);
+  return found == state_.parked.end() ? nullptr : found->get();
+}
+
+// Between transactions: notifications, notices, changed parameters, or the end of the connection and of the state that it holds.
+bool session::step_parked() {
+  if (server_ || unit_open_ || status() != protocol::transaction_status::idle) return false;
+  bool moved = false;
+  for (auto& server : state_.parked) {
+    if (!server->socket.readable()) continue;
+    const auto result = server->socket.read(server->in);
+    const auto step = server->answers.feed(server->in.view(), out_);
+    out_.append(step.run);
+    moved = moved || step.used > 0 || result.bytes > 0;
+    server->in.consume(step.used);
+    if (result.closed || step.what != exchange::event::need_more) {
+      state_lost(*server, step.what == exchange::event::fatal ? server->answers.last_words() : "The shard closed the connection.");
+      return true;
+    }
+    if (!server->answers.has_reports()) continue;
+    absorb_reports(*server);
+    if (server->applied == state_.wanted) tell_changes(server->reported);
+  }
+  return moved;
+}
+
+void session::state_lost(const server_connection& server, std::string_view why) {
+  log_warning("shard {}: connection of client {} lost with {}: {}", server.shard_name, pid_, pins_text(server.pinned), why);
+  fatal(make_error(sqlstate::connection_failure, fmt::format("the connection to shard {} broke", server.shard_name), std::string(why),
+                   "State of the session was lost with it; connect again."));
+}
+
+void session::watch_parked() {
+  for (auto& server : state_.parked) server->socket.watch_read();
+}
+
+void session::leave_parked() {
+  for (auto& server : state_.parked) {
+    --w_.counted.pinned_now;
+    w_.reset_and_give_back(std::move(server));
+  }
+  state_.parked.clear();
+}
+
+// DISCARD ALL: nothing is wanted, and servers with state go.
+void session::forget_state() {
+  leave_parked();
+  forget_sql();
+  state_.wanted = state_.started_with;
+  state_.transaction.clear();
+  if (server_) {
+    server_->unusable = server_->unusable || server_->pinned != 0;
+    pin(0);
+  }
+  if (const auto* home = pool_for(w_.map->default_shard()); home && home->reported()) tell_changes(home->reported());
+}
+
+void session::absorb_reports(server_connection& server) {
+  const auto reports = server.answers.take_reports();
+  text_pairs now = server.reported->values();
+  protocol::wire_reader in(reports);
+  while (in.ok() && !in.rest().empty()) {
+    const auto name = in.read_cstring();
+    const auto value = in.read_cstring();
+    if (!in.ok()) break;
+    set_value(now, name, value);
+    const bool misleads = (name == "standard_conforming_strings" && value != "on") ||
+                          (name == "client_encoding" && value != "SQL_ASCII" && value != value_of(now, "server_encoding"));
+    if (misleads)
+      fatal(make_error(sqlstate::feature_not_supported, fmt::format("{} cannot be {}", name, value),
+                       "Shard keys are read from literals and placed by their bytes in the server's encoding."));
+  }
+  if (!state_.reported_before) state_.reported_before = server.reported;
+  server.reported = name_values::make(std::move(now));
+}
+
+// What is new to the client, right before ReadyForQuery, as PostgreSQL does.
+void session::tell_changes(const name_values_ptr& reported) {
+  if (reported == state_.told || !reported) return;
+  const text_pairs none;
+  const auto& before = state_.told ? state_.told->values() : none;
+  for (const auto& one : reported->values()) {
+    if (is_of_server(one.first)) continue;
+    const auto value = shown(one, application_);
+    const auto known = std::find_if(before.begin(), before.end(), [&](const auto& other) { return other.first == one.first; });
+    if (known == before.end() || shown(*known, application_) != value) protocol::append(out_, protocol::parameter_status{one.first, value});
+  }
+  state_.told = reported;
+}
+
+}  // namespace proxy

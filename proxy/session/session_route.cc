@@ -1,0 +1,272 @@
+// Which shard a message runs on, the gate in front of it, and the server it gets. Declared in proxy/session/session.h.
+#include <fmt/format.h>
+
+#include "proxy/session/session.h"
+#include "routing/analysis/refusals.h"
+
+namespace proxy {
+
+using routing::destination_kind;
+
+namespace {
+
+protocol::notice row_locks_refused() {
+  return make_error(sqlstate::not_one_shard, "row locks on keys that are being moved are not possible",
+                    "A migration moves the range of this key; FOR UPDATE and FOR SHARE on it are refused until it is done.",
+                    "Lock by writing (UPDATE), or retry after the migration.");
+}
+
+}  // namespace
+
+session::choice session::empty_choice() const {
+  choice c;
+  const bool attached = server_ && !borrowed_;
+  if (attached && !may_move()) c.shard = server_->shard;
+  c.misreads = unit_misreads_;
+  c.writes = state_.unsynced && unit_writes_;
+  c.foreign_snapshot = attached ? foreign_snapshot_ : held_.imports_snapshot();
+  return c;
+}
+
+bool session::add_to_choice(choice& c, const routing::statement_plan& plan, std::span<const routing::parameter> values) {
+  const auto prepared = plan.execute ? find_sql(plan.execute->name) : nullptr;
+  const bool elsewhere = prepared && plan.destination == destination_kind::default_shard;  // CREATE TABLE AS EXECUTE
+  auto decided = prepared && !elsewhere ? routing::route(*prepared, *plan.execute, *w_.map, values) : routing::route(plan, *w_.map, values);
+  if (const auto found = plan.kind == routing::statement_kind::finish_prepared ? shard_of_prepared(plan.gid) : std::nullopt) {
+    decided.destination = destination_kind::default_shard;
+    decided.shard = *found;
+  }
+  if (prepared) c.executes.push_back(prepared);
+  if (decided.destination == destination_kind::refused) {
+    ++w_.counted.refused_not_one_shard;
+    c.refused = as_notice(*decided.refused);
+    return false;
+  }
+  if (ends_transaction(plan.kind)) c.ended = true, c.foreign_snapshot = false;
+  c.foreign_snapshot = c.foreign_snapshot || plan.imports_snapshot;
+  c.bound = c.bound || !plan.unbound;
+  c.sequence_values = c.sequence_values || (plan.effects.makes & routing::state::sequence_values) != 0;
+  if (!plan.deallocate.empty() && !c.shard)
+    for (const auto& server : state_.parked)
+      if (server->sql.find(plan.deallocate)) c.shard = server->shard;
+  if (decided.destination == destination_kind::any) return true;
+  if (c.shard && *c.shard != decided.shard) {
+    ++w_.counted.refused_not_one_shard;
+    c.refused = plan.home_effect.empty() ? second_shard(decided) : at_home_only(plan.home_effect);
+    return false;
+  }
+  c.shard = decided.shard;
+  if (decided.destination != destination_kind::by_key) return true;
+  if (c.foreign_snapshot) {
+    c.refused = foreign_snapshot_refused();
+    return false;
+  }
+  c.by_key = true;
+  c.arrived = c.arrived || (!c.ended && has_arrived(decided));
+  c.row_locks = c.row_locks || plan.row_locks;
+  if (!w_.gate.nothing_known()) c.touches.insert(c.touches.end(), decided.touches.begin(), decided.touches.end());
+  return true;
+}
+
+// A key that the transaction's shard owned when the transaction came to it has moved away: to run it again helps. Else the
+// transaction spans two shards.
+protocol::notice session::second_shard(const routing::decision& decided) const {
+  bool moved = server_ && map_at_attach_ && !decided.touches.empty();
+  for (const auto& touch : decided.touches) {
+    const auto* then = map_at_attach_ ? map_at_attach_->find_distribution(touch.distribution) : nullptr;
+    moved = moved && then && then->owner_of(touch.value) == server_->shard;
+  }
+  if (moved)
+    return make_error(sqlstate::serialization_failure, "could not serialize access: the shard key moved to another shard",
+                      "The transaction was open on the old owner when the key moved.", "Retry the transaction.");
+  return make_error(sqlstate::not_one_shard, "the transaction already runs on another shard",
+                    "Its statements, and those of one pipeline, must stay on one shard.",
+                    "End the transaction first, or use keys that live together.");
+}
+
+protocol::notice session::at_home_only(std::string_view effect) const {
+  return as_notice(routing::home_only(effect, w_.map->find_shard(w_.map->default_shard())->name));
+}
+
+task<std::optional<protocol::notice>> session::settle(const choice& c, bool& again) {
+  if (w_.retired) co_return w_.retired;
+  if (must_move(c)) {
+    auto failed = co_await leave_shard();
+    again = !failed && closing_;
+    if (failed || closing_) co_return failed;
+  }
+  const bool attached = server_ && !borrowed_;
+  const auto version = w_.routing_version;
+  if (!w_.gate.nothing_known() && !c.touches.empty()) {
+    const auto bits = w_.gate.bits_of(c.touches);
+    const auto shard = attached ? std::optional(server_->shard) : std::nullopt;
+    switch (w_.gate.judge(bits, c.row_locks, shard)) {
+      case gate_book::verdict::pass:
+        if (attached || bits == 0 || !w_.lapsed()) break;
+        again = true;
+        co_return co_await hold_at_gate(bits);
+      case gate_book::verdict::refuse_row_locks: co_return row_locks_refused();
+      case gate_book::verdict::wait: again = true; co_return co_await hold_at_gate(bits);
+    }
+  }
+  if (attached && c.arrived) {
+    auto why = co_await judge_snapshot();
+    again = closing_ || version != w_.routing_version;
+    if (why || again) co_return why;
+  }
+  if (attached) co_return prepare_for(c);
+  auto failed = co_await attach(c.shard.value_or(usual_shard()), c.sequence_values);
+  if (failed) *failed = with_severity(std::move(*failed), "ERROR");  // a shard's FATAL ends no session here
+  if (!failed) failed = co_await adjust_first();
+  if (failed) co_return failed;
+  if (closing_) {
+    again = true;
+    co_return std::nullopt;
+  }
+  if (version == w_.routing_version) {
+    catch_up();
+    co_return prepare_for(c);
+  }
+  // A gate closed or a map came while this waited in the pool's queue. Nothing has been sent yet.
+  release_server();
+  again = true;
+  co_return std::nullopt;
+}
+
+bool session::settle_now(const choice& c) {
+  if (w_.retired) return false;
+  if (!w_.gate.nothing_known() && !c.touches.empty()) return false;
+  if (c.sequence_values || c.arrived || must_move(c) || !c.executes.empty()) return false;
+  return (server_ && !borrowed_) || attach_now(c.shard.value_or(usual_shard()));
+}
+
+task<std::optional<protocol::notice>> session::hold_at_gate(touch_bits bits) {
+  using enum gate_queue::outcome;
+  waiting_ = true;
+  const auto held = co_await w_.held.wait(bits, wake_, cancelled_, closing_, w_.settings.gate_max_waiters, w_.settings.gate_hold_budget);
+  waiting_ = false;
+  const auto budget = held.budget.count();
+  switch (held.how) {
+    case released: co_return std::nullopt;
+    case left: co_return make_error(sqlstate::query_canceled, "canceling statement due to user request");
+    case full:
+      co_return make_error(sqlstate::out_of_memory_budget, "too many statements wait for a migration to switch",
+                           fmt::format("{} statements wait already.", w_.held.size()), "Retry.");
+    case expired: break;
+  }
+  if (w_.lapsed())
+    co_return make_error(sqlstate::hold_expired, "the statement touches keys that are being moved, and the catalog cannot be reached; it was not run",
+                         fmt::format("It waited {} ms for the catalog: without it another pgrotor may have moved them.", budget), "Retry.");
+  co_return make_error(sqlstate::hold_expired, "the statement was held for a migration longer than its budget and was not run",
+                       fmt::format("It waited {} ms.", budget), "Retry.");
+}
+
+pool* session::pool_for(routing::shard_id shard) {
+  if (pools_map_ != w_.map->number() || pools_version_ != w_.pools_version) pools_.clear();
+  pools_map_ = w_.map->number();
+  pools_version_ = w_.pools_version;
+  for (const auto& known : pools_)
+    if (known.shard == shard) return known.where;
+  auto* found = w_.find_or_make_pool(pool_key{user_, database_, parameters_, shard}, secret_);
+  pools_version_ = w_.pools_version;
+  if (found) pools_.push_back({shard, found});
+  return found;
+}
+
+// False: it has to be waited for, a server or that it takes the session's settings.
+bool session::attach_now(routing::shard_id shard) {
+  auto found = take_parked(shard);
+  if (!found) {
+    auto* from = pool_for(shard);
+    found = take_given(from);
+    if (!found && from) found = from->acquire_idle(state_.wanted);
+    if (!found && from && from->must_queue()) awaited_ = from;
+  }
+  if (!found) return false;
+  if (found->applied != state_.wanted && adjust(found->applied, state_.wanted).wait) {
+    if (found->pinned == 0) w_.give_back(std::move(found));
+    else park(std::move(found));
+    return false;
+  }
+  take_server(std::move(found));
+  catch_up();
+  return true;
+}
+
+server_ptr session::take_given(const pool* from) { return given_ && given_->home == from ? std::move(given_) : nullptr; }
+
+void session::take_server(server_ptr server) {
+  server_ = std::move(server);
+  server_->socket.listen(this);
+  begin_with_server();
+  server_status_ = protocol::transaction_status::idle;
+  map_at_attach_ = w_.map;
+  snapshot_map_.reset();
+  foreign_snapshot_ = borrowed_ = unbound_ = false;
+}
+
+task<std::optional<protocol::notice>> session::attach(routing::shard_id shard, bool sequence_values) {
+  if (auto parked = take_parked(shard)) {
+    take_server(std::move(parked));
+    co_return std::nullopt;
+  }
+  auto* from = pool_for(shard);
+  if (!from) co_return make_error(sqlstate::too_many_connections, "too many combinations of user, database and startup parameters");
+  waiting_ = true;
+  auto got = co_await from->acquire(wake_, cancelled_, state_.wanted, sequence_values ? pid_ : 0);
+  waiting_ = false;
+  if (!got.server) co_return std::move(got.failed);
+  take_server(std::move(got.server));
+  co_return std::nullopt;
+}
+
+// BEGIN and what followed it go in front of the first statement, in the same write.
+void session::put_held_in_front() {
+  if (held_.texts().empty()) return;
+  unbound_ = true;
+  for (const auto& text : held_.texts()) {
+    protocol::append(server_->out, protocol::query{text});
+    server_->answers.expect(request::query, fate::swallow);
+  }
+  server_->statements.unnamed = 0;
+  unit_in_block_ = true;
+  held_.give(prologue_);
+}
+
+void session::touch(const choice& c) {
+  if (c.by_key) ++w_.counted.routed_by_key;
+  else ++w_.counted.routed_default;
+  note_snapshot(c);
+  if (unbound_) note_binding(c);
+  if (w_.gate.nothing_known() || c.touches.empty()) return;
+  const auto fresh = w_.gate.bits_of(c.touches) & ~touched_;
+  note_touch(fresh);
+}
+
+void session::touch_if_attached(routing::shard_id source, touch_bits bit) {
+  if (!server_ || server_->shard != source || (touched_ & bit) != 0) return;
+  note_touch(bit);
+}
+
+void session::note_touch(touch_bits fresh) {
+  if (fresh != 0 && touched_ == 0) touched_since_ = clock::now();
+  w_.gate.transaction_touched(fresh);
+  touched_ |= fresh;
+}
+
+migration::open_transaction session::open_transaction() const {
+  const auto age = std::chrono::duration_cast<std::chrono::milliseconds>(clock::now() - touched_since_);
+  return {pid_, server_ ? server_->key.pid : 0, user_, application_, age};
+}
+
+// A message that must fail puts the server's transaction, explicit or implicit, into the state that PostgreSQL would be in.
+void session::fail_on_server(const protocol::notice& why) {
+  protocol::bind nothing;
+  nothing.statement = "pgrotor_refused";
+  protocol::append(server_->out, nothing);
+  std::string frame;
+  protocol::append_error(frame, why);
+  server_->answers.expect_failure(frame);
+}
+
+}  // namespace proxy

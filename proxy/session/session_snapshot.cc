@@ -1,0 +1,85 @@
+// How old a transaction's snapshot may be. One that was sent for before a key came to the transaction's shard does not see the rows that
+// arrived with it: a transaction that keeps its snapshot cannot touch such a key, one that takes a new one for each statement can
+// (DESIGN 9, "Branches and moves"). Which of the two it is, the server is asked: it is a rare question, and the level comes from BEGIN,
+// SET, the startup packet, the role, the database or code. Declared in proxy/session/session.h.
+#include <algorithm>
+
+#include "proxy/session/session.h"
+
+namespace proxy {
+
+namespace {
+
+protocol::notice snapshot_too_old() {
+  return make_error(sqlstate::serialization_failure, "could not serialize access: the shard key moved to this shard during the transaction",
+                    "The transaction's snapshot is older and does not see the rows of this key.", "Retry the transaction.");
+}
+
+}  // namespace
+
+protocol::notice session::foreign_snapshot_refused() {
+  return make_error(sqlstate::feature_not_supported, "sharded tables cannot be used under the snapshot of another transaction",
+                    "SET TRANSACTION SNAPSHOT gives a snapshot whose age is not known here: rows that moved since would be missed.",
+                    "Use them in a transaction with a snapshot of its own.");
+}
+
+// Did one of the keys belong to another shard when the transaction's oldest snapshot may have been taken?
+bool session::has_arrived(const routing::decision& decided) const noexcept {
+  const auto* then = snapshot_map_ ? snapshot_map_.get() : map_at_attach_.get();
+  if (!server_ || borrowed_ || !then || then == w_.map.get() || decided.shard != server_->shard) return false;
+  return std::any_of(decided.touches.begin(), decided.touches.end(), [&](const routing::touch& touch) {
+    const auto* distribution = then->find_distribution(touch.distribution);
+    return !distribution || distribution->owner_of(touch.value) != server_->shard;
+  });
+}
+
+// Without a notice, the transaction takes a new snapshot for what comes next, or the session is closing. In the middle of a pipeline there
+// is nobody to ask.
+task<std::optional<protocol::notice>> session::judge_snapshot() {
+  const bool quiet = !state_.unsynced && server_->answers.idle() && server_status_ == protocol::transaction_status::in_transaction;
+  if (!quiet) co_return snapshot_too_old();
+  auto map = w_.map;
+  const auto level = co_await ask_isolation();
+  if (!server_ || closing_) co_return std::exchange(lost_, std::nullopt);
+  if (level != "read committed" && level != "read uncommitted") co_return snapshot_too_old();
+  snapshot_map_ = std::move(map);
+  co_return std::nullopt;
+}
+
+// Under a portal's name of its own: the client's unnamed one may be open.
+task<std::string> session::ask_isolation() {
+  constexpr std::string_view portal = "pgrotor_isolation";
+  auto& out = server_->out;
+  protocol::parse parse;
+  parse.sql = "SHOW transaction_isolation";
+  protocol::append(out, parse);
+  protocol::bind bind;
+  bind.portal = portal;
+  protocol::append(out, bind);
+  protocol::execute execute;
+  execute.portal = portal;
+  protocol::append(out, execute);
+  const protocol::close close{'P', portal};
+  protocol::append(out, close);
+  protocol::append_sync(out);
+  auto answer = co_await hear_aside();
+  co_return std::move(answer.text);
+}
+
+// What is sent now may take on another's snapshot, or end the transaction: the next one, which AND CHAIN begins on the same server, has
+// snapshots of its own.
+void session::note_snapshot(const choice& c) {
+  foreign_snapshot_ = foreign_snapshot_ || c.foreign_snapshot;
+  if (!c.ended || (map_at_attach_ == w_.map && !foreign_snapshot_)) return;
+  map_after_end_ = w_.map;
+  foreign_after_end_ = c.foreign_snapshot;
+}
+
+// All that was sent has succeeded.
+void session::renew_snapshot() {
+  map_at_attach_ = std::exchange(map_after_end_, nullptr);
+  snapshot_map_.reset();
+  foreign_snapshot_ = foreign_after_end_;
+}
+
+}  // namespace proxy

@@ -1,0 +1,117 @@
+// Time-outs of a client, and its end by the console (KILL). The worker's tick says that time is up; the session's own loop obeys.
+// SQLSTATEs and words are PostgreSQL's. Declared in proxy/session/session.h.
+#include <fmt/format.h>
+
+#include <stdexcept>
+
+#include "migration/base/test_hooks.h"
+#include "proxy/session/session.h"
+
+namespace proxy {
+
+using protocol::transaction_status;
+
+// The client's message has come.
+void session::clock_work() {
+  w_.deadlines.start(timed::statement, unit_place_, unit_started_);
+  if (!transaction_place_.is_linked()) w_.deadlines.start(timed::transaction, transaction_place_, unit_started_);
+}
+
+// More of a large message has come: its time counts from its end, as that of a message which is gathered.
+void session::clock_arrival() {
+  unit_started_ = clock::now();
+  clock_work();
+}
+
+// It is the client's turn.
+void session::clock_rest(clock::time_point now) {
+  const bool idle = status() == transaction_status::idle;
+  if (idle) transaction_place_.unlink();
+  w_.deadlines.start(idle ? timed::client_idle : timed::idle_in_transaction, unit_place_, now);
+}
+
+// The server is asked something on the proxy's own account.
+void session::clock_question() { w_.deadlines.start(timed::question, question_place_, clock::now()); }
+
+// Whose time is up stands in no list any more. True: the server has not answered, and is given up. What is in its socket is looked at
+// first: nobody reads it while the client does not take what came before, and a worker that stood still itself is late for all of them.
+bool session::end_overdue_question() {
+  if (!server_ || !state_.asking() || question_place_.is_linked()) return false;
+  if (!server_->socket.quiet()) return clock_question(), false;
+  server_lost("The shard did not answer a question of pgrotor's within [pool] connect_timeout_ms.");
+  return true;
+}
+
+// From the worker's tick. Waits for a pool or a gate end as if cancelled; everything else is for the loop.
+void session::time_is_up(timed kind) noexcept try {
+  note_time(kind);
+} catch (...) {
+  fail(std::current_exception());
+}
+
+void session::note_time(timed kind) {
+  if (kind == timed::question || kind == timed::server) return wake_.notify();
+  if (waiting_) cancelled_ = true;
+  if (kind != timed::statement) expired_ = kind;
+  else cancel_overdue();
+  wake_.notify();
+}
+
+void session::cancel_overdue() {
+  ++w_.counted.timeouts_statement;
+  if (!server_ || !unit_open_) return;
+  w_.cancel_on_server(*server_);
+  w_.deadlines.start(timed::obey, unit_place_, clock::now());
+}
+
+void session::obey_time() {
+  const bool idle = status() == transaction_status::idle;
+  switch (*std::exchange(expired_, std::nullopt)) {
+    case timed::statement:
+    case timed::question:
+    case timed::server: return;
+    case timed::obey: return end_disobedience();
+    case timed::idle_in_transaction:
+      if (unit_open_ || idle) return;
+      ++w_.counted.timeouts_idle_in_transaction;
+      return fatal(make_error(sqlstate::idle_in_transaction_timeout, "terminating connection due to idle-in-transaction timeout"));
+    case timed::transaction: return end_overdue_transaction();
+    case timed::client_idle:
+      if (unit_open_ || !idle) return;
+      ++w_.counted.timeouts_client_idle;
+      return fatal(make_error(sqlstate::idle_session_timeout, "terminating connection due to idle-session timeout"));
+  }
+}
+
+// The cancel of an overdue statement has changed nothing. It could not, where the server waits for the rest of a message.
+void session::end_disobedience() {
+  if (!server_ || !unit_open_) return;
+  server_lost(copy_bytes_ > 0 && !copy_in_ ? "The shard took no more of a large message for [timeouts] query_ms, and did not obey a cancel."
+                                           : "The shard did not obey a cancel after [timeouts] query_ms.");
+}
+
+// A commit under way is waited for: nobody is told that it failed when it may not have (I5).
+void session::end_overdue_transaction() {
+  if (unit_open_ && unit_may_commit_) return;
+  ++w_.counted.timeouts_transaction;
+  if (server_ && unit_open_) w_.cancel_on_server(*server_);
+  closing_ = server_ && !server_->answers.at_boundary();  // in the middle of a message nothing can be said
+  if (!closing_) fatal(make_error(sqlstate::transaction_timeout, "terminating connection due to transaction timeout"));
+}
+
+void session::kill() noexcept try {
+  if (waiting_) return leave_told(make_error(sqlstate::admin_shutdown, "terminating connection due to administrator command"));
+  killed_ = true;
+  wake_.notify();
+} catch (...) {
+  fail(std::current_exception());
+}
+
+void session::obey_kill() {
+  killed_ = false;
+  if (migration::test_hooks::broken("session_fails")) throw std::runtime_error("session_fails");
+  closing_ = server_ && !server_->answers.at_boundary();
+  if (!closing_) fatal(make_error(sqlstate::admin_shutdown, "terminating connection due to administrator command"));
+}
+
+}  // namespace proxy

@@ -1,0 +1,225 @@
+// A placed pipeline on its way to the server: statement names become those of the server, Parse is put in where the server lacks a
+// statement, and answers of the proxy take their place in the order. Declared in proxy/session/session.h.
+#include "protocol/wire.h"
+#include "proxy/session/session.h"
+
+namespace proxy {
+
+using routing::statement_kind;
+
+namespace {
+
+// ParameterDescription without parameters and NoData: what Describe says of control statements.
+constexpr std::string_view no_parameters{"t\0\0\0\6\0\0", 7};
+
+std::string_view server_name(const statement_ptr& statement, bool named) { return named ? std::string_view(statement->server_name) : ""; }
+
+}  // namespace
+
+void session::write_batch(char end) {
+  state_.unsynced = end != 'S' && !borrowed_;
+  for (const auto& item : batch_) write_item(item);
+  end_run();
+  if (batch_refused_) {
+    ++w_.counted.errors_by_proxy;
+    if (borrowed_ && held_.open()) held_.fail();
+    if (prepare_refused_) fail_prepare(*batch_refused_, false);
+    else fail_on_server(*batch_refused_);
+  }
+  if (end == 'S') {
+    if (!unit_in_block_ && unit_writes_) unit_may_commit_ = true;
+    protocol::append_sync(server_->out);
+    server_->answers.expect(request::sync);
+  } else if (borrowed_) {
+    // Nothing of the client's transaction is there: the server is free as soon as it has answered.
+    protocol::append_sync(server_->out);
+    server_->answers.expect(request::sync, fate::swallow);
+  } else if (end == 'H') {
+    protocol::append_flush(server_->out);
+  }
+}
+
+void session::write_item(const batch_item& item) {
+  auto& answers = server_->answers;
+  const auto* plan = item.plan;
+  const bool alone = item.reset || (borrowed_ && is_ours(item));
+  if (item.type == 'c' || alone) {
+    std::string answer;
+    answer_item(item, answer);
+    return answers.emit(answer, item.undo);
+  }
+  switch (item.type) {
+    case 'P': return write_parse(item);
+    case 'B': return write_bind(item);
+    case 'y':
+    case 'z':
+      pass_frame(item.frame);
+      if (item.type == 'z') answers.expect(request::copy_end);
+      return;
+    case 'D':
+      ensure_prepared(item);
+      if (item.named) end_run(), protocol::append(server_->out, protocol::describe{'S', item.statement->server_name});
+      else pass_frame(item.frame);
+      return answers.expect(request::describe_statement);
+    case 'd': pass_frame(item.frame); return answers.expect(request::describe_portal);
+    case 'C': pass_frame(item.frame); return answers.expect(request::close);
+    default:
+      note_effects(plan, plan != nullptr);
+      pass_frame(item.frame);
+      return answers.expect(request::execute);
+  }
+}
+
+// Frames that are next to each other are copied together.
+void session::pass_frame(std::string_view frame) {
+  if (run_.data() + run_.size() != frame.data()) end_run();
+  run_ = run_.empty() ? frame : std::string_view(run_.data(), run_.size() + frame.size());
+}
+
+void session::end_run() {
+  if (!run_.empty()) server_->out.append(std::exchange(run_, {}));
+}
+
+// The transaction has failed, nothing on its way may end it, and this does not either.
+bool session::fails_for_certain(const batch_item& item) const noexcept {
+  if (item.plan && (ends_transaction(item.plan->kind) || item.plan->kind == statement_kind::rollback_to)) return false;
+  return server_status_ == protocol::transaction_status::failed && !server_->answers.has(request::execute);
+}
+
+void session::write_parse(const batch_item& item) {
+  auto& server = *server_;
+  if (!item.named) {
+    pass_frame(item.frame);
+    server.answers.expect(request::parse, fate::relay, 0, item.undo);
+    explain_failure(item);
+    server.statements.unnamed = item.statement->id;
+    return;
+  }
+  if (server.statements.touch(item.statement->id)) {
+    if (fails_for_certain(item)) {
+      pass_frame(item.frame);
+      return server.answers.expect(request::parse, fate::relay, 0, item.undo);
+    }
+    std::string answer;
+    protocol::append_parse_complete(answer);
+    return server.answers.emit(answer, item.undo);
+  }
+  end_run();
+  make_room_for_statement();
+  protocol::parse parse;
+  parse.name = item.statement->server_name;
+  parse.sql = item.statement->sql;
+  parse.types = item.statement->types;
+  protocol::append(server.out, parse);
+  server.answers.expect(request::parse, fate::relay, item.statement->id, item.undo);
+  explain_failure(item);
+  server.statements.add(item.statement->id);
+}
+
+// A table of the default shard need not be on the shard where the transaction runs.
+void session::explain_failure(const batch_item& item) {
+  const bool elsewhere = item.plan && item.plan->destination == routing::destination_kind::default_shard;
+  if (!elsewhere || server_->shard == w_.map->default_shard()) return;
+  std::string frame;
+  protocol::append_error(frame, second_shard({}));
+  server_->answers.tell_instead(frame);
+}
+
+void session::write_bind(const batch_item& item) {
+  ensure_prepared(item);
+  server_->answers.expect(request::bind);
+  if (!item.named && !item.is_front()) return pass_frame(item.frame);
+  end_run();
+  auto& out = server_->out;
+  // Only the statement's name differs: portal, name, and the rest as the client sent it, which may be still to come.
+  const auto body = item.body();
+  const auto portal_end = body.find('\0') + 1;
+  const auto name_end = body.find('\0', portal_end) + 1;
+  const auto name = server_name(item.statement, item.named);
+  out.push_back('B');
+  protocol::append_int(out, static_cast<std::int32_t>(item.size() - 1 - (name_end - portal_end) + name.size() + 1));
+  out.append(body.substr(0, portal_end)).append(name).push_back('\0');
+  out.append(body.substr(name_end));
+  if (item.is_front()) pass_rest();
+}
+
+// The server may be one that has never seen the statement.
+void session::ensure_prepared(const batch_item& item) {
+  auto& server = *server_;
+  const auto& statement = *item.statement;
+  if (item.named ? server.statements.touch(statement.id) : server.statements.unnamed == statement.id) return;
+  end_run();
+  if (item.named) make_room_for_statement();
+  protocol::parse parse;
+  parse.name = server_name(item.statement, item.named);
+  parse.sql = statement.sql;
+  parse.types = statement.types;
+  protocol::append(server.out, parse);
+  server.answers.expect(request::parse, fate::swallow, item.named ? statement.id : 0);
+  explain_failure(item);
+  if (item.named) server.statements.add(statement.id);
+  else server.statements.unnamed = statement.id;
+  ++w_.counted.parses_injected;
+}
+
+void session::make_room_for_statement() {
+  auto& server = *server_;
+  const auto oldest = server.statements.surplus();
+  if (!oldest) return;
+  const auto name = server_statement_name(*oldest);
+  protocol::append(server.out, protocol::close{'S', name});
+  server.answers.expect(request::close, fate::swallow, *oldest);
+  server.statements.forget(*oldest);
+}
+
+// The answer of the proxy itself to one message.
+bool session::answer_item(const batch_item& item, std::string& out) {
+  const auto* plan = item.plan;
+  switch (item.type) {
+    case 'P': protocol::append_parse_complete(out); return true;
+    case 'B': protocol::append_bind_complete(out); return true;
+    case 'D': out.append(no_parameters); [[fallthrough]];
+    case 'd': protocol::append_no_data(out); return true;
+    case 'C':
+    case 'c': protocol::append_close_complete(out); return true;
+    default: break;
+  }
+  if (!plan) return false;
+  if (item.reset) {
+    protocol::append(out, protocol::command_complete{forget(*plan)});
+    return true;
+  }
+  answer_control(*plan, item.statement->sql, out);
+  held_.keep(item.statement->sql);
+  return true;
+}
+
+// What a lost connection would leave unknown, and what the transaction may leave on the server.
+void session::note_effects(const routing::statement_plan* plan, bool known) {
+  const auto kind = known ? plan->kind : statement_kind::query;
+  const bool two_phase = kind == statement_kind::prepare_transaction || kind == statement_kind::finish_prepared;
+  if (kind == statement_kind::commit || two_phase) unit_may_commit_ = true;
+  const bool harmless = known && (plan->plain_read || two_phase || is_transaction_control(kind) || kind == statement_kind::empty);
+  unit_writes_ = unit_writes_ || !harmless;
+  if (!harmless) {
+    state_.wrote = true;
+    if (server_->sequences_of != pid_) server_->sequences_of = server_->sequences_of == 0 ? pid_ : -1;
+  }
+  unit_misreads_ = unit_misreads_ || !known || changes_reading(*plan);
+  if (!known) return state_.transaction.note_unknown();
+  if (kind == statement_kind::rollback || kind == statement_kind::rollback_to) state_.transaction.note_undone();
+  if (kind == statement_kind::discard_all) {  // the server will refuse it; if it should not, nothing is left of what is known
+    state_.transaction.note_unknown();
+    server_->reprepare = true;
+  }
+  state_.transaction.note(plan->effects);
+  if (plan->prepare) state_.sql_changed.made(plan->prepare);
+  if (!plan->deallocate.empty()) state_.sql_changed.dropped(plan->deallocate);
+  if (!plan->execute) return;
+  const auto prepared = find_sql(plan->execute->name);
+  if (!prepared) return state_.transaction.note_unknown();
+  state_.transaction.note(prepared->inner->effects);
+  state_.transaction.name(prepared->inner->effects, {});
+}
+
+}  // namespace proxy

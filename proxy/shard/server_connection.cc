@@ -1,0 +1,45 @@
+#include "proxy/shard/server_connection.h"
+
+
+namespace proxy {
+
+namespace {
+constexpr std::size_t kept_output = 64u << 10;
+}
+
+io_result server_connection::flush() {
+  if (!output_pending()) return {};
+  const auto result = socket.write(std::string_view(out).substr(out_at));
+  out_at += result.bytes;
+  if (output_pending()) return result;
+  out.clear();
+  out_at = 0;
+  if (out.capacity() > kept_output) out.shrink_to_fit();
+  return result;
+}
+
+void server_connection::send(std::string_view bytes) {
+  if (!output_pending() && !bytes.empty()) bytes.remove_prefix(socket.write(bytes).bytes);
+  out.append(bytes);
+}
+
+void server_connection::forget_client() {
+  statements.clear();
+  statements.unnamed = 0;
+  sql.clear();
+  applied.reset();
+  answers.clear();
+  reported = name_values::make(parameters);
+  pinned = 0;
+  sequences_of = 0;
+  reprepare = false;
+}
+
+void server_connection::on_ready() {
+  if (!watch) return;
+  if (!socket.quiet()) return watch->idle_server_spoke(*this);
+  socket.not_readable();  // the event belongs to what was read before
+  socket.watch_read();
+}
+
+}  // namespace proxy

@@ -1,0 +1,125 @@
+// One connection to a shard, logged in as a client's own user. Lives in a pool; while attached it belongs to one session, which reads
+// and writes its buffers and queues what it expects in `answers`. Worker's thread only.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "migration/plan/gates.h"
+#include "protocol/backend.h"
+#include "protocol/scram.h"
+#include "proxy/config/tcp_options.h"
+#include "proxy/net/byte_queue.h"
+#include "proxy/net/stream.h"
+#include "proxy/shard/server_tls.h"
+#include "proxy/state/prepared.h"
+#include "proxy/state/settings.h"
+#include "proxy/state/sql_statements.h"
+#include "proxy/transaction/exchange.h"
+#include "routing/analysis/plan.h"
+#include "routing/map/types.h"
+
+namespace proxy {
+
+class pool;
+
+// How a user proves to a shard who it is: with the password, else with the keys its own login at the proxy revealed.
+struct credentials {
+  std::optional<std::string> password;
+  std::optional<protocol::scram_keys> keys;
+};
+
+// Where and as whom to log in.
+struct server_target {
+  std::string shard_name, dsn;  // libpq keyword/value string: host, hostaddr, port, dbname
+  std::string user;
+  text_pairs parameters;  // startup parameters besides user and database
+  credentials secret;
+  tcp_options tcp;
+  routing::shard_id shard;
+  migration::term_pass pass;  // that it is this shard is asked before anything else
+  bool standard = false;  // the default shard: what its sessions start with, those of all shards start with
+};
+
+class server_connection;
+
+// Where idle connections lie: told that the shard of one said something, or closed.
+class idle_watch {
+ public:
+  virtual void idle_server_spoke(server_connection&) = 0;
+
+ protected:
+  ~idle_watch() = default;
+};
+
+class server_connection final : public readiness_listener {
+ public:
+  explicit server_connection(boost::asio::io_context& io) : socket(io) {}
+
+  stream socket;
+  byte_queue in;
+  std::string out;  // to be sent; [out_at, end) is not yet
+  std::size_t out_at = 0;
+  exchange answers;
+  server_statements statements;
+  text_pairs parameters;  // ParameterStatus at login
+  name_values_ptr reported;  // ... and now
+  settings_ptr applied;                        // what sessions have made, see proxy/state/settings.h
+  routing::state_bits pinned = 0;              // why it must stay with its session
+  sql_statements sql;                          // of the client that it is pinned to
+  std::int32_t client_pid = 0;                 // of the session that has it, or had it last
+  std::int32_t sequences_of = 0;               // the client whose nextval it may remember; 0: nobody's, -1: several clients'
+  protocol::backend_key_data key;
+  boost::asio::generic::stream_protocol::endpoint address;
+  tls_target tls;  // without context: the connection is not encrypted
+
+  pool* home = nullptr;
+  idle_watch* watch = nullptr;  // the same, for on_ready()
+  routing::shard_id shard;
+  std::string shard_name;
+  std::uint64_t serial = 0;  // tells connections of one pool apart, also after they are gone
+  clock::time_point opened, idle_since;
+  bool must_write = false; // a read-only server is not what its shard's DSN asks for
+  bool unusable = false;   // must not serve another transaction
+  bool reprepare = false;  // its prepared statements are to be made anew before the next one
+  int cancels_under_way = 0;
+
+  // Sends what is queued.
+  io_result flush();
+  // The same for bytes that need no queue unless the shard is slow; they come behind what is queued.
+  void send(std::string_view bytes);
+  bool output_pending() const noexcept { return out_at < out.size(); }
+
+  void forget_client();      // after DISCARD ALL
+  void on_ready() override;  // while idle: the shard said something or closed
+};
+using server_ptr = std::unique_ptr<server_connection>;
+
+struct open_result {
+  server_ptr server;
+  protocol::notice failed;   // when there is no server
+  bool unreachable = false;  // nobody can log in there at the moment
+};
+// Connects and logs in. `wake` is the caller's, for the time of the call.
+task<open_result> open_server(boost::asio::io_context&, const server_target&, wakeup& wake, clock::time_point deadline);
+
+// Runs one simple query on a connection that nobody else uses, and keeps of the answer what is wanted. Not answered: an error, a
+// transaction left open, or the connection broke. Silent: nothing came in time.
+enum class alone_result { answered, failed, silent };
+struct alone_answer {
+  std::string rows;     // DataRow frames
+  std::string failure;  // the ErrorResponse frame
+};
+task<alone_result> run_alone(server_connection&, std::string_view sql, wakeup& wake, clock::time_point deadline, alone_answer* wanted = nullptr);
+
+// Asks the shard to cancel what the connection with that key runs; completes when the shard has closed the request's connection,
+// which it does after it has signalled. Encrypted when the connection itself is.
+task<void> send_cancel(boost::asio::io_context&, boost::asio::generic::stream_protocol::endpoint, tls_target, protocol::backend_key_data,
+                       clock::time_point deadline);
+
+}  // namespace proxy

@@ -1,0 +1,35 @@
+// Settings that a client made for its session, and those that a server connection has: where they differ, one query in front of the
+// client's statement makes them agree (manual 20.1.3). Worker's thread only.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "proxy/state/name_values.h"
+
+namespace proxy {
+
+using settings_ptr = name_values_ptr;  // sorted by name; nullptr: nothing but what the server started with
+
+// Of names in lower case and values in the form that set_config takes; nullptr when there are none.
+settings_ptr make_settings(text_pairs);
+
+// What turns a server that has `from` into one that has `to`.
+struct adjustment {
+  std::string sql;      // one simple query
+  bool wait = false;    // it may fail: nothing may follow it before it has succeeded
+};
+adjustment adjust(const settings_ptr& from, const settings_ptr& to);
+
+// As PostgreSQL compares names of settings.
+std::string lower_name(std::string_view);
+std::string quoted_name(std::string_view);
+// 'text' for a server with standard_conforming_strings on.
+std::string quoted_literal(std::string_view);
+// Settings that extensions and applications make up; pg_settings does not show them.
+inline bool is_custom(std::string_view name) noexcept { return name.find('.') != std::string_view::npos; }
+
+// `left` with what the session started with, where that has been reset.
+settings_ptr or_as_started(const settings_ptr& left, const settings_ptr& started_with);
+
+}  // namespace proxy

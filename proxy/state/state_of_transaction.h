@@ -1,0 +1,44 @@
+// What the transaction under way may leave behind, learned from what its statements say, and what to ask the server for once it has
+// ended. Owned by a session; worker's thread only.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "proxy/state/probe.h"
+#include "proxy/state/settings.h"
+#include "routing/analysis/plan.h"
+#include "routing/map/parameter.h"
+
+namespace proxy {
+
+class state_of_transaction {
+ public:
+  void note(const routing::session_effects&);
+  // The names that the effects leave open or give; `values` are those of the statement's parameters.
+  void name(const routing::session_effects&, std::span<const routing::parameter> values);
+  void note_unknown() noexcept { makes_ |= state::anything; }
+  void note_any_setting() noexcept;  // a setting has changed, and nothing said which
+  void note_undone() noexcept { resets_ = true; }
+  void note_failure() noexcept { resets_ = failed_ = true; }
+
+  // What to ask of a server that has `applied` and is kept for `pinned`.
+  probe question(const settings_ptr& applied, state_bits pinned, const known_defaults&, const std::vector<std::string>& own,
+                 const std::vector<std::string>& others) const;
+  // What no question can show, after a server that was kept for `pinned`.
+  state_bits hidden(state_bits pinned) const noexcept;
+  const std::vector<std::string>& names() const noexcept { return names_; }
+  bool changes_settings() const noexcept { return (makes_ & (state::settings | state::anything)) != 0; }
+  void clear() noexcept;
+
+ private:
+  state_bits makes_ = 0, ends_ = 0;
+  bool resets_ = false, any_setting_ = false, failed_ = false;
+  std::vector<std::string> names_;
+};
+
+// Adds what is not there yet, up to a number that no application reaches.
+void remember_name(std::vector<std::string>& names, const std::string& name);
+
+}  // namespace proxy

@@ -1,0 +1,54 @@
+// The part of a transaction that no server knows yet: BEGIN, and SAVEPOINT, SET LOCAL, SET TRANSACTION before the first statement that
+// needs a shard. The proxy answers them and keeps their texts, which are sent in front of that statement. Plain state of one session.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "protocol/backend.h"
+#include "routing/analysis/plan.h"
+
+namespace proxy {
+
+bool is_transaction_control(routing::statement_kind) noexcept;
+// COMMIT, ROLLBACK, PREPARE TRANSACTION: run in a failed transaction too.
+bool ends_transaction(routing::statement_kind) noexcept;
+// The CommandComplete tag of a control statement, e.g. "START TRANSACTION" or "SET CONSTRAINTS".
+std::string_view control_tag(routing::statement_kind, std::string_view sql) noexcept;
+
+class held_transaction {
+ public:
+  static constexpr std::size_t max_bytes = 64u << 10;
+
+  // Would the proxy's answers to these statements, run in this order now, be PostgreSQL's?
+  bool can_answer(std::span<const routing::statement_plan>) const;
+  struct answer {
+    std::string_view tag;
+    bool already_in_progress = false;  // BEGIN in a transaction: a warning goes with it
+  };
+  answer run(const routing::statement_plan&, std::string_view sql);
+  // Keeps the text for replay, once per message, when a transaction is open after it.
+  void keep(std::string_view sql);
+
+  bool open() const noexcept { return open_; }
+  bool failed() const noexcept { return failed_; }
+  bool imports_snapshot() const noexcept { return imports_snapshot_; }
+  void fail() noexcept { failed_ = open_ = true; }
+  void clear() noexcept;
+  // To a server, and back from one that has run nothing else. `texts` has the room for the next ones.
+  void give(std::vector<std::string>& texts) noexcept;
+  void take_back(std::vector<std::string>& texts) noexcept;
+  const std::vector<std::string>& texts() const noexcept { return texts_; }
+  protocol::transaction_status status() const noexcept;
+
+ private:
+  void finish(bool chain) noexcept;
+  bool open_ = false, failed_ = false, imports_snapshot_ = false;
+  std::vector<std::string> savepoints_;  // names may repeat: the newest hides the others
+  std::size_t bytes_ = 0;
+  std::vector<std::string> texts_;  // the first holds BEGIN
+};
+
+}  // namespace proxy

@@ -1,0 +1,51 @@
+// What a session knows of the message at hand: where it is to run, and the messages of a pipeline. Made for one message, by session.h.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <boost/container/small_vector.hpp>
+
+#include "protocol/backend.h"
+#include "protocol/frame.h"
+#include "proxy/state/prepared.h"
+#include "proxy/state/sql_statements.h"
+#include "routing/route/router.h"
+
+namespace proxy {
+
+struct session_choice {
+  std::optional<routing::shard_id> shard;  // none: any
+  bool by_key = false;
+  boost::container::small_vector<routing::touch, 4> touches;
+  bool row_locks = false;
+  bool sequence_values = false;      // reads those that the session has drawn
+  bool ended = false;                // the transaction ends before the last statement
+  bool arrived = false;              // a key came to this shard after the transaction did
+  bool foreign_snapshot = false;     // the transaction's is that of another one
+  bool bound = false;                // it does more than what can be done again on another shard,
+  std::vector<std::string> repeats;  // ... by these
+  bool misreads = false;             // what runs before the next statement may change how that is read,
+  bool writes = false;               // ... or its triggers may
+  std::vector<sql_prepare_ptr> executes;
+  std::optional<protocol::notice> refused;
+};
+
+// One message of the extended protocol; views point into the session's input.
+struct batch_item {
+  char type = 0;
+  std::string_view frame;
+  statement_ptr statement;  // of P, B, D 'S', and E when its portal is known
+  const routing::statement_plan* plan = nullptr;  // of the statement; find_plans() renews it after every wait
+  bool named = false;
+  bool reset = false;  // the proxy answers: see mark_resets()
+  std::uint32_t undo = 0;
+  std::string_view body() const noexcept { return frame.substr(protocol::frame_header_size); }
+  std::size_t size() const noexcept { return protocol::load_int<std::uint32_t>(frame.data() + 1) + std::size_t{1}; }
+  bool is_front() const noexcept { return frame.size() < size(); }  // of a large Bind: the rest is passed on as it comes
+};
+
+}  // namespace proxy

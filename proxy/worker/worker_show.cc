@@ -1,0 +1,97 @@
+// Rows of SHOW CLIENTS, SERVERS and POOLS, in PgBouncer's terms where it has them. Declared in proxy/worker/worker.h.
+#include <fmt/format.h>
+
+#include "migration/shard/prepare.h"
+#include "proxy/config/errors.h"
+#include "proxy/session/session.h"
+#include "proxy/worker/worker.h"
+#include "proxy/worker/worker_impl.h"
+
+namespace proxy {
+
+namespace {
+
+using row = std::vector<std::optional<std::string>>;
+
+migration::answer clients(const worker_impl& w) {
+  migration::answer table;
+  table.columns = {"id", "user", "database", "application_name", "state", "connected_s", "wait_us", "shard", "server_pid", "prepared", "tls", "pinned"};
+  for (const auto& [pid, client] : w.sessions) table.rows.push_back(client->describe());
+  return table;
+}
+
+row server_row(const pool& from, const server_connection& server, const char* state, clock::time_point now) {
+  const auto age = std::chrono::duration_cast<std::chrono::seconds>(now - server.opened).count();
+  return {from.key().user, from.key().database, server.shard_name, state, std::to_string(server.key.pid), std::to_string(age),
+          std::to_string(server.statements.size()), server.socket.tls_version(), server.pinned != 0 ? std::optional(std::to_string(server.client_pid)) : std::nullopt,
+          server.pinned != 0 ? std::optional(pins_text(server.pinned)) : std::nullopt};
+}
+
+migration::answer servers(const worker_impl& w) {
+  migration::answer table;
+  table.columns = {"user", "database", "shard", "state", "server_pid", "connected_s", "prepared", "tls", "client", "pinned"};
+  const auto now = clock::now();
+  for (const auto& [key, one] : w.pools) {
+    for (const auto* server : one->attached_servers()) table.rows.push_back(server_row(*one, *server, server->pinned != 0 ? "pinned" : "active", now));
+    for (const auto& server : one->idle_servers()) table.rows.push_back(server_row(*one, *server, "idle", now));
+  }
+  return table;
+}
+
+// Why the shard cannot be reached; null when it can.
+std::optional<std::string> down_text(const worker_impl& w, routing::shard_id shard) {
+  const auto side = w.sides.find(shard);
+  const auto* why = side == w.sides.end() ? nullptr : side->second->down();
+  return why ? std::optional(why->detail) : std::nullopt;
+}
+
+// The startup parameters with which it does as the default shard does; null when it needs none.
+std::optional<std::string> made_equal(const pool& one) {
+  std::string text;
+  for (const auto& [name, value] : one.made_equal()) text += fmt::format("{}{} = {}", text.empty() ? "" : ", ", name, quoted_literal(value));
+  return text.empty() ? std::nullopt : std::optional(text);
+}
+
+migration::answer pools(const worker_impl& w) {
+  migration::answer table;
+  table.columns = {"user", "database", "shard", "cl_waiting", "sv_active", "sv_idle", "sv_login", "maxwait_us", "pool_mode", "paused", "shard_down",
+                   "made_equal", "unequal"};
+  for (const auto& [key, one] : w.pools) {
+    const auto* shard = w.map ? w.map->find_shard(key.shard) : nullptr;
+    table.rows.push_back({key.user, key.database, shard ? shard->name : std::to_string(key.shard.value), std::to_string(one->waiting()),
+                          std::to_string(one->attached_servers().size()), std::to_string(one->idle()), std::to_string(one->opening()),
+                          std::to_string(one->longest_wait().count()), std::string(to_string(w.settings.pool_mode)), one->paused() ? "1" : "0", down_text(w, key.shard),
+                          made_equal(*one), one->unequal().empty() ? std::nullopt : std::optional(fmt::format("{}", fmt::join(one->unequal(), "; ")))});
+  }
+  return table;
+}
+
+task<load> load_here(worker_impl& w) {
+  load read;
+  const auto name = [&w](routing::shard_id id) {
+    const auto* shard = w.map ? w.map->find_shard(id) : nullptr;
+    return shard ? shard->name : std::string();
+  };
+  for (const auto& [key, one] : w.pools) {
+    const pool_load now{one->attached_servers().size(), one->idle(), one->opening(), one->waiting()};
+    if (const auto shard = name(key.shard); !shard.empty()) read.add(shard, key.user, key.database, now);
+  }
+  for (const auto& [id, side] : w.sides)
+    if (const auto shard = name(id); side->down() && !shard.empty()) read.down.insert(shard);
+  co_return read;
+}
+
+task<migration::answer> show_here(worker_impl& w, std::string what) {
+  if (what == "CLIENTS") co_return clients(w);
+  if (what == "SERVERS") co_return servers(w);
+  if (what == "POOLS") co_return pools(w);
+  throw std::invalid_argument(fmt::format("a worker cannot show {}", what));
+}
+
+}  // namespace
+
+migration::task<migration::answer> worker::show(std::string what) { return run_on(*this, show_here(*impl_, std::move(what))); }
+
+migration::task<load> worker::read_load() { return run_on(*this, load_here(*impl_)); }
+
+}  // namespace proxy

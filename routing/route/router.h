@@ -1,0 +1,35 @@
+// From an analysed statement and its parameter values to one shard of one map. Pure, allocates only to refuse. Called by proxy
+// sessions per statement.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include <boost/container/small_vector.hpp>
+
+#include "routing/analysis/plan.h"
+#include "routing/map/parameter.h"
+#include "routing/map/shard_map.h"
+
+namespace routing {
+
+// A placement that a statement touches: what gates and touch bits are decided on.
+struct touch {
+  distribution_id distribution;
+  placement value;
+};
+
+struct decision {
+  destination_kind destination = destination_kind::any;
+  shard_id shard;                                  // for any and default_shard: the default shard
+  boost::container::small_vector<touch, 4> touches;  // empty unless by_key
+  std::optional<refusal> refused;                  // destination refused
+};
+
+decision route(const statement_plan&, const shard_map&, std::span<const parameter>);
+
+// Of EXECUTE: by what was prepared and the values of its arguments; `given` are those of the statement that it stands in.
+decision route(const sql_prepare&, const sql_execute&, const shard_map&, std::span<const parameter> given);
+
+}  // namespace routing
