@@ -25,7 +25,7 @@ SIDES = {"source": "s1", "target": "s3", "catalog": "s2"}
 
 
 def all_states():
-    with open(os.path.join(SOURCE, "migration", "state.cc")) as file:
+    with open(os.path.join(SOURCE, "migration", "plan", "state.cc")) as file:
         found = re.findall(r'\{state::\w+, "(\w+)"\}', file.read())
     assert "COPYING" in found and set(FINAL) < set(found), found
     return [state for state in found if state not in FINAL and state not in APART]
