@@ -56,6 +56,9 @@ WITH RECURSIVE listed AS MATERIALIZED (
   UNION ALL SELECT 'function', p.oid, 'relation', t.oid, false FROM places p JOIN tables t USING (word) WHERE t.kind IN ('local', 'view')
   UNION ALL SELECT 'function', p.oid, 'write', t.oid, false FROM written p JOIN tables t USING (word) WHERE t.kind IN ('local', 'view')
   UNION ALL SELECT 'function', c.oid, 'function', p.oid, false FROM calls c JOIN pg_proc p ON lower(p.proname) = c.word AND p.oid <> c.oid
+  -- ... by defaults of their arguments and bodies that PostgreSQL has read.
+  UNION ALL SELECT 'function', d.objid, 'function', d.refobjid, false FROM pg_depend d
+    WHERE d.classid = 'pg_proc'::regclass AND d.refclassid = 'pg_proc'::regclass
   UNION ALL SELECT 'function', a.aggfnoid, 'function', f.oid, false FROM pg_aggregate a
     JOIN functions f ON f.oid IN (a.aggtransfn, a.aggfinalfn, a.aggcombinefn)
   -- Views read what their rule names, and may be written through to it.
@@ -74,6 +77,16 @@ WITH RECURSIVE listed AS MATERIALIZED (
   UNION ALL SELECT 'relation', i.inhparent, 'relation', i.inhrelid, false FROM pg_inherits i
   -- What runs when a table is written, or read (policies).
   UNION ALL SELECT 'write', t.tgrelid, 'function', t.tgfoid, false FROM pg_trigger t WHERE NOT t.tgisinternal
+  UNION ALL SELECT 'write', t.tgrelid, 'function', d.refobjid, false FROM pg_trigger t
+    JOIN pg_depend d ON d.classid = 'pg_trigger'::regclass AND d.objid = t.oid
+    WHERE d.refclassid = 'pg_proc'::regclass AND NOT t.tgisinternal  -- WHEN
+  UNION ALL SELECT 'write', coalesce(i.indrelid, d.objid), 'function', d.refobjid, false FROM pg_depend d
+    LEFT JOIN pg_index i ON i.indexrelid = d.objid
+    WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_proc'::regclass  -- expressions of indexes, partition keys
+  UNION ALL SELECT 'write', a.attrelid, 'function', d.refobjid, false FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid AND t.typtype = 'd'
+    LEFT JOIN pg_constraint c ON c.contypid = t.oid
+    JOIN pg_depend d ON d.classid = 'pg_type'::regclass AND d.objid = t.oid OR d.classid = 'pg_constraint'::regclass AND d.objid = c.oid
+    WHERE d.refclassid = 'pg_proc'::regclass AND NOT a.attisdropped  -- defaults and checks of domains
   UNION ALL SELECT 'write', a.adrelid, 'function', d.refobjid, false FROM pg_attrdef a
     JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = a.oid
     WHERE d.refclassid = 'pg_proc'::regclass

@@ -7,6 +7,7 @@ FROM (SELECT oid, xmin::text::int8, 1 FROM pg_proc WHERE oid >= 16384
       UNION ALL SELECT oid, xmin::text::int8, 4 FROM pg_policy
       UNION ALL SELECT oid, xmin::text::int8, 5 FROM pg_attrdef
       UNION ALL SELECT oid, xmin::text::int8, 6 FROM pg_constraint WHERE contype = 'c'
+      UNION ALL SELECT oid, xmin::text::int8, 10 FROM pg_type WHERE typtype = 'd' AND oid >= 16384
       UNION ALL SELECT inhrelid, xmin::text::int8, 7 FROM pg_inherits
       UNION ALL SELECT oid, xmin::text::int8, 8 FROM pg_namespace WHERE nspname !~ '^pg_(toast_)?temp_'
       UNION ALL SELECT oid, hashtext(relname || ' ' || relnamespace || ' ' || relnatts)::int8 & 4294967295, 9 FROM pg_class
