@@ -38,6 +38,6 @@ SELECT i.type, i.identity, o.name, coalesce(s.nspname, ''), coalesce(r.rolname, 
        LEFT JOIN pg_depend e ON e.classid = o.classid AND e.objid = o.oid AND e.deptype = 'e' LEFT JOIN pg_extension x ON x.oid = e.refobjid
        CROSS JOIN LATERAL pg_identify_object(o.classid, o.oid, 0) i
 UNION ALL
-SELECT DISTINCT 'role', quote_ident(r.rolname), r.rolname, '', '', '', format('CREATE ROLE %I NOLOGIN;', r.rolname)
+SELECT DISTINCT 'role', quote_ident(r.rolname), r.rolname, '', '', '', ''
   FROM members m JOIN pg_shdepend d ON d.classid = m.classid AND d.objid = m.objid JOIN pg_roles r ON r.oid = d.refobjid
  WHERE d.dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND d.refclassid = 'pg_authid'::regclass
