@@ -145,23 +145,34 @@ task<bool> coordinator::impl::find_out(std::function<task<bool>()> happened) {
          "The catalog cannot be reached.", "SHOW MIGRATIONS; and SHOW RANGES; tell when it can be.");
 }
 
-// One durable step of a command. Returns when it has been done; throws when it has not, and then it never will be.
+// One durable step of a command. Returns when it has been done; throws when it has not, and then it never will be. A step of which that is
+// known is tried once more: the catalog may have been restarted long before anybody asked it for something.
 task<void> coordinator::impl::for_certain(std::function<task<void>()> step, std::function<task<bool>()> happened) {
+  std::string lost;
+  for (int tries = 0; tries < 2; ++tries) {
+    lost = co_await try_step(step);
+    if (lost.empty()) co_return;
+    const bool done = co_await find_out(happened);
+    if (done) co_return;
+  }
+  refuse(protocol::sqlstate::connection_failure, "the connection to the catalog was lost: " + lost, "Nothing has been done.", "Try again.");
+}
+
+// Why it is not known whether the step was done; "" when it was.
+task<std::string> coordinator::impl::try_step(const std::function<task<void>()>& step) {
   std::string lost;
   engine.demand_catalog();
   try {
     const auto turn = co_await engine.catalog_turn.lock();
     co_await step();
-    if (!test_hooks::broken("lose_answer")) co_return;
+    if (!test_hooks::broken("lose_answer")) co_return lost;
     engine.catalog.reset();
     lost = "its answer was lost";
   } catch (const pg::sql_error& error) {
     if (error.where != "catalog" || !error.connection_lost) throw;
     lost = error.message;
   }
-  const bool done = co_await find_out(std::move(happened));
-  if (done) co_return;
-  refuse(protocol::sqlstate::connection_failure, "the connection to the catalog was lost: " + lost, "Nothing has been done.", "Try again.");
+  co_return lost;
 }
 
 migration_row* coordinator::impl::next_row() {

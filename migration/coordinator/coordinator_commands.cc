@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "migration/base/test_hooks.h"
 #include "migration/coordinator/coordinator_impl.h"
 #include "migration/plan/planner.h"
 #include "migration/shard/checks.h"
@@ -143,6 +144,14 @@ task<void> compare_copies(engine& engine, routing::table table, problems& found)
   }
 }
 
+// Shards, tables, or who is to own what: what such a command has looked at must be so still when it takes effect.
+bool changes_what_there_is(const command& what) {
+  const auto* verb = std::get_if<alter_migration>(&what);
+  return std::holds_alternative<add_shard>(what) || std::holds_alternative<remove_shard>(what) || std::holds_alternative<distribute_table>(what) ||
+         std::holds_alternative<reference_table>(what) || std::holds_alternative<guard_table>(what) || std::holds_alternative<align_table_sequences>(what) ||
+         std::holds_alternative<drain_shard>(what) || std::holds_alternative<move_range>(what) || (verb && verb->verb == migration_verb::retry);
+}
+
 std::vector<routing::table> references_of(const routing::shard_map& map) {
   std::vector<routing::table> out;
   for (const auto& table : map.tables())
@@ -153,6 +162,12 @@ std::vector<routing::table> references_of(const routing::shard_map& map) {
 }  // namespace
 
 task<answer> coordinator::impl::execute(request wanted) {
+  if (wanted.explain || !changes_what_there_is(wanted.command)) co_return co_await obey(std::move(wanted));
+  const auto mine = co_await command_turn.lock();
+  co_return co_await obey(std::move(wanted));
+}
+
+task<answer> coordinator::impl::obey(request wanted) {
   auto& what = wanted.command;
   const bool explain = wanted.explain;
   if (auto* c = std::get_if<show>(&what)) co_return co_await do_show(*c);
@@ -350,12 +365,12 @@ task<answer> coordinator::impl::do_distribute(distribute_table wanted, bool expl
     parts.tables.push_back(table);
     hidden.store(parts);
   };
+  PGROTOR_STOP_POINT("distribute.inspected");
   const auto mine = co_await engine.ownership_turn.lock();
   auto next = engine.map()->all();
   edit(next);
   const auto guarded = routing::shard_map::make(next);
-  auto notes = co_await stride_new_table(table);
-  co_await guard_new_table(*guarded, table);
+  auto notes = co_await guard_new_table(*guarded, table);
   co_await change_map(edit, fmt::format("distribute {}.{} by {}", wanted.schema, wanted.table, wanted.column));
   notes.insert(notes.end(), unreachable.begin(), unreachable.end());
   co_return with_warnings(done("DISTRIBUTE TABLE", std::move(notes)), std::move(told));

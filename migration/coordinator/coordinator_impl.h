@@ -52,6 +52,7 @@ struct coordinator::impl {
   task<void> ensure_catalog();        // connects again where it must, and reads the rows
   task<void> reconnect_catalog();     // until it works or stop(); throws superseded
   task<bool> find_out(std::function<task<bool>()> happened);
+  task<std::string> try_step(const std::function<task<void>()>& step);
   task<void> for_certain(std::function<task<void>()> step, std::function<task<bool>()> happened);
   migration_row* next_row();          // the lowest one that has something to do
   task<void> run_one(migration_row&);
@@ -65,7 +66,9 @@ struct coordinator::impl {
   // Ownership guards (ownership.h). Of a table that is about to be distributed, on every shard or on none.
   task<void> refuse_unowned_rows(pg::connection& new_shard) const;  // it owns nothing, so the distributed tables that it has must be empty
   task<std::vector<std::string>> stride_new_table(const routing::table&);  // its sequences, on every shard; what a DBA should know
-  task<void> guard_new_table(const routing::shard_map& next, const routing::table&);
+  // Guards and strides, and refuses a table that clients have written to since it was looked at: behind the guard none writes what is not its
+  // shard's. What a DBA should know.
+  task<std::vector<std::string>> guard_new_table(const routing::shard_map& next, const routing::table&);
   task<void> drop_guards_of(pg::connect_options removed, std::shared_ptr<const routing::shard_map>);  // as far as it can be reached
   task<void> guard_everywhere();   // whenever the queue is empty, until it worked once: an upgrade, a guard dropped by hand
   bool guards_settled = false;
@@ -76,6 +79,8 @@ struct coordinator::impl {
   routing::shard_map::parts next_parts(const map_edit&) const;
   task<void> change_map(std::function<void(routing::shard_map::parts&)> edit, std::string reason);
   task<answer> execute(request);
+  task<answer> obey(request);
+  async_mutex command_turn;  // of commands that change what there is: one at a time, from its first look to its map. Taken before all others
   // One job, with the change of the map that belongs to it; nothing of it is done unless all of it can be.
   task<answer> add_rows(std::vector<migration_row> planned, bool explain, std::string tag, map_edit edit = {}, std::string reason = {});
   // Everything that PREPARE would refuse, of all migrations of a job at once; returns the answer to EXPLAIN.

@@ -57,28 +57,43 @@ std::vector<migration_row> coordinator::impl::current_rows() const {
   return out;
 }
 
+namespace {
+
+task<bool> has_rows(pg::connection& shard, const routing::table& table) {
+  const auto quoted = pg::quote_ident(table.schema, table.name);
+  const auto there = co_await shard.query("SELECT pg_catalog.to_regclass(" + pg::quote_literal(quoted) + ") IS NOT NULL");
+  if (!there.boolean(0, 0)) co_return false;
+  const auto found = co_await shard.query("SELECT EXISTS (SELECT FROM " + quoted + ")");
+  co_return found.boolean(0, 0);
+}
+
+}  // namespace
+
 task<void> coordinator::impl::refuse_unowned_rows(pg::connection& new_shard) const {
   const auto map = engine.map();
   for (const auto& table : map->tables()) {
     if (!table.distribution) continue;
-    const auto quoted = pg::quote_ident(table.schema, table.name);
-    const auto there = co_await new_shard.query("SELECT pg_catalog.to_regclass(" + pg::quote_literal(quoted) + ") IS NOT NULL");
-    if (!there.boolean(0, 0)) continue;
-    const auto found = co_await new_shard.query("SELECT EXISTS (SELECT FROM " + quoted + ")");
-    if (!found.boolean(0, 0)) continue;
+    const bool found = co_await has_rows(new_shard, table);
+    if (!found) continue;
     refuse(sqlstate::wrong_state, fmt::format("{}: distributed table {}.{} has rows", new_shard.where(), table.schema, table.name),
-           "A new shard owns no placement, so none of its rows would ever be found.", fmt::format("Look at them, then run there: TRUNCATE {};", quoted));
+           "A new shard owns no placement, so none of its rows would ever be found.",
+           fmt::format("Look at them, then run there: TRUNCATE {};", pg::quote_ident(table.schema, table.name)));
   }
 }
 
-task<void> coordinator::impl::guard_new_table(const routing::shard_map& next, const routing::table& table) {
+task<std::vector<std::string>> coordinator::impl::guard_new_table(const routing::shard_map& next, const routing::table& table) {
   std::exception_ptr failed;
   try {
     for (const auto& shard : next.shards()) {
       const auto connection = co_await engine.connect(shard.id);
       co_await set_owner_guards(*connection, next, shard.id, current_rows(), &table, guard_wish::on);
+      const bool written = co_await has_rows(*connection, table);
+      if (!written) continue;
+      refuse(sqlstate::wrong_state, fmt::format("table {}.{} on {} has rows", table.schema, table.name, connection->where()),
+             "Somebody has written to it since it was looked at.", "Distribute the table while nobody writes to it, then load it through pgrotor.");
     }
-    co_return;
+    auto notes = co_await stride_new_table(table);
+    co_return notes;
   } catch (...) {
     failed = std::current_exception();
   }
