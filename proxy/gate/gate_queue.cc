@@ -65,6 +65,11 @@ void gate_queue::count(const waiter& one) {
   }
 }
 
+void gate_queue::blame(std::uint64_t set, int client) {
+  const auto found = closings_.find(set);
+  if (found != closings_.end()) found->second.told.blocking_clients.push_back(client);
+}
+
 gate_queue::report gate_queue::end(std::uint64_t set) {
   const auto found = closings_.find(set);
   if (found == closings_.end()) return {};

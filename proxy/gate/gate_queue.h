@@ -43,7 +43,7 @@ class gate_queue {
 
   // A closing of the set's gate begins: its report is empty, and what it holds waits at most `budget`.
   void begin(std::uint64_t set, std::chrono::milliseconds budget) { closings_[set] = closing{{}, budget}; }
-  void blame(std::uint64_t set, int client) { closings_[set].told.blocking_clients.push_back(client); }
+  void blame(std::uint64_t set, int client);  // for the report of a closing that is still asked for
   report end(std::uint64_t set);  // of the current or last closing
 
  private:

@@ -122,6 +122,13 @@ TEST_CASE("gate queue: one more than may wait is told so at once") {
   CHECK(at.counted.gate_held == 1);
   at.queue.blame(first, 42);
   CHECK(at.queue.end(first).blocking_clients == std::vector<int>{42});
+  at.queue.blame(first, 43);  // nobody asks any more, and no budget of 0 is left behind
+  statement later(at, at.book.bit_of(first), 10, 5h);
+  CHECK_FALSE(later.how.has_value());
+  later.cancelled = true;
+  later.wake.notify();
+  at.let_run();
+  CHECK(later.budget == 5h);
   waits.cancelled = true;
   waits.wake.notify();
   at.let_run();
