@@ -57,9 +57,8 @@ constexpr std::string_view replication_role_by_function =
     " AND p.proname = 'set_replication_role'), false)";
 
 std::string missing_rights_on(const pg::connection& connection) {
-  constexpr std::string_view mark = "$replication_role";
-  std::string sql(missing_rights);
-  return sql.replace(sql.find(mark), mark.size(), connection.server_version() >= 150'000 ? replication_role_by_grant : replication_role_by_function);
+  return replaced(std::string(missing_rights), "$replication_role",
+                  connection.server_version() >= 150'000 ? replication_role_by_grant : replication_role_by_function);
 }
 
 void check_version(pg::connection& connection, problems& found) {

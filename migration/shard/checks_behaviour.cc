@@ -23,10 +23,8 @@ struct property {
 };
 
 task<std::vector<property>> properties_of(pg::connection& connection, const moving_table& table) {
-  std::string sql(sql::behaviour_of_table);
   const auto relation = pg::quote_literal(qualified(table)) + "::regclass";
-  for (auto at = sql.find("$table"); at != std::string::npos; at = sql.find("$table", at)) sql.replace(at, 6, relation);
-  const auto rows = co_await connection.query(std::move(sql));
+  const auto rows = co_await connection.query(replaced(std::string(sql::behaviour_of_table), "$table", relation));
   std::vector<property> out;
   for (int row = 0; row < rows.rows(); ++row) {
     out.push_back({rows.str(row, 0), rows.str(row, 1), rows.str(row, 2), rows.str(row, 3), rows.str(row, 4), rows.str(row, 5)});
@@ -99,9 +97,8 @@ task<void> check_behaviour(pg::connection& source, pg::connection& target, const
 
 task<void> check_grants(pg::connection& source, pg::connection& target, const std::vector<moving_table>& tables, problems& found) {
   if (tables.empty()) co_return;
-  std::string sql(sql::grants_of_tables), list;
-  sql.replace(sql.find("$tables"), 7, relation_array(tables));
-  const auto rows = co_await source.query(std::move(sql));
+  std::string list;
+  const auto rows = co_await source.query(replaced(std::string(sql::grants_of_tables), "$tables", relation_array(tables)));
   for (int row = 0; row < rows.rows(); ++row) list += (row > 0 ? ", " : "") + listed(rows, row);
   if (list.empty()) co_return;
   // A table that is to be made gets its grants with it.

@@ -24,11 +24,6 @@ struct needed_object {
 
 using identities = std::set<std::pair<std::string, std::string>>;
 
-std::string replaced(std::string text, std::string_view mark, std::string_view by) {
-  for (auto at = text.find(mark); at != std::string::npos; at = text.find(mark, at + by.size())) text.replace(at, mark.size(), by);
-  return text;
-}
-
 task<std::vector<needed_object>> needed_by(pg::connection& source, const std::vector<moving_table>& tables) {
   auto sql = replaced(std::string(sql::needed_objects), "$objects", sql::named_objects);
   const auto rows = co_await source.query(replaced(std::move(sql), "$tables", relation_array(tables)));

@@ -8,6 +8,7 @@
 
 #include "migration/base/sql.h"
 #include "migration/plan/answer_settings.h"
+#include "migration/shard/sql_text.h"
 #include "protocol/sqlstate.h"
 
 namespace migration {
@@ -69,13 +70,13 @@ bool is_of_superusers(const std::string& name) {
   return std::ranges::find(settings_of_superusers, first) != std::end(settings_of_superusers);
 }
 
-struct differences {
+struct shard_differences {
   std::vector<std::string> unlike, missing;
 };
 
 // Both ways for settings, which a shard may have in excess of the other.
-differences differing(const rule& r, const shard_facts& of_standard, const shard_facts& of_other, bool superusers_only) {
-  differences found;
+shard_differences differing(const rule& r, const shard_facts& of_standard, const shard_facts& of_other, bool superusers_only) {
+  shard_differences found;
   const auto standard = of_kind(of_standard, r.kind), other = of_kind(of_other, r.kind);
   const auto wanted = [&](const std::string& name) { return r.kind != "setting" || is_of_superusers(name) == superusers_only; };
   for (const auto& [name, value] : standard) {
@@ -116,9 +117,7 @@ void note_missing(problems& told, const rule& r, const std::string& standard, co
 task<shard_facts> used_by(pg::connection& shard, std::vector<std::string> tables) {
   std::string list;
   for (const auto& table : tables) list += (list.empty() ? "" : ", ") + pg::quote_literal(table);
-  std::string sql(sql::used_by_tables);
-  sql.replace(sql.find("$tables"), 7, list);
-  const auto rows = co_await shard.query(std::move(sql));
+  const auto rows = co_await shard.query(replaced(std::string(sql::used_by_tables), "$tables", list));
   shard_facts used;
   for (int row = 0; row < rows.rows(); ++row) used.push_back({rows.str(row, 0), rows.str(row, 1), {}});
   co_return used;
@@ -138,7 +137,7 @@ task<shard_facts> facts_of(pg::connection& shard, shard_facts used) {
   const bool knows_version = shard.server_version() >= 150'000;
   for (const auto& [mark, list] : {std::pair<std::string_view, std::string>("$types", names_of(used, "type")), {"$collations", names_of(used, "collation")}, {"$settings", settings},
                                    {"$locale_version", knows_version ? "coalesce(pg_database_collation_actual_version(oid), 'none')" : "NULL::text"}})
-    for (auto at = sql.find(mark); at != std::string::npos; at = sql.find(mark)) sql.replace(at, mark.size(), list);
+    sql = replaced(std::move(sql), mark, list);
   const auto rows = co_await shard.query(std::move(sql));
   shard_facts facts;
   for (int row = 0; row < rows.rows(); ++row) facts.push_back({rows.str(row, 0), rows.str(row, 1), rows.str(row, 2)});
