@@ -13,7 +13,6 @@
 
 #include "migration/base/task.h"
 
-
 namespace migration {
 namespace {
 

@@ -7,7 +7,6 @@
 
 #include "migration/base/task.h"
 
-
 namespace migration {
 
 struct child_result {

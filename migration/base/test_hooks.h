@@ -16,7 +16,6 @@
 
 #include "migration/base/task.h"
 
-
 namespace migration::test_hooks {
 
 #ifdef PGROTOR_TEST_HOOKS

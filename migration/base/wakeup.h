@@ -12,7 +12,6 @@
 
 #include "migration/base/task.h"
 
-
 namespace migration {
 
 class wakeup {

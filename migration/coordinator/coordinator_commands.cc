@@ -5,6 +5,7 @@
 
 #include "migration/base/test_hooks.h"
 #include "migration/coordinator/coordinator_impl.h"
+#include "migration/pg/relations.h"
 #include "migration/plan/planner.h"
 #include "migration/shard/checks.h"
 #include "migration/shard/equal_shards.h"
@@ -72,8 +73,8 @@ task<std::vector<std::string>> all_columns(pg::connection& shard, std::string sc
 
 task<void> find_rows(pg::connection& shard, const distribute_table& wanted, problems& found) {
   const auto quoted = pg::quote_ident(wanted.schema, wanted.table);
-  const auto some = co_await shard.query("SELECT EXISTS (SELECT FROM " + quoted + ")");
-  if (!some.boolean(0, 0)) co_return;
+  const bool some = co_await has_rows(shard, quoted);
+  if (!some) co_return;
   found.add(sqlstate::wrong_state, fmt::format("table {} on {} has rows", quoted, shard.where()),
             "Distributing it would leave rows on shards that do not own them.", "Distribute the table while it is empty, then load it through pgrotor.");
 }
@@ -86,6 +87,12 @@ task<std::optional<moving_table>> describe_into(pg::connection& shard, const dis
     found.add(error.notice);
   }
   co_return out;
+}
+
+void refuse_known(const routing::shard_map& map, const std::string& schema, const std::string& table) {
+  bool ambiguous = false;
+  if (!map.find_table(schema, table, ambiguous)) return;
+  refuse(sqlstate::duplicate_object, fmt::format("table \"{}.{}\" is distributed or a reference table already", schema, table));
 }
 
 bool has_remainder_of(const routing::shard_map& map, routing::shard_id id) {
@@ -147,9 +154,7 @@ task<void> compare_copies(engine& engine, routing::table table, problems& found)
 // Shards, tables, or who is to own what: what such a command has looked at must be so still when it takes effect.
 bool changes_what_there_is(const command& what) {
   const auto* verb = std::get_if<alter_migration>(&what);
-  return std::holds_alternative<add_shard>(what) || std::holds_alternative<remove_shard>(what) || std::holds_alternative<distribute_table>(what) ||
-         std::holds_alternative<reference_table>(what) || std::holds_alternative<guard_table>(what) || std::holds_alternative<align_table_sequences>(what) ||
-         std::holds_alternative<drain_shard>(what) || std::holds_alternative<move_range>(what) || (verb && verb->verb == migration_verb::retry);
+  return verb ? verb->verb == migration_verb::retry : !std::holds_alternative<show>(what);
 }
 
 std::vector<routing::table> references_of(const routing::shard_map& map) {
@@ -314,10 +319,7 @@ task<void> coordinator::impl::inspect_on_all(const distribute_table& wanted, rou
 task<answer> coordinator::impl::do_distribute(distribute_table wanted, bool explain) {
   const auto map = engine.map();
   if (wanted.schema.empty()) wanted.schema = "public";
-  bool ambiguous = false;
-  if (map->find_table(wanted.schema, wanted.table, ambiguous)) {
-    refuse(sqlstate::duplicate_object, fmt::format("table \"{}.{}\" is distributed or a reference table already", wanted.schema, wanted.table));
-  }
+  refuse_known(*map, wanted.schema, wanted.table);
   routing::table table;
   table.schema = wanted.schema;
   table.name = wanted.table;
@@ -379,10 +381,7 @@ task<answer> coordinator::impl::do_distribute(distribute_table wanted, bool expl
 task<answer> coordinator::impl::do_reference(reference_table wanted, bool explain) {
   const auto map = engine.map();
   if (wanted.schema.empty()) wanted.schema = "public";
-  bool ambiguous = false;
-  if (map->find_table(wanted.schema, wanted.table, ambiguous)) {
-    refuse(sqlstate::duplicate_object, fmt::format("table \"{}.{}\" is distributed or a reference table already", wanted.schema, wanted.table));
-  }
+  refuse_known(*map, wanted.schema, wanted.table);
   routing::table table;
   table.schema = wanted.schema;
   table.name = wanted.table;

@@ -91,6 +91,8 @@ struct coordinator::impl {
   task<void> inspect_on_all(const distribute_table&, routing::table&, hidden_objects&, problems&);
   task<answer> do_distribute(distribute_table, bool explain);
   task<answer> do_reference(reference_table, bool explain);
+  // In the map, or refused with that reason. No schema: public.
+  static const routing::table& distributed_table(const routing::shard_map&, std::string_view schema, std::string_view name, std::string why);
   task<answer> do_guard(guard_table, bool explain);
   task<answer> do_align(align_table_sequences, bool explain);
   task<answer> do_drain(drain_shard, bool explain);

@@ -7,6 +7,7 @@
 #include "migration/base/refused.h"
 #include "migration/coordinator/coordinator_impl.h"
 #include "migration/engine/settle_ownership.h"
+#include "migration/pg/relations.h"
 #include "migration/shard/guard.h"
 #include "migration/shard/ownership.h"
 #include "protocol/sqlstate.h"
@@ -57,27 +58,15 @@ std::vector<migration_row> coordinator::impl::current_rows() const {
   return out;
 }
 
-namespace {
-
-task<bool> has_rows(pg::connection& shard, const routing::table& table) {
-  const auto quoted = pg::quote_ident(table.schema, table.name);
-  const auto there = co_await shard.query("SELECT pg_catalog.to_regclass(" + pg::quote_literal(quoted) + ") IS NOT NULL");
-  if (!there.boolean(0, 0)) co_return false;
-  const auto found = co_await shard.query("SELECT EXISTS (SELECT FROM " + quoted + ")");
-  co_return found.boolean(0, 0);
-}
-
-}  // namespace
-
 task<void> coordinator::impl::refuse_unowned_rows(pg::connection& new_shard) const {
   const auto map = engine.map();
   for (const auto& table : map->tables()) {
     if (!table.distribution) continue;
-    const bool found = co_await has_rows(new_shard, table);
+    const auto quoted = pg::quote_ident(table.schema, table.name);
+    const bool found = co_await has_rows(new_shard, quoted);
     if (!found) continue;
     refuse(sqlstate::wrong_state, fmt::format("{}: distributed table {}.{} has rows", new_shard.where(), table.schema, table.name),
-           "A new shard owns no placement, so none of its rows would ever be found.",
-           fmt::format("Look at them, then run there: TRUNCATE {};", pg::quote_ident(table.schema, table.name)));
+           "A new shard owns no placement, so none of its rows would ever be found.", fmt::format("Look at them, then run there: TRUNCATE {};", quoted));
   }
 }
 
@@ -87,7 +76,7 @@ task<std::vector<std::string>> coordinator::impl::guard_new_table(const routing:
     for (const auto& shard : next.shards()) {
       const auto connection = co_await engine.connect(shard.id);
       co_await set_owner_guards(*connection, next, shard.id, current_rows(), &table, guard_wish::on);
-      const bool written = co_await has_rows(*connection, table);
+      const bool written = co_await has_rows(*connection, pg::quote_ident(table.schema, table.name));
       if (!written) continue;
       refuse(sqlstate::wrong_state, fmt::format("table {}.{} on {} has rows", table.schema, table.name, connection->where()),
              "Somebody has written to it since it was looked at.", "Distribute the table while nobody writes to it, then load it through pgrotor.");
@@ -134,15 +123,17 @@ task<void> coordinator::impl::guard_everywhere() {
   guards_settled = all;
 }
 
-task<answer> coordinator::impl::do_guard(guard_table wanted, bool explain) {
+const routing::table& coordinator::impl::distributed_table(const routing::shard_map& map, std::string_view schema, std::string_view name, std::string why) {
   bool ambiguous = false;
+  if (schema.empty()) schema = "public";
+  const auto* table = map.find_table(schema, name, ambiguous);
+  if (table && table->distribution) return *table;
+  refuse(sqlstate::undefined_object, fmt::format("table \"{}.{}\" is not distributed", schema, name), std::move(why), "SHOW TABLES lists those that are.");
+}
+
+task<answer> coordinator::impl::do_guard(guard_table wanted, bool explain) {
   const auto map = engine.map();
-  if (wanted.schema.empty()) wanted.schema = "public";
-  const auto* table = map->find_table(wanted.schema, wanted.table, ambiguous);
-  if (!table || !table->distribution) {
-    refuse(sqlstate::undefined_object, fmt::format("table \"{}.{}\" is not distributed", wanted.schema, wanted.table),
-           "Only tables that are spread over shards have an ownership guard.", "SHOW TABLES lists them.");
-  }
+  const auto* table = &distributed_table(*map, wanted.schema, wanted.table, "Only tables that are spread over shards have an ownership guard.");
   answer out{{}, {}, wanted.on ? "GUARD TABLE" : "UNGUARD TABLE"};
   if (explain) {
     out = {{"plan"}, {{fmt::format("the ownership guard of {}.{} would be switched {} on every shard", table->schema, table->name, wanted.on ? "on" : "off")}},
@@ -218,8 +209,8 @@ task<row_of_text> coordinator::impl::orphans_of(const routing::shard& shard, con
   const auto quoted = pg::quote_ident(table.schema, table.name);
   try {
     const auto connection = co_await engine.connect(shard.id);
-    const auto there = co_await connection->query("SELECT pg_catalog.to_regclass(" + pg::quote_literal(quoted) + ") IS NOT NULL");
-    if (!there.boolean(0, 0)) co_return row_of_text{};
+    const bool there = co_await relation_exists(*connection, quoted);
+    if (!there) co_return row_of_text{};
     for (bool settled = false; !settled;) {  // what a migration moves meanwhile is no orphan
       const auto before = expected_on(shard.id, *table.distribution);
       const auto type = engine.map()->find_distribution(*table.distribution)->type;

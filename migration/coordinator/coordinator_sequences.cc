@@ -6,6 +6,7 @@
 
 #include "migration/base/refused.h"
 #include "migration/coordinator/coordinator_impl.h"
+#include "migration/pg/relations.h"
 #include "migration/shard/prepare.h"
 #include "protocol/sqlstate.h"
 
@@ -31,12 +32,6 @@ task<std::vector<found_sequence>> sequences_on(pg::connection& shard, const rout
       " q.seqstart - q.seqincrement) l(last) ORDER BY 1, 2");
   for (int row = 0; row < rows.rows(); ++row) out.push_back({rows.str(row, 0), rows.str(row, 1), rows.integer(row, 2), rows.integer(row, 3), rows.integer(row, 4)});
   co_return out;
-}
-
-task<bool> has_table(pg::connection& shard, const routing::table& table) {
-  const auto quoted = pg::quote_ident(table.schema, table.name);
-  const auto there = co_await shard.query("SELECT pg_catalog.to_regclass(" + pg::quote_literal(quoted) + ") IS NOT NULL");
-  co_return there.boolean(0, 0);
 }
 
 }  // namespace
@@ -88,21 +83,15 @@ void demand_room(const std::vector<found_sequence>& found, const std::map<std::s
 // One that was set to what is another shard's may have given out values that the other one has still to come to: all of them go on above the
 // highest.
 task<answer> coordinator::impl::do_align(align_table_sequences wanted, bool explain) {
-  bool ambiguous = false;
   const auto map = engine.map();
-  if (wanted.schema.empty()) wanted.schema = "public";
-  const auto* table = map->find_table(wanted.schema, wanted.table, ambiguous);
-  if (!table || !table->distribution) {
-    refuse(protocol::sqlstate::undefined_object, fmt::format("table \"{}.{}\" is not distributed", wanted.schema, wanted.table),
-           "Others have their sequences on the default shard only.", "SHOW TABLES lists those that are.");
-  }
+  const auto& table = distributed_table(*map, wanted.schema, wanted.table, "Others have their sequences on the default shard only.");
   std::map<std::string, std::int64_t> base;  // by column
   std::vector<std::vector<found_sequence>> found;
   for (const auto& shard : map->shards()) {
     const auto connection = co_await engine.connect(shard.id);
-    const auto there = co_await has_table(*connection, *table);
+    const auto there = co_await relation_exists(*connection, pg::quote_ident(table.schema, table.name));
     found.emplace_back();
-    if (there) found.back() = co_await sequences_on(*connection, *table);
+    if (there) found.back() = co_await sequences_on(*connection, table);
     for (const auto& each : found.back()) {
       const auto at = base.try_emplace(each.column, wanted.above.value_or(each.last)).first;
       at->second = std::max(at->second, each.last);
@@ -123,19 +112,12 @@ task<answer> coordinator::impl::do_align(align_table_sequences wanted, bool expl
 
 task<answer> coordinator::impl::show_sequences() {
   answer out{{"shard", "schema", "table", "column", "sequence", "last_value", "increment", "note"}, {}, "SHOW"};
-  struct misplaced {
-    std::size_t line;
-    routing::shard_id shard;
-  };
-  std::vector<misplaced> wrong;
-  std::map<std::string, std::int64_t> highest;  // by table and column: over all shards, given so far
-  const auto key_of = [](const auto& line) { return *line[1] + "." + *line[2] + "." + *line[3]; };
   const auto map = engine.map();
   for (const auto& shard : map->shards()) {
     const auto connection = co_await engine.connect(shard.id);
     for (const auto& table : map->tables()) {
       if (!table.distribution) continue;
-      const auto there = co_await has_table(*connection, table);
+      const auto there = co_await relation_exists(*connection, pg::quote_ident(table.schema, table.name));
       if (!there) continue;
       const auto found = co_await connection->query(fmt::format(
           "SELECT u.column_name, u.sequence::text, pg_catalog.pg_sequence_last_value(q.seqrelid), q.seqincrement, pgrotor.is_strided(u.sequence, {}, {})"
@@ -144,19 +126,11 @@ task<answer> coordinator::impl::show_sequences() {
       for (int row = 0; row < found.rows(); ++row) {
         std::vector<std::optional<std::string>> line{shard.name, table.schema, table.name, found.str(row, 0), found.str(row, 1), std::nullopt, found.str(row, 3),
                                                      std::nullopt};
-        if (!found.is_null(row, 2)) {
-          line[5] = found.str(row, 2);
-          auto& most = highest[key_of(line)];
-          most = std::max(most, found.integer(row, 2));
-        }
-        if (!found.boolean(row, 4)) wrong.push_back({out.rows.size(), shard.id});
+        if (!found.is_null(row, 2)) line[5] = found.str(row, 2);
+        if (!found.boolean(row, 4)) line[7] = "gives out values of other shards; put right by: ALIGN SEQUENCES OF " + pg::quote_ident(table.schema, table.name);
         out.rows.push_back(std::move(line));
       }
     }
-  }
-  for (const auto& one : wrong) {
-    auto& line = out.rows[one.line];
-    line[7] = fmt::format("gives out values of other shards; put right by: ALIGN SEQUENCES OF {}", pg::quote_ident(*line[1], *line[2]));
   }
   co_return out;
 }

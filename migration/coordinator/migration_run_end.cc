@@ -6,6 +6,7 @@
 #include "migration/coordinator/migration_run.h"
 #include "migration/engine/settle_ownership.h"
 #include "migration/engine/table_gate.h"
+#include "migration/pg/relations.h"
 #include "migration/plan/planner.h"
 #include "migration/shard/cleaner.h"
 #include "migration/shard/guard.h"
@@ -90,8 +91,8 @@ task<std::vector<moving_table>> migration_run::tables_on(pg::connection& shard) 
   const auto map = engine_.map();
   for (const auto& table : map->tables()) {
     if (table.distribution != row_.distribution) continue;
-    const auto found = co_await shard.query("SELECT to_regclass(" + pg::quote_literal(pg::quote_ident(table.schema, table.name)) + ") IS NOT NULL");
-    if (!found.boolean(0, 0)) continue;
+    const bool there = co_await relation_exists(shard, pg::quote_ident(table.schema, table.name));
+    if (!there) continue;
     auto described = co_await describe_table(shard, table.schema, table.name, table.key_column);
     out.push_back(std::move(described));
   }

@@ -11,7 +11,6 @@
 
 #include "migration/plan/moving_table.h"
 
-
 namespace migration {
 
 // How the default collation of the source's database orders: bytes order text when it is C, POSIX, or libc's C.UTF-8 in UTF8.

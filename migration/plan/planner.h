@@ -1,5 +1,5 @@
 // From a command and a map to migrations: who moves what to whom. Pure; the console's EXPLAIN shows what the same call without
-// EXPLAIN would insert. Refuses (migration/shard/prepare.h) with the object's name and what helps.
+// EXPLAIN would insert. Refuses (migration/base/refused.h) with the object's name and what helps.
 #pragma once
 
 #include <vector>

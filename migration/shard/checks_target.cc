@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "migration/pg/relations.h"
 #include "migration/shard/checks.h"
 #include "migration/shard/guard.h"
 #include "migration/shard/schema_copy.h"
@@ -141,8 +142,8 @@ task<void> check_referenced(pg::connection& source, pg::connection& target, cons
       " pg_namespace n ON n.oid = c.relnamespace WHERE k.contype = 'f' AND k.conrelid = " + pg::quote_literal(qualified(table)) +
       "::regclass AND k.confrelid NOT IN (SELECT pgrotor.with_partitions(" + relation_array(all) + ")) ORDER BY 1");
   for (int row = 0; row < rows.rows(); ++row) {
-    const auto there = co_await target.query("SELECT to_regclass(" + pg::quote_literal(rows.get(row, 0)) + ") IS NULL");
-    if (!there.boolean(0, 0)) continue;
+    const bool there = co_await relation_exists(target, rows.str(row, 0));
+    if (there) continue;
     found.add(sqlstate::undefined_object, fmt::format("{}: table {} does not exist", target.where(), rows.get(row, 0)),
               fmt::format("Table {}, which is to move there, refers to it.", plain_name(table)),
               "Create it there with its rows and make it a reference table: REFERENCE TABLE " + rows.str(row, 0) + ".");

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "migration/pg/lock_retry.h"
+#include "migration/pg/relations.h"
 #include "migration/plan/planner.h"
 #include "migration/shard/guard.h"
 #include "migration/shard/sql_text.h"
@@ -29,11 +30,6 @@ std::string set_guard_sql(const std::string& quoted, const std::string& key, rou
   const auto elsewhere = placement_filter(type, ranges, "NEW." + pg::quote_ident(key)) + " IS NOT TRUE";
   return fmt::format("SELECT pgrotor.set_owner_guard({}::pg_catalog.regclass, {}, {}, {}, '{}');", pg::quote_literal(quoted), pg::quote_literal(key),
                      pg::quote_literal(elsewhere), pg::quote_literal(owned_text(ranges)), wish_word(wish));
-}
-
-task<bool> table_exists(pg::connection& shard, std::string quoted) {
-  const auto found = co_await shard.query("SELECT pg_catalog.to_regclass(" + pg::quote_literal(quoted) + ") IS NOT NULL");
-  co_return found.boolean(0, 0);
 }
 
 std::vector<const routing::table*> distributed(const routing::shard_map& map, const routing::table* only) {
@@ -76,7 +72,7 @@ task<void> set_owner_guards(pg::connection& shard, const routing::shard_map& map
   std::vector<lock_step> steps;
   for (const auto* table : distributed(map, only)) {
     const auto quoted = pg::quote_ident(table->schema, table->name);
-    const bool there = co_await table_exists(shard, quoted);
+    const bool there = co_await relation_exists(shard, quoted);
     if (!there) continue;
     const auto& distribution = *map.find_distribution(*table->distribution);
     auto sql = set_guard_sql(quoted, table->key_column, distribution.type, allowed_ranges(distribution, id, rows), wish);
@@ -99,7 +95,7 @@ task<void> drop_owner_guards(pg::connection& shard, const routing::shard_map& ma
   std::vector<lock_step> steps;
   for (const auto* table : distributed(map, only)) {
     const auto quoted = pg::quote_ident(table->schema, table->name);
-    const bool there = co_await table_exists(shard, quoted);
+    const bool there = co_await relation_exists(shard, quoted);
     if (there) {
       steps.push_back({"DROP TRIGGER IF EXISTS \"~~pgrotor_owner\" ON " + quoted, quoted, "drop the ownership guard of " + quoted, true});
     }
@@ -110,7 +106,7 @@ task<void> drop_owner_guards(pg::connection& shard, const routing::shard_map& ma
 task<std::string> owner_guard_state(pg::connection& shard, const routing::distribution& distribution, const routing::table& table,
                                     routing::shard_id id, const std::vector<migration_row>& rows) {
   const auto quoted = pg::quote_ident(table.schema, table.name);
-  const bool there = co_await table_exists(shard, quoted);
+  const bool there = co_await relation_exists(shard, quoted);
   if (!there) co_return "no table";
   const auto owned = owned_text(allowed_ranges(distribution, id, rows));
   const auto found = co_await shard.query(fmt::format("SELECT pgrotor.owner_guard({}::pg_catalog.regclass, {})", pg::quote_literal(quoted), pg::quote_literal(owned)));

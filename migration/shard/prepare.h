@@ -47,7 +47,6 @@ task<void> prepare(ledger&, pg::connection& source, pg::connection& target, cons
 inline constexpr std::int64_t sequence_stride = 64;
 inline std::int64_t sequence_remainder(routing::shard_id shard) noexcept { return shard.value % sequence_stride; }
 // Gives a sequence (as regclass writes it) stride and remainder, from above `base` on; nothing changes where it has them.
-std::string stride_sql(const std::string& sequence, routing::shard_id, std::int64_t base);
 task<void> give_stride(pg::connection&, std::string sequence, routing::shard_id, std::int64_t base);
 // The same, and it goes on above `base` in any case.
 task<void> raise_sequence(pg::connection&, std::string sequence, routing::shard_id, std::int64_t base);

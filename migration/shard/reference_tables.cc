@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "migration/pg/relations.h"
 #include "protocol/sqlstate.h"
 
 namespace migration {
@@ -30,8 +31,7 @@ struct contents {
 
 task<contents> read_contents(pg::connection& shard, const routing::table& table) {
   contents out;
-  const auto found = co_await shard.query("SELECT pg_catalog.to_regclass(" + pg::quote_literal(quoted(table)) + ") IS NOT NULL");
-  out.there = found.boolean(0, 0);
+  out.there = co_await relation_exists(shard, quoted(table));
   if (!out.there) co_return out;
   const auto read = co_await shard.query(digest_sql(table), longest_read);
   out.rows = read.integer(0, 0);

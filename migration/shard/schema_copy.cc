@@ -7,6 +7,7 @@
 
 #include "migration/base/refused.h"
 #include "migration/pg/lock_retry.h"
+#include "migration/pg/relations.h"
 #include "migration/shard/ownership.h"
 #include "migration/shard/sql_text.h"
 #include "protocol/sqlstate.h"
@@ -80,8 +81,8 @@ task<std::string> referred_table(pg::connection& source, const std::vector<movin
 task<std::vector<moving_table>> missing_tables(pg::connection& target, const std::vector<moving_table>& tables) {
   std::vector<moving_table> out;
   for (const auto& table : tables) {
-    const auto found = co_await target.query("SELECT to_regclass(" + pg::quote_literal(qualified(table)) + ") IS NULL");
-    if (found.boolean(0, 0)) out.push_back(table);
+    const bool there = co_await relation_exists(target, qualified(table));
+    if (!there) out.push_back(table);
   }
   co_return out;
 }

@@ -69,13 +69,10 @@ task<std::vector<sequence_pair>> pair_sequences(pg::connection& source, pg::conn
   co_return out;
 }
 
-std::string stride_sql(const std::string& sequence, routing::shard_id shard, std::int64_t base) {
-  return fmt::format("SELECT pgrotor.stride_sequence({}::regclass, {}, {}, {})", pg::quote_literal(sequence), sequence_remainder(shard), sequence_stride, base);
-}
-
 task<void> give_stride(pg::connection& shard, std::string sequence, routing::shard_id id, std::int64_t base) {
   std::vector<lock_step> steps;
-  steps.push_back({stride_sql(sequence, id, base), sequence, "give sequence " + sequence + " a stride"});
+  steps.push_back({fmt::format("SELECT pgrotor.stride_sequence({}::regclass, {}, {}, {})", pg::quote_literal(sequence), sequence_remainder(id), sequence_stride, base),
+                   sequence, "give sequence " + sequence + " a stride"});
   co_await take_locks(shard, std::move(steps), stride_wait);
 }
 

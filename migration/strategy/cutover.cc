@@ -12,7 +12,6 @@
 namespace migration {
 namespace {
 
-
 class step_clock {
  public:
   explicit step_clock(const migration_row& row) : row_(row) {}

@@ -1,6 +1,5 @@
 #include "proxy/shard/server_connection.h"
 
-
 namespace proxy {
 
 namespace {
