@@ -46,6 +46,26 @@ WITH RECURSIVE listed AS MATERIALIZED (
   SELECT f.oid, m[1] AS word
   FROM functions f,
        regexp_matches(f.body, '\m(?:into|update|delete\s+from|truncate|table|copy)\s+(?:only\s+)?(?:"?[[:alnum:]_$]+"?\s*\.\s*)?"?([[:alnum:]_$]+)', 'g') m
+), runs(relid, name, oid) AS MATERIALIZED (
+  -- Functions that run when a table is written, and what calls them: triggers and their WHEN, defaults, checks, those of domains, expressions of
+  -- indexes, partition keys.
+  SELECT t.tgrelid, 'trigger ' || t.tgname, d.refobjid FROM pg_trigger t
+    JOIN pg_depend d ON d.classid = 'pg_trigger'::regclass AND d.objid = t.oid AND d.refclassid = 'pg_proc'::regclass WHERE NOT t.tgisinternal
+  UNION SELECT c.attrelid, 'default of column ' || c.attname, d.refobjid FROM pg_attrdef f
+    JOIN pg_attribute c ON c.attrelid = f.adrelid AND c.attnum = f.adnum
+    JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = f.oid AND d.refclassid = 'pg_proc'::regclass
+  UNION SELECT c.conrelid, 'constraint ' || c.conname, d.refobjid FROM pg_constraint c
+    JOIN pg_depend d ON d.classid = 'pg_constraint'::regclass AND d.objid = c.oid AND d.refclassid = 'pg_proc'::regclass
+    WHERE c.contype = 'c' AND c.conrelid <> 0
+  UNION SELECT a.attrelid, 'constraint ' || c.conname, d.refobjid FROM pg_constraint c JOIN pg_attribute a ON a.atttypid = c.contypid
+    JOIN pg_depend d ON d.classid = 'pg_constraint'::regclass AND d.objid = c.oid AND d.refclassid = 'pg_proc'::regclass
+    WHERE c.contypid <> 0 AND a.attnum > 0 AND NOT a.attisdropped
+  UNION SELECT a.attrelid, 'default of domain ' || t.typname, d.refobjid FROM pg_type t JOIN pg_attribute a ON a.atttypid = t.oid
+    JOIN pg_depend d ON d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.refclassid = 'pg_proc'::regclass
+    WHERE t.typtype = 'd' AND a.attnum > 0 AND NOT a.attisdropped
+  UNION SELECT coalesce(i.indrelid, c.oid), CASE WHEN i.indrelid IS NULL THEN 'partition key' ELSE 'index ' || c.relname END, d.refobjid
+    FROM pg_depend d JOIN pg_class c ON c.oid = d.objid LEFT JOIN pg_index i ON i.indexrelid = c.oid
+    WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_proc'::regclass
 ), edges(from_kind, from_oid, to_kind, to_oid, sharded_only) AS MATERIALIZED (
   -- Functions. A name that is no word is looked for as it stands.
   SELECT 'function', w.oid, 'relation', t.oid, t.kind <> 'sharded' FROM words w JOIN tables t USING (word)
@@ -76,23 +96,7 @@ WITH RECURSIVE listed AS MATERIALIZED (
   UNION ALL SELECT 'relation', i.inhrelid, 'relation', i.inhparent, false FROM pg_inherits i
   UNION ALL SELECT 'relation', i.inhparent, 'relation', i.inhrelid, false FROM pg_inherits i
   -- What runs when a table is written, or read (policies).
-  UNION ALL SELECT 'write', t.tgrelid, 'function', t.tgfoid, false FROM pg_trigger t WHERE NOT t.tgisinternal
-  UNION ALL SELECT 'write', t.tgrelid, 'function', d.refobjid, false FROM pg_trigger t
-    JOIN pg_depend d ON d.classid = 'pg_trigger'::regclass AND d.objid = t.oid
-    WHERE d.refclassid = 'pg_proc'::regclass AND NOT t.tgisinternal  -- WHEN
-  UNION ALL SELECT 'write', coalesce(i.indrelid, d.objid), 'function', d.refobjid, false FROM pg_depend d
-    LEFT JOIN pg_index i ON i.indexrelid = d.objid
-    WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_proc'::regclass  -- expressions of indexes, partition keys
-  UNION ALL SELECT 'write', a.attrelid, 'function', d.refobjid, false FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid AND t.typtype = 'd'
-    LEFT JOIN pg_constraint c ON c.contypid = t.oid
-    JOIN pg_depend d ON d.classid = 'pg_type'::regclass AND d.objid = t.oid OR d.classid = 'pg_constraint'::regclass AND d.objid = c.oid
-    WHERE d.refclassid = 'pg_proc'::regclass AND NOT a.attisdropped  -- defaults and checks of domains
-  UNION ALL SELECT 'write', a.adrelid, 'function', d.refobjid, false FROM pg_attrdef a
-    JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = a.oid
-    WHERE d.refclassid = 'pg_proc'::regclass
-  UNION ALL SELECT 'write', c.conrelid, 'function', d.refobjid, false FROM pg_constraint c
-    JOIN pg_depend d ON d.classid = 'pg_constraint'::regclass AND d.objid = c.oid
-    WHERE c.contype = 'c' AND c.conrelid <> 0 AND d.refclassid = 'pg_proc'::regclass
+  UNION ALL SELECT 'write', r.relid, 'function', r.oid, false FROM runs r
   UNION ALL SELECT 'relation', p.polrelid, CASE WHEN d.refclassid = 'pg_proc'::regclass THEN 'function' ELSE 'relation' END, d.refobjid, false
     FROM pg_policy p JOIN pg_depend d ON d.classid = 'pg_policy'::regclass AND d.objid = p.oid
     WHERE d.refclassid IN ('pg_proc'::regclass, 'pg_class'::regclass) AND d.refobjid <> p.polrelid
@@ -149,18 +153,10 @@ WITH RECURSIVE listed AS MATERIALIZED (
     JOIN pg_class c ON c.oid = d.refobjid
     WHERE d.refclassid = 'pg_class'::regclass AND c.relkind = 'S'
 ), attached(of_table, name, kind, oid) AS (
-  SELECT DISTINCT a.of_table, 'trigger ' || t.tgname, 'function', t.tgfoid FROM asked a JOIN pg_trigger t ON t.tgrelid = a.relid
-    WHERE NOT t.tgisinternal AND t.tgname NOT LIKE '~~pgrotor%'
+  SELECT DISTINCT a.of_table, r.name, 'function', r.oid FROM asked a JOIN runs r ON r.relid = a.relid WHERE r.name NOT LIKE 'trigger ~~pgrotor%'
   UNION SELECT a.of_table, 'policy ' || p.polname, CASE WHEN d.refclassid = 'pg_proc'::regclass THEN 'function' ELSE 'relation' END, d.refobjid
     FROM asked a JOIN pg_policy p ON p.polrelid = a.relid JOIN pg_depend d ON d.classid = 'pg_policy'::regclass AND d.objid = p.oid
     WHERE d.refclassid IN ('pg_proc'::regclass, 'pg_class'::regclass) AND d.refobjid <> p.polrelid
-  UNION SELECT a.of_table, 'default of column ' || c.attname, 'function', d.refobjid
-    FROM asked a JOIN pg_attrdef f ON f.adrelid = a.relid JOIN pg_attribute c ON c.attrelid = f.adrelid AND c.attnum = f.adnum
-    JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = f.oid AND d.refclassid = 'pg_proc'::regclass
-  UNION SELECT a.of_table, 'constraint ' || c.conname, 'function', d.refobjid
-    FROM asked a JOIN pg_constraint c ON c.contype = 'c' AND (c.conrelid = a.relid
-      OR c.contypid IN (SELECT t.atttypid FROM pg_attribute t WHERE t.attrelid = a.relid AND t.attnum > 0 AND NOT t.attisdropped))
-    JOIN pg_depend d ON d.classid = 'pg_constraint'::regclass AND d.objid = c.oid AND d.refclassid = 'pg_proc'::regclass
 )
 SELECT DISTINCT ON (1, 2, 3) found.* FROM (
 SELECT 'function' AS kind, n.nspname AS schema, p.proname AS name, r.effect, min(r.what) AS what

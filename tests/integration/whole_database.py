@@ -23,6 +23,12 @@ CREATE FUNCTION f_ticket() RETURNS bigint LANGUAGE sql AS $$ SELECT nextval('tic
 CREATE FUNCTION f_shout(note text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN upper(note); END $$;
 CREATE FUNCTION copy_over() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO accounts VALUES (NEW.id, NEW.id); RETURN NEW; END $$;
 CREATE TRIGGER copy_over AFTER INSERT ON audited FOR EACH ROW EXECUTE FUNCTION copy_over();
+CREATE FUNCTION f_default(n bigint DEFAULT f_count(1)) RETURNS bigint LANGUAGE sql AS 'SELECT n';
+CREATE FUNCTION f_nothing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
+CREATE TABLE whened (id int);
+CREATE TRIGGER when_counted BEFORE INSERT ON whened FOR EACH ROW WHEN (f_count(1) > 0) EXECUTE FUNCTION f_nothing();
+CREATE DOMAIN grade AS bigint DEFAULT f_count(1);
+CREATE TABLE domained (id int, n grade);
 GRANT ALL ON ALL TABLES IN SCHEMA public TO app;
 GRANT ALL ON tickets TO app;
 """
@@ -44,6 +50,7 @@ CREATE TRIGGER t_built_in BEFORE UPDATE ON hazards FOR EACH ROW EXECUTE FUNCTION
 CREATE TRIGGER t_tells AFTER INSERT ON hazards FOR EACH ROW EXECUTE FUNCTION tell();
 CREATE TRIGGER t_builds AFTER INSERT ON hazards FOR EACH ROW EXECUTE FUNCTION built();
 CREATE TRIGGER t_sums AFTER INSERT ON hazards FOR EACH ROW EXECUTE FUNCTION sums();
+CREATE TRIGGER t_when BEFORE INSERT ON hazards FOR EACH ROW WHEN (is_plain(NEW.id)) EXECUTE FUNCTION touch();
 CREATE POLICY p_harmless ON hazards USING (tenant = current_setting('app.tenant')::bigint AND EXISTS (SELECT FROM conf));
 CREATE POLICY p_plain ON hazards USING (EXISTS (SELECT FROM plain));
 ALTER TABLE hazards ADD CONSTRAINT c_plain CHECK (is_plain(id));
@@ -178,12 +185,12 @@ def check_distribute_refuses(world):
     fleet, command = world.fleet, "DISTRIBUTE TABLE hazards BY tenant IN DISTRIBUTION shop"
     fleet.everywhere(HAZARDS)
     text = console_refusal(world, command)
-    for name in ("by_mail", "with_tenant", "part_of", "hazards_mail_excl", "t_tells", "t_builds", "t_sums", "p_plain", "c_plain", "column ticket", "r_more"):
+    for name in ("by_mail", "with_tenant", "part_of", "hazards_mail_excl", "t_tells", "t_builds", "t_sums", "t_when", "p_plain", "c_plain", "column ticket", "r_more"):
         assert name in text, (name, text)
     for name in ("by_tenant", "t_harmless", "t_built_in", "p_harmless"):
         assert name not in text, (name, text)
     fleet.everywhere("DROP INDEX by_mail, with_tenant, part_of; ALTER TABLE hazards DROP CONSTRAINT hazards_mail_excl, DROP CONSTRAINT c_plain, DROP COLUMN ticket;"
-                     "DROP TRIGGER t_tells ON hazards; DROP TRIGGER t_builds ON hazards; DROP POLICY p_plain ON hazards; DROP RULE r_more ON hazards;")
+                     "DROP TRIGGER t_tells ON hazards; DROP TRIGGER t_builds ON hazards; DROP TRIGGER t_when ON hazards; DROP POLICY p_plain ON hazards; DROP RULE r_more ON hazards;")
     text = console_refusal(world, command)
     assert "t_sums" in text and "WITH (trust = 't_sums')" in text, text
     fleet.console(command + " WITH (trust = 't_sums')")
@@ -199,6 +206,7 @@ def console_refusal(world, command):
 
 HIDDEN = (("SELECT f_count(1)", "f_count"), ("SELECT public.f_count(tenant) FROM accounts WHERE tenant = 1", "f_count"), ("SELECT f_atomic(1)", "f_atomic"),
           ("SELECT f_outer()", "f_outer"), ("CALL p_insert(1, 1)", "p_insert"), ("SELECT * FROM account_notes", "account_notes"),
+          ("SELECT f_default()", "f_default"), ("INSERT INTO whened VALUES (1)", "whened"), ("INSERT INTO domained VALUES (1)", "domained"),
           ("SELECT * FROM note_count", "note_count"), ("REFRESH MATERIALIZED VIEW note_count", "note_count"), ("INSERT INTO audited VALUES (1)", "audited"),
           ("DO $$ BEGIN INSERT INTO accounts VALUES (1, 52); END $$", "accounts"), ("SELECT query_to_xml('SELECT * FROM accounts', true, true, '')", "accounts"),
           ("SELECT * FROM ts_stat('SELECT to_tsvector(note) FROM accounts')", "accounts"), ("DROP INDEX accounts_pkey", "accounts"),
