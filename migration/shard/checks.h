@@ -1,6 +1,7 @@
 // The parts of the checks that several files share (prepare.h has the whole ones). Coordinator's thread.
 #pragma once
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,8 @@ task<void> check_source_table(pg::connection& source, const moving_table&, const
 // Triggers, constraints, defaults, policies and the like that one side has and the other lacks, with the statement that helps, and partitions
 // that the target lacks (checks_behaviour.cc). Who may do what is asked of the target: roles, tables that it has, their schemas.
 task<void> check_behaviour(pg::connection& source, pg::connection& target, const moving_table&, problems&);
+// Roles by name: those that the target lacks, or that cannot log in, connect or pass row security there as on the source (checks_roles.cc).
+task<void> check_roles(pg::connection& source, pg::connection& target, std::set<std::string> roles, problems&);
 task<void> check_grants(pg::connection& source, pg::connection& target, const std::vector<moving_table>&, problems&);
 // Tables that the target lacks (checks_target.cc): owner and schema, what their definitions need (checks_needed.cc), then the making itself, tried.
 task<void> check_missing_tables(pg::connection& source, pg::connection& target, routing::key_type, const std::vector<moving_table>& missing,

@@ -99,32 +99,32 @@ task<void> check_grants(pg::connection& source, pg::connection& target, const st
   if (tables.empty()) co_return;
   std::string list;
   const auto rows = co_await source.query(replaced(std::string(sql::grants_of_tables), "$tables", relation_array(tables)));
-  for (int row = 0; row < rows.rows(); ++row) list += (row > 0 ? ", " : "") + listed(rows, row);
+  std::set<std::string> roles;
+  for (int row = 0; row < rows.rows(); ++row) {
+    list += (row > 0 ? ", " : "") + listed(rows, row);
+    if (rows.get(row, 0) != "public") roles.insert(rows.str(row, 0));
+  }
   if (list.empty()) co_return;
+  co_await check_roles(source, target, std::move(roles), found);
   // A table that is to be made gets its grants with it.
   const auto lacking = co_await target.query(fmt::format(
-      "SELECT role, kind, object, string_agg(privilege || part, ', ' ORDER BY privilege, part), is_there, quote_ident(role) FROM ("
-      "SELECT g.role, g.kind, g.object, g.privilege, CASE WHEN g.part = '' THEN '' ELSE format(' (%I)', g.part) END AS part, r.is_there"
+      "SELECT role, kind, object, string_agg(privilege || part, ', ' ORDER BY privilege, part), quote_ident(role) FROM ("
+      "SELECT g.role, g.kind, g.object, g.privilege, CASE WHEN g.part = '' THEN '' ELSE format(' (%I)', g.part) END AS part"
       " FROM (VALUES {}) g(role, kind, object, privilege, part)"
       " CROSS JOIN LATERAL (SELECT g.role = 'public' OR EXISTS (SELECT FROM pg_roles WHERE rolname = g.role) AS is_there) r"
       " WHERE CASE WHEN g.kind <> 'schema' AND to_regclass(g.object) IS NULL THEN false WHEN NOT r.is_there THEN true"
       " WHEN g.kind = 'table' THEN NOT has_table_privilege(g.role, g.object, g.privilege)"
       " WHEN g.kind = 'column' THEN NOT has_column_privilege(g.role, g.object, g.part, g.privilege)"
       " WHEN to_regnamespace(g.object) IS NULL THEN true ELSE NOT has_schema_privilege(g.role, to_regnamespace(g.object), g.privilege) END) l"
-      " GROUP BY role, kind, object, is_there ORDER BY kind, object, role", list));
+      " GROUP BY role, kind, object ORDER BY kind, object, role", list));
   for (int row = 0; row < lacking.rows(); ++row) {
     const auto role = lacking.str(row, 0);
-    if (!lacking.boolean(row, 4)) {
-      found.add(sqlstate::undefined_object, fmt::format("{}: role {} does not exist", target.where(), role),
-                fmt::format("On {} it has rights on {} {}.", source.where(), lacking.get(row, 1), lacking.get(row, 2)),
-                fmt::format("Run: CREATE ROLE {} NOLOGIN;", lacking.get(row, 5)));
-    }
     const bool schema = lacking.get(row, 1) == "schema";
     const auto what = lacking.get(row, 3), object = lacking.get(row, 2);
     found.add(sqlstate::insufficient_privilege,
               fmt::format("{}: role {} has no right to {} on {} {}", target.where(), role, what, schema ? "schema" : "table", object),
               fmt::format("It has on {}: its statements would fail after the move.", source.where()),
-              fmt::format("Run: GRANT {} ON {}{} TO {};", what, schema ? "SCHEMA " : "", object, lacking.get(row, 5)));
+              fmt::format("Run: GRANT {} ON {}{} TO {};", what, schema ? "SCHEMA " : "", object, lacking.get(row, 4)));
   }
 }
 

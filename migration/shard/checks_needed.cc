@@ -35,17 +35,13 @@ task<std::vector<needed_object>> needed_by(pg::connection& source, const std::ve
   co_return out;
 }
 
-// Which of them the target has; roles as kind "role", owners among them.
+// Which of them the target has.
 task<identities> present_on(pg::connection& target, const std::vector<needed_object>& needed) {
-  std::string names, roles;
-  for (const auto& each : needed) {
-    names += (names.empty() ? "" : ", ") + pg::quote_literal(each.name);
-    roles += (roles.empty() ? "" : ", ") + pg::quote_literal(each.kind == "role" ? each.name : each.owner);
-  }
+  std::string names;
+  for (const auto& each : needed) names += (names.empty() ? "" : ", ") + pg::quote_literal(each.name);
   const auto rows = co_await target.query(
-      fmt::format("SELECT i.type, i.identity FROM ({}) o, pg_identify_object(o.classid, o.oid, 0) i WHERE o.name = ANY (ARRAY[{}]::text[])"
-                  " UNION SELECT 'role', rolname FROM pg_roles WHERE rolname = ANY (ARRAY[{}]::text[])",
-                  sql::named_objects, names, roles));
+      fmt::format("SELECT i.type, i.identity FROM ({}) o, pg_identify_object(o.classid, o.oid, 0) i WHERE o.name = ANY (ARRAY[{}]::text[])",
+                  sql::named_objects, names));
   identities out;
   for (int row = 0; row < rows.rows(); ++row) out.emplace(rows.str(row, 0), rows.str(row, 1));
   co_return out;
@@ -79,41 +75,6 @@ void add_missing(const std::string& where, const std::string& kind, const std::s
   found.add(sqlstate::undefined_object, fmt::format("{}: {} {} does not exist", where, kind, identity), whose, hint);
 }
 
-// What decides whether a role's statements succeed on a shard and see the same rows, and the statement that makes it so.
-struct role_rights {
-  bool logs_in = false, passes_policies = false, connects = false;
-};
-
-task<std::map<std::string, role_rights>> rights_of_roles(pg::connection& shard, const std::set<std::string>& roles) {
-  std::string names;
-  for (const auto& role : roles) names += (names.empty() ? "" : ", ") + pg::quote_literal(role);
-  const auto rows = co_await shard.query("SELECT rolname, rolcanlogin, rolbypassrls OR rolsuper, has_database_privilege(oid, current_database(), 'CONNECT')"
-                                         " FROM pg_roles WHERE rolname = ANY (ARRAY[" + names + "]::text[])");
-  std::map<std::string, role_rights> out;
-  for (int row = 0; row < rows.rows(); ++row) {
-    auto& one = out[rows.str(row, 0)];
-    one.logs_in = rows.boolean(row, 1);
-    one.passes_policies = rows.boolean(row, 2);
-    one.connects = rows.boolean(row, 3);
-  }
-  co_return out;
-}
-
-// Of a role that is on both: what it may do on the source it must be able to do on the target.
-void compare_role(const std::string& role, const role_rights& here, const role_rights& there, const std::string& source, const std::string& target,
-                  problems& found) {
-  const auto quoted = pg::quote_ident(role);
-  const auto say = [&](std::string_view what, const std::string& statement) {
-    found.add(sqlstate::wrong_state, fmt::format("{}: role {} {}", target, quoted, what), fmt::format("On {} it is otherwise.", source), "Run: " + statement);
-  };
-  if (here.logs_in && !there.logs_in) say("cannot log in", fmt::format("ALTER ROLE {} LOGIN;", quoted));
-  if (here.passes_policies && !there.passes_policies) say("is subject to row security", fmt::format("ALTER ROLE {} BYPASSRLS;", quoted));
-  if (!here.passes_policies && there.passes_policies) say("is not subject to row security", fmt::format("ALTER ROLE {} NOBYPASSRLS;", quoted));
-  if (here.logs_in && here.connects && !there.connects) {
-    say("may not connect to the database", fmt::format("DO $$ BEGIN EXECUTE format('GRANT CONNECT ON DATABASE %I TO {}', current_database()); END $$;", quoted));
-  }
-}
-
 class missing_objects {
  public:
   missing_objects(pg::connection& source, pg::connection& target, const std::vector<moving_table>& tables)
@@ -136,25 +97,16 @@ class missing_objects {
     // Told with the table.
     std::erase_if(missing_, [this](const auto& each) { return each.kind == "schema" && schemas_.contains(each.name); });
     for (const auto& each : needed) {
-      if (each.kind == "role") need_role(each.name);
+      if (each.kind == "role") roles_.insert(each.name);
     }
   }
 
   // Roles, schemas, extensions, then the others in the order in which one can be made after the other.
   task<void> tell(const std::string& pg_dump, problems& found) {
     for (const auto& each : missing_) {
-      if (each.extension.empty() && !each.owner.empty()) need_role(each.owner);
+      if (each.extension.empty() && !each.owner.empty()) roles_.insert(each.owner);
     }
-    const auto here = co_await rights_of_roles(source_, needed_roles_);
-    const auto there = co_await rights_of_roles(target_, needed_roles_);
-    for (const auto& [role, rights] : here) {
-      const auto known = there.find(role);
-      if (known != there.end()) compare_role(role, rights, known->second, source_.where(), target_.where(), found);
-      if (!roles_.contains(role)) continue;
-      const std::string log_in = rights.logs_in ? fmt::format(" It logs in: give it the password that it has on {} (rolpassword of pg_authid).", source_.where()) : "";
-      add_missing(target_.where(), "role", role, names_ + log_in,
-                  fmt::format("Run: CREATE ROLE {} {};", pg::quote_ident(role), rights.logs_in ? "LOGIN" : "NOLOGIN"), found);
-    }
+    co_await check_roles(source_, target_, roles_, found);
     std::vector<dump_entry> entries;
     std::vector<std::string> options{"--exclude-table=*", "--exclude-schema=pgrotor"};
     const bool others = std::ranges::any_of(missing_, [](const auto& each) { return each.extension.empty(); });
@@ -173,11 +125,6 @@ class missing_objects {
 
  private:
   bool is_there(const needed_object& each) const { return present_.contains({each.kind, each.identity}); }
-
-  void need_role(const std::string& name) {
-    needed_roles_.insert(name);
-    if (!present_.contains({"role", name})) roles_.insert(name);
-  }
 
   void tell_extension(const needed_object& each, problems& found) const {
     const auto extension = extensions_.find(each.extension);
@@ -203,7 +150,7 @@ class missing_objects {
   pg::connection& source_;
   pg::connection& target_;
   std::string names_;
-  std::set<std::string> schemas_, needed_roles_, roles_;  // roles_: those that the target has not got
+  std::set<std::string> schemas_, roles_;
   std::vector<needed_object> missing_;
   std::map<std::string, needed_object> extensions_;
   identities present_, told_;

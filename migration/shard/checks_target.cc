@@ -58,7 +58,8 @@ std::string differences(const std::vector<column_fact>& here, const std::vector<
 
 // Of a table or partition that is missing: owner, schema and rights to make it.
 task<void> check_can_be_made(pg::connection& source, pg::connection& target, const moving_table& table, problems& found) {
-  const auto owner = co_await source.query("SELECT pg_get_userbyid(c.relowner) FROM pg_class c WHERE c.oid = " +
+  const auto owner = co_await source.query("SELECT r.rolname, CASE WHEN r.rolcanlogin THEN 'LOGIN' ELSE 'NOLOGIN' END FROM pg_class c"
+                                           " JOIN pg_roles r ON r.oid = c.relowner WHERE c.oid = " +
                                            pg::quote_literal(qualified(table)) + "::regclass");
   const auto role = pg::quote_literal(owner.get(0, 0)), schema = pg::quote_literal(pg::quote_ident(table.schema));
   const auto row = co_await target.query(
@@ -67,7 +68,7 @@ task<void> check_can_be_made(pg::connection& source, pg::connection& target, con
   if (!row.boolean(0, 0)) {
     found.add(sqlstate::undefined_object, fmt::format("{}: role {} does not exist", target.where(), row.get(0, 2)),
               fmt::format("It owns table {} on the source, which is to be made there.", plain_name(table)),
-              fmt::format("Run: CREATE ROLE {0} NOLOGIN; GRANT {0} TO {1};", row.get(0, 2), row.get(0, 3)));
+              fmt::format("Run: CREATE ROLE {0} {2}; GRANT {0} TO {1};", row.get(0, 2), row.get(0, 3), owner.get(0, 1)));
   }
   if (!row.boolean(0, 1)) {
     found.add(sqlstate::undefined_object, fmt::format("{}: schema {} does not exist", target.where(), table.schema),
