@@ -311,6 +311,13 @@ task<void> pool::warm(std::size_t count, clock::time_point deadline) {
   if (warming_.empty()) warm_ = 0;
 }
 
+void server_connection::on_ready() {
+  if (!home) return;
+  if (!socket.quiet()) return home->idle_server_spoke(*this);
+  socket.not_readable();  // the event belongs to what was read before
+  socket.watch_read();
+}
+
 void pool::idle_server_spoke(server_connection& server) {
   const auto found = std::find_if(idle_.begin(), idle_.end(), [&](const server_ptr& one) { return one.get() == &server; });
   if (found == idle_.end()) return;

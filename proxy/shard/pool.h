@@ -53,7 +53,7 @@ class shard_watch {
   ~shard_watch() = default;
 };
 
-class pool final : public permit_user, public idle_watch {
+class pool final : public permit_user {
  public:
   struct acquired {
     server_ptr server;
@@ -99,7 +99,7 @@ class pool final : public permit_user, public idle_watch {
   void discard(server_ptr) noexcept;
   // Opens connections until there are `count`, or one fails, or the deadline passes.
   task<void> warm(std::size_t count, clock::time_point deadline);
-  void idle_server_spoke(server_connection&) override;
+  void idle_server_spoke(server_connection&);
   void close_idle();
   // What has been idle or open for too long is closed, what is missing to the least is asked for.
   void tick(clock::time_point now);

@@ -34,11 +34,4 @@ void server_connection::forget_client() {
   reprepare = false;
 }
 
-void server_connection::on_ready() {
-  if (!watch) return;
-  if (!socket.quiet()) return watch->idle_server_spoke(*this);
-  socket.not_readable();  // the event belongs to what was read before
-  socket.watch_read();
-}
-
 }  // namespace proxy

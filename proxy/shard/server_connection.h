@@ -46,17 +46,6 @@ struct server_target {
   bool standard = false;  // the default shard: what its sessions start with, those of all shards start with
 };
 
-class server_connection;
-
-// Where idle connections lie: told that the shard of one said something, or closed.
-class idle_watch {
- public:
-  virtual void idle_server_spoke(server_connection&) = 0;
-
- protected:
-  ~idle_watch() = default;
-};
-
 class server_connection final : public readiness_listener {
  public:
   explicit server_connection(boost::asio::io_context& io) : socket(io) {}
@@ -79,7 +68,6 @@ class server_connection final : public readiness_listener {
   tls_target tls;  // without context: the connection is not encrypted
 
   pool* home = nullptr;
-  idle_watch* watch = nullptr;  // the same, for on_ready()
   routing::shard_id shard;
   std::string shard_name;
   std::uint64_t serial = 0;  // tells connections of one pool apart, also after they are gone
@@ -96,7 +84,7 @@ class server_connection final : public readiness_listener {
   bool output_pending() const noexcept { return out_at < out.size(); }
 
   void forget_client();      // after DISCARD ALL
-  void on_ready() override;  // while idle: the shard said something or closed
+  void on_ready() override;  // while idle: the shard said something or closed; in pool.cc
 };
 using server_ptr = std::unique_ptr<server_connection>;
 

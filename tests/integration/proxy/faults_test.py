@@ -50,6 +50,15 @@ class Faults(unittest.TestCase):
             self.assertEqual(client.kinds(query(f"SELECT 1 FROM orders WHERE customer_id = {self.low}")), "T C:SELECT 0 ZI")
             terminate("s1")
 
+    def test_idle_connections_that_died_are_thrown_away_with_nobody_asking(self):
+        def idle():
+            return sum(int(row["sv_idle"]) for row in W.command("show POOLS") if row["shard"] == "s1")
+
+        Client(W.port).kinds(query(f"SELECT 1 FROM orders WHERE customer_id = {self.low}"))
+        wait_until(lambda: idle() > 0, "a connection to be idle", timeout=10)
+        terminate("s1")
+        wait_until(lambda: idle() == 0, "it to be thrown away", timeout=10)
+
     def test_a_server_that_dies_in_an_idle_transaction(self):
         for next_message, answer in ((self.insert(2), "E08006 ZE"), (query("COMMIT"), "E08006 ZE"), (query("ROLLBACK"), "C:ROLLBACK ZI")):
             client = Client(W.port)
