@@ -29,8 +29,8 @@ task<void> apply_session::open() {
   options.application_name = session_name("apply", context_.settings.migration, options.application_name);
   const auto executor = co_await boost::asio::this_coro::executor;
   target_ = co_await pg::connection::open(executor, std::move(options));
-  co_await target_->query(set_replication_role(*target_, "replica"));
-  co_await target_->query("SET jit = off; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_bitmapscan = off");
+  co_await target_->query(set_replication_role(*target_, "replica") +
+                          "; SET jit = off; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_bitmapscan = off");
   const auto sql = fmt::format("SELECT pg_catalog.pg_replication_origin_session_setup({})", pg::quote_literal(context_.settings.names.origin));
   const auto until = clock::now() + predecessor_budget;
   for (bool taken = false; !taken;) {
