@@ -16,7 +16,7 @@ ROOMS = {
     "protocol": [],
     "routing": ["map", "text", "analysis", "route"],
     "migration": ["base", "pg", "plan", "catalog", "shard", "mover", "engine", "strategy", "coordinator"],
-    "proxy": ["config", "net", "counters", "state", "gate", "transaction", "shard", "auth", "session", "worker", "metrics", "console", "serve"],
+    "proxy": ["config", "net", "counters", "state", "gate", "shard", "transaction", "auth", "session", "worker", "metrics", "console", "serve"],
 }
 ROOMLESS = {"proxy/main.cc"}
 STOREYS = list(ROOMS)

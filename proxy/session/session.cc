@@ -88,9 +88,9 @@ session::turn session::serve_rounds() {
 bool session::serve_once() {
   flush_client();
   if (waiting_) return leave_queue();
-  bool moved = server_ && !client_output_pending() && server_may_move() && step_server() && server_;
+  bool moved = here_.server && !client_output_pending() && server_may_move() && step_server() && here_.server;
   if (expired_) obey_time();
-  if (state_.asking() && !client_output_pending()) end_overdue_question();
+  if (here_.asking != question::none && !client_output_pending()) end_overdue_question();
   if (killed_) obey_kill();
   if (!state_.parked.empty() && !client_output_pending() && step_parked()) moved = true;
   if (leaving_ && !unit_open_ && status() == protocol::transaction_status::idle)
@@ -101,25 +101,25 @@ bool session::serve_once() {
 
 // step_server() has something to work on: input, an answer of the proxy's own, or the end of a loan.
 bool session::server_may_move() const noexcept {
-  return server_->socket.readable() || !server_->in.empty() || server_closed_ || borrowed_ || server_->answers.emits_wait();
+  return here_.server->socket.readable() || !here_.server->in.empty() || here_.closed || here_.borrowed || here_.server->answers.emits_wait();
 }
 
 // One message or pipeline at a time; while a pipeline is open, or the server waits for CopyData, the client goes on speaking.
 bool session::may_take() const noexcept {
-  if (out_.size() - out_at_ > byte_queue::block_size || borrowed_ || state_.probing || waiting_) return false;
-  if (server_ && server_->out.size() - server_->out_at >= server_backlog) return false;
-  if (query_waits_ && server_ && !server_->answers.idle()) return false;
-  if (server_ && server_->answers.in_doubt() && !copy_in_ && copy_bytes_ == 0) return false;
-  return !unit_open_ || pipeline_open_ || copy_in_ || copy_bytes_ > 0;
+  if (out_.size() - out_at_ > byte_queue::block_size || here_.borrowed || here_.asking == question::leftovers || waiting_) return false;
+  if (here_.server && here_.server->out.size() - here_.server->out_at >= server_backlog) return false;
+  if (query_waits_ && here_.server && !here_.server->answers.idle()) return false;
+  if (here_.server && here_.server->answers.in_doubt() && !here_.copy_in && copy_bytes_ == 0) return false;
+  return !unit_open_ || pipeline_open_ || here_.copy_in || copy_bytes_ > 0;
 }
 
 void session::watch_everything() {
   if (client_output_pending()) client_.watch_write();
   if (may_take()) client_.watch_read();
   if (in_.empty()) in_.release_if_empty();
-  if (!server_) return watch_parked();
-  if (server_->output_pending()) server_->socket.watch_write();
-  if (!client_output_pending()) server_->socket.watch_read();
+  if (!here_.server) return watch_parked();
+  if (here_.server->output_pending()) here_.server->socket.watch_write();
+  if (!client_output_pending()) here_.server->socket.watch_read();
 }
 
 // True when something was read, or the client is gone.
@@ -137,7 +137,7 @@ bool session::read_client() {
 // True when something was done.
 bool session::take_message() {
   if (skip_bytes_ > 0) return skip_input();
-  if (copy_in_ || copy_bytes_ > 0) return forward() || (in_.size() < byte_queue::block_size && read_client());
+  if (here_.copy_in || copy_bytes_ > 0) return forward() || (in_.size() < byte_queue::block_size && read_client());
   query_waits_ = false;
   if (in_.empty()) read_client();
   protocol::frame_header header;
@@ -166,8 +166,8 @@ bool session::take_message() {
 
 // The server says what came of the pipeline so far.
 bool session::wait_for_answers() {
-  query_waits_ = pipeline_open_ && server_ && !server_->answers.idle();
-  if (query_waits_) protocol::append_flush(server_->out);
+  query_waits_ = pipeline_open_ && here_.server && !here_.server->answers.idle();
+  if (query_waits_) protocol::append_flush(here_.server->out);
   return query_waits_;
 }
 
@@ -305,16 +305,16 @@ bool session::skip_frame(const protocol::frame_header& header) {
 // Sync after an error: the server, if it took part, has been discarding messages too.
 void session::end_skipping() {
   skip_to_sync_ = pipeline_open_ = false;
-  if (!server_ || borrowed_) return finish_alone();
-  protocol::append_sync(server_->out);
-  server_->answers.expect(request::sync);
+  if (!here_.server || here_.borrowed) return finish_alone();
+  protocol::append_sync(here_.server->out);
+  here_.server->answers.expect(request::sync);
 }
 
 // Nothing is answered, and a wrong key takes as long as a right one: guessing costs the guesser only.
 void session::cancel(std::string_view key) noexcept try {
   if (!logged_in_ || !equal_in_constant_time(key, cancel_key())) return;
   ++w_.counted.cancels;
-  if (server_ && unit_open_) return w_.cancel_on_server(*server_);
+  if (here_.server && unit_open_) return w_.cancel_on_server(*here_.server);
   if (!waiting_) return;
   cancelled_ = true;
   wake_.notify();
@@ -336,12 +336,12 @@ std::vector<std::optional<std::string>> session::describe() const {
   const auto now = clock::now();
   const auto age = std::chrono::duration_cast<std::chrono::seconds>(now - connected_).count();
   const auto busy = unit_open_ ? std::chrono::duration_cast<std::chrono::microseconds>(now - unit_started_).count() : 0;
-  const char* state = waiting_ ? "waiting" : server_ || unit_open_ ? "active" : "idle";
-  auto pins = server_ ? server_->pinned : routing::state_bits{};
+  const char* state = waiting_ ? "waiting" : here_.server || unit_open_ ? "active" : "idle";
+  auto pins = here_.server ? here_.server->pinned : routing::state_bits{};
   for (const auto& server : state_.parked) pins = static_cast<routing::state_bits>(pins | server->pinned);
   return {std::to_string(pid_), user_, database_, application_, state, std::to_string(age), waiting_ ? std::to_string(busy) : "0",
-          server_ ? std::optional(server_->shard_name) : std::nullopt,
-          server_ ? std::optional(std::to_string(server_->key.pid)) : std::nullopt, std::to_string(names_.size()), client_.tls_version(),
+          here_.server ? std::optional(here_.server->shard_name) : std::nullopt,
+          here_.server ? std::optional(std::to_string(here_.server->key.pid)) : std::nullopt, std::to_string(names_.size()), client_.tls_version(),
           pins != 0 ? std::optional(pins_text(pins)) : std::nullopt};
 }
 

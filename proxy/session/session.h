@@ -27,6 +27,7 @@
 #include "proxy/shard/pool.h"
 #include "proxy/shard/server_connection.h"
 #include "proxy/state/prepared.h"
+#include "proxy/transaction/branch.h"
 #include "proxy/transaction/held_transaction.h"
 #include "proxy/transaction/session_choice.h"
 
@@ -332,7 +333,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   void absorb_reports(server_connection&);
   void tell_changes(const name_values_ptr& reported);
 
-  bool client_output_pending() const noexcept { return out_at_ < out_.size() || passed_ > 0; }
+  bool client_output_pending() const noexcept { return out_at_ < out_.size() || here_.passed > 0; }
 
   services& w_;
   stream client_;
@@ -342,10 +343,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   byte_queue in_;
   std::string out_;           // to the client; [out_at_, end) is not sent yet
   std::size_t out_at_ = 0;
-  std::size_t passed_ = 0;    // bytes at the front of the server's input that follow out_
-  std::size_t server_whole_ = 0;  // a message of this size of the server must be seen whole
-  std::size_t server_rest_ = 0, client_rest_ = 0;  // so many bytes are known to be waiting at their sockets
-  bool server_closed_ = false;    // its end of file was read; input may be left
+  std::size_t client_rest_ = 0;  // so many bytes are known to be waiting at the socket
   std::size_t want_whole_ = 0;  // a message of this size is being gathered
   std::size_t claimed_ = 0;     // of the worker's budget for large ones
   std::size_t scanned_ = 0;   // bytes of in_ known to be whole messages of a pipeline
@@ -373,13 +371,8 @@ class session final : public std::enable_shared_from_this<session>, public timed
   pool* awaited_ = nullptr;  // what the message at hand could not be sent without: a server of that pool, and its queue is long
   pool::place queue_place_{*this};
   server_ptr given_;         // in the queue, for the message that waited
-  server_ptr server_;
-  // `snapshot_`: no snapshot of the transaction is older; none: as at attach. `after_end_`: what was sent ends it, and may begin the next one there.
-  std::shared_ptr<const routing::shard_map> map_at_attach_, snapshot_map_, map_after_end_;
-  bool foreign_snapshot_ = false, foreign_after_end_ = false;
-  bool unbound_ = false;               // the transaction on server_ has done nothing that cannot be done again on another shard:
-  std::vector<std::string> prologue_;  // ... this
-  protocol::transaction_status server_status_ = protocol::transaction_status::idle;
+  branch here_;                        // the server of the transaction under way, if it has one
+  std::vector<std::string> prologue_;  // what has to be said again on another shard, as long as that is all that was done
   held_transaction held_;
   session_state state_;
   client_statements names_;
@@ -395,11 +388,9 @@ class session final : public std::enable_shared_from_this<session>, public timed
   clock::time_point touched_since_;  // the first of them
 
   bool unit_open_ = false;      // answers to the client are outstanding
-  bool borrowed_ = false;       // the server was taken for Parse and Describe only
   bool pipeline_open_ = false;  // messages were sent up to a Flush; Sync is to come
   bool skip_to_sync_ = false;   // an error happened: messages are discarded until Sync
   bool query_waits_ = false;    // the next message, for the answers of the pipeline before it
-  bool copy_in_ = false, copy_simple_ = false;
   bool unit_in_block_ = false, unit_writes_ = false, unit_may_commit_ = false, unit_misreads_ = false;
   deadline_list::place unit_place_{*this}, transaction_place_{*this}, question_place_{*this};
   std::optional<timed> expired_;

@@ -25,7 +25,7 @@ bool is_plain(const routing::statement_plan& plan) {
 }  // namespace
 
 // In a transaction block, or in the implicit transaction of a pipeline that has begun.
-bool session::in_transaction() const noexcept { return status() != protocol::transaction_status::idle || state_.unsynced; }
+bool session::in_transaction() const noexcept { return status() != protocol::transaction_status::idle || here_.unsynced; }
 
 bool session::answered_by_proxy(const routing::statement_plan& plan) const {
   return plan.kind == statement_kind::discard_all || plan.kind == statement_kind::deallocate_all || closes_own(plan);
@@ -69,7 +69,7 @@ task<void> session::handle_batch(char end) {
 }
 
 void session::send_batch(char end) {
-  if (server_) write_batch(end);
+  if (here_.server) write_batch(end);
   else answer_batch_alone(end);
   batch_.clear();
   batch_refused_.reset();
@@ -224,8 +224,8 @@ const routing::statement_plan* session::plan_of(const statement_ptr& statement) 
 session::choice session::choose_for_batch() {
   auto chosen = empty_choice();
   const bool plain = batch_is_plain_ && !held_.failed();
-  const bool attached = server_ && !borrowed_;
-  if (attached ? unbound_ : held_.open()) chosen.bound = (attached && !may_move()) || !batch_is_unbound();
+  const bool attached = here_.server && !here_.borrowed;
+  if (attached ? here_.unbound : held_.open()) chosen.bound = (attached && !may_move()) || !batch_is_unbound();
   bool decided = false;  // of plain statements those that do not run just anywhere run on the default shard
   for (std::size_t i = 0; i < batch_.size(); ++i) {
     if (plain && (decided || batch_[i].type != 'B' || batch_[i].plan->destination == destination_kind::any)) continue;
@@ -261,7 +261,7 @@ bool session::choose_for_item(const batch_item& item, choice& chosen) {
   if (wants_values && item.is_front()) chosen.refused = read_front(item);
   else if (wants_values && !read_values(item)) chosen.refused = make_error(sqlstate::protocol_violation, "invalid message format");
   if (chosen.refused) return false;
-  if (!plan->effects.settings.empty()) state_.transaction.name(plan->effects, literals_);
+  if (!plan->effects.settings.empty()) here_.transaction.name(plan->effects, literals_);
   if (may_be_misread(chosen, *plan, item.statement->sql)) {
     chosen.refused = misread();
     return false;
@@ -339,22 +339,22 @@ routing::shard_id session::preparing_shard() const {
 // The same as place_batch() where nothing has to be waited for; false: it has, or may have.
 bool session::place_batch_now(char end) {
   const auto chosen = choose_for_batch();
-  if (server_ || batch_needs_transaction(end)) {
+  if (here_.server || batch_needs_transaction(end)) {
     if (!settle_now(chosen)) return false;
     put_held_in_front();
     touch(chosen);
     return true;
   }
   if (!batch_needs_server()) return true;
-  return borrowed_ = attach_now(preparing_shard());
+  return here_.borrowed = attach_now(preparing_shard());
 }
 
-// False: it will not run. Fills server_ when one is needed.
+// False: it will not run. Fills here_.server when one is needed.
 task<bool> session::place_batch(char end, bool& again) {
   find_plans();
   const auto chosen = choose_for_batch();
   std::optional<protocol::notice> failed;
-  if (server_ || batch_needs_transaction(end)) {
+  if (here_.server || batch_needs_transaction(end)) {
     failed = co_await settle(chosen, again);
     if (!failed && !again) {
       put_held_in_front();
@@ -364,7 +364,7 @@ task<bool> session::place_batch(char end, bool& again) {
     failed = co_await attach(preparing_shard());
     if (!failed) failed = co_await adjust_first();
     if (closing_) co_return true;
-    borrowed_ = !failed;
+    here_.borrowed = !failed;
     if (!failed) catch_up();
   }
   if (failed) cut_batch(0, std::move(*failed));

@@ -11,7 +11,7 @@ constexpr auto goodbye_time = std::chrono::seconds(1);
 }
 
 void session::fatal(protocol::notice why) {
-  if (server_) keep_passed();
+  if (here_.server) keep_passed();
   protocol::append_error(out_, as_fatal(std::move(why)));
   closing_ = told_why_ = true;
 }
@@ -23,7 +23,7 @@ void session::leave_told() noexcept try {
 }
 
 void session::leave_told(protocol::notice why) noexcept try {
-  const bool can_be_told = logged_in_ && !closing_ && !replication_ && (!server_ || server_->answers.at_boundary());
+  const bool can_be_told = logged_in_ && !closing_ && !replication_ && (!here_.server || here_.server->answers.at_boundary());
   if (can_be_told && !(unit_open_ && unit_may_commit_)) fatal(std::move(why));
   leave_now();
 } catch (...) {
@@ -34,7 +34,7 @@ void session::leave_told(protocol::notice why) noexcept try {
 void session::tell_failure(std::exception_ptr what) noexcept try {
   ++w_.counted.sessions_failed;
   log_failure(fmt::format("client {} (user {}, database {}): the session failed", pid_, user_, database_), what);
-  if (passed_ > 0 || (server_ && !server_->answers.at_boundary())) return;
+  if (here_.passed > 0 || (here_.server && !here_.server->answers.at_boundary())) return;
   fatal(make_error(sqlstate::internal_error, "terminating connection because of an error inside pgrotor"));
   flush_client();
 } catch (const std::exception& failure) {
@@ -73,12 +73,12 @@ task<void> session::say_goodbye() {
 void session::finish_session() noexcept {
   client_.close();
   queue_place_.abandon();
-  if (server_) {
-    server_->socket.close();
+  if (here_.server) {
+    here_.server->socket.close();
     pin(0);
-    auto* home = server_->home;
-    if (home) home->discard(std::move(server_));
-    else --w_.counted.servers_now, server_.reset();
+    auto* home = here_.server->home;
+    if (home) home->discard(std::move(here_.server));
+    else --w_.counted.servers_now, here_.server.reset();
   }
   leave_parked();
   end_transaction();

@@ -28,24 +28,24 @@ std::string set_again(const routing::set_config_call& call, std::span<const rout
 
 // Nothing of it is under way, and nothing that it has opened would be missed.
 bool session::may_move() const noexcept {
-  if (!unbound_ || !server_ || borrowed_ || state_.unsynced || !server_->answers.idle()) return false;
+  if (!here_.unbound || !here_.server || here_.borrowed || here_.unsynced || !here_.server->answers.idle()) return false;
   const bool portals = std::any_of(portals_.begin(), portals_.end(), [](const auto& portal) { return !portal.first.empty(); });
-  return !portals && server_status_ == protocol::transaction_status::in_transaction;
+  return !portals && here_.status == protocol::transaction_status::in_transaction;
 }
 
-bool session::must_move(const choice& c) const noexcept { return unbound_ && server_ && !borrowed_ && c.shard && *c.shard != server_->shard; }
+bool session::must_move(const choice& c) const noexcept { return here_.unbound && here_.server && !here_.borrowed && c.shard && *c.shard != here_.server->shard; }
 
 // Without a notice the transaction is held again, or the session is closing.
 task<std::optional<protocol::notice>> session::leave_shard() {
-  protocol::append(server_->out, protocol::query{"ROLLBACK"});
-  server_->answers.expect(request::query, fate::capture);
-  server_->statements.unnamed = 0;
-  state_.seeking = true;
+  protocol::append(here_.server->out, protocol::query{"ROLLBACK"});
+  here_.server->answers.expect(request::query, fate::capture);
+  here_.server->statements.unnamed = 0;
+  here_.asking = question::prepared;
   clock_question();
   co_await wait_for_answer();
-  if (!server_) co_return std::exchange(lost_, std::nullopt);
+  if (!here_.server) co_return std::exchange(lost_, std::nullopt);
   if (closing_) co_return std::nullopt;
-  server_->unusable = server_->unusable || !server_->answers.failure().empty();  // a cancel has hit it
+  here_.server->unusable = here_.server->unusable || !here_.server->answers.failure().empty();  // a cancel has hit it
   auto portals = std::move(portals_);  // those of the message that has to move
   release_server();
   portals_ = std::move(portals);
@@ -54,16 +54,16 @@ task<std::optional<protocol::notice>> session::leave_shard() {
 }
 
 void session::note_binding(const choice& c) {
-  unbound_ = !c.bound;
+  here_.unbound = !c.bound;
   for (const auto& text : c.repeats) prologue_.push_back(text);
   std::size_t bytes = 0;
   for (const auto& text : prologue_) bytes += text.size();
-  if (bytes > held_transaction::max_bytes) unbound_ = false;
+  if (bytes > held_transaction::max_bytes) here_.unbound = false;
 }
 
 // What has to be said again on another shard. Of a statement that sets nothing, that is nothing.
 void session::add_repeats(choice& c, const routing::statement_plan& plan, std::string_view sql, std::span<const routing::parameter> values) const {
-  if ((!unbound_ && !held_.open()) || !sets_something(plan)) return;
+  if ((!here_.unbound && !held_.open()) || !sets_something(plan)) return;
   for (const auto& call : plan.effects.calls) c.repeats.push_back(set_again(call, values));
   if (plan.effects.calls.empty()) c.repeats.emplace_back(sql);
 }

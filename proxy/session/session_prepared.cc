@@ -37,7 +37,7 @@ std::string refusable_prepare() {
 // Within a transaction PostgreSQL refuses it, on any shard.
 bool session::must_be_found(const routing::statement_plan* plan) const {
   const bool finishes = plan && plan->kind == statement_kind::finish_prepared;
-  return finishes && !server_ && !held_.failed() && w_.map->shards().size() > 1;
+  return finishes && !here_.server && !held_.failed() && w_.map->shards().size() > 1;
 }
 
 std::optional<routing::shard_id> session::shard_of_prepared(std::string_view gid) const {
@@ -47,7 +47,7 @@ std::optional<routing::shard_id> session::shard_of_prepared(std::string_view gid
 
 // A pipeline's transaction on this shard is over, or may be: the server would look for the prepared one here.
 bool session::out_of_place(const choice& c) const {
-  return server_ && !borrowed_ && (state_.unsynced || c.ended) && w_.map->shards().size() > 1;
+  return here_.server && !here_.borrowed && (here_.unsynced || c.ended) && w_.map->shards().size() > 1;
 }
 
 protocol::notice session::prepared_in_pipeline() {
@@ -91,20 +91,21 @@ task<std::optional<protocol::notice>> session::find_prepared(std::string gid) {
 task<std::optional<protocol::notice>> session::ask_prepared(routing::shard_id shard, std::string_view gid, bool& has) {
   auto failed = co_await attach(shard);
   if (failed) co_return failed;
-  borrowed_ = state_.seeking = true;
+  here_.borrowed = true;
+  here_.asking = question::prepared;
   clock_question();
-  protocol::append(server_->out, protocol::query{fmt::format(
+  protocol::append(here_.server->out, protocol::query{fmt::format(
       "SELECT 1 FROM pg_catalog.pg_prepared_xacts WHERE gid OPERATOR(pg_catalog.=) {} AND database OPERATOR(pg_catalog.=) pg_catalog.current_database()",
       quoted_literal(gid))});
-  server_->answers.expect(request::query, fate::capture);
-  server_->statements.unnamed = 0;
+  here_.server->answers.expect(request::query, fate::capture);
+  here_.server->statements.unnamed = 0;
   co_await wait_for_answer();
-  if (!server_) co_return std::exchange(lost_, std::nullopt);
+  if (!here_.server) co_return std::exchange(lost_, std::nullopt);
   if (closing_) co_return std::nullopt;
-  const auto& error = server_->answers.failure();
+  const auto& error = here_.server->answers.failure();
   if (!error.empty()) failed = protocol::decode_notice(std::string_view(error).substr(protocol::frame_header_size));
   if (!error.empty() && !failed) failed = make_error(sqlstate::internal_error, "the shard's answer makes no sense");
-  has = error.empty() && !server_->answers.rows().empty();
+  has = error.empty() && !here_.server->answers.rows().empty();
   release_server();
   co_return failed;
 }
@@ -131,7 +132,7 @@ bool session::has_names_to_claim() const {
 
 // The shard on which the transaction is looks at the name itself.
 task<std::optional<protocol::notice>> session::claim_name(std::string gid) {
-  const auto here = server_ && !borrowed_ ? std::optional(server_->shard) : std::nullopt;
+  const auto here = here_.server && !here_.borrowed ? std::optional(here_.server->shard) : std::nullopt;
   const auto names = w_.prepared_names;
   try {
     auto mine = co_await names->take(std::move(gid), here);
@@ -169,20 +170,20 @@ task<void> session::claim_names_of_batch() {
 
 // As PostgreSQL: the transaction is rolled back, and over.
 void session::fail_prepare(const protocol::notice& why, bool simple) {
-  auto& answers = server_->answers;
-  server_->statements.unnamed = 0;
+  auto& answers = here_.server->answers;
+  here_.server->statements.unnamed = 0;
   if (simple) {
-    protocol::append(server_->out, protocol::query{refusable_prepare()});
+    protocol::append(here_.server->out, protocol::query{refusable_prepare()});
     answers.expect(request::query);
   } else {
     protocol::parse parse;
     const auto sql = refusable_prepare();
     parse.sql = sql;
-    protocol::append(server_->out, parse);
+    protocol::append(here_.server->out, parse);
     answers.expect(request::parse, fate::swallow);
-    protocol::append(server_->out, protocol::bind{});
+    protocol::append(here_.server->out, protocol::bind{});
     answers.expect(request::bind, fate::swallow);
-    protocol::append(server_->out, protocol::execute{});
+    protocol::append(here_.server->out, protocol::execute{});
     answers.expect(request::execute);
   }
   std::string frame;

@@ -67,16 +67,16 @@ void session::send_query(std::string_view frame, const routing::text_plan& plan,
   touch(chosen);
   for (const auto& statement : plan.statements) note_effects(&statement, true);
   unit_may_commit_ = unit_may_commit_ || (!unit_in_block_ && unit_writes_);
-  server_->statements.unnamed = 0;
-  server_->out.append(frame);
-  server_->answers.expect(request::query);
+  here_.server->statements.unnamed = 0;
+  here_.server->out.append(frame);
+  here_.server->answers.expect(request::query);
 }
 
 // PREPARE TRANSACTION alone, whose name cannot be had.
 void session::refuse_prepare(const protocol::notice& why) {
   ++w_.counted.errors_by_proxy;
   put_held_in_front();
-  unbound_ = false;
+  here_.unbound = false;
   fail_prepare(why, true);
 }
 
@@ -107,10 +107,10 @@ session::choice session::choose_for_query(const routing::text_plan& plan, std::s
       chosen.refused = make_error(sqlstate::feature_not_supported, "DEALLOCATE ALL must be sent alone");
       return chosen;
     }
-    state_.transaction.name(statement.effects, literals_);
+    here_.transaction.name(statement.effects, literals_);
     if (!add_to_choice(chosen, statement, literals_)) return chosen;
   }
-  if (!chosen.bound && (unbound_ || held_.open()) && std::any_of(plan.statements.begin(), plan.statements.end(), sets_something))
+  if (!chosen.bound && (here_.unbound || held_.open()) && std::any_of(plan.statements.begin(), plan.statements.end(), sets_something))
     chosen.repeats.emplace_back(sql);
   return chosen;
 }
@@ -121,7 +121,7 @@ bool session::answer_query_alone(const routing::text_plan& plan, std::string_vie
     protocol::append_empty_query_response(out_);
   } else if (plan.statements.size() == 1 && answered_by_proxy(plan.statements.front())) {
     if (!answer_reset(plan.statements.front())) return false;
-  } else if (!server_ && held_.can_answer(plan.statements) && !(lost_ && plan.statements.front().kind != statement_kind::rollback)) {
+  } else if (!here_.server && held_.can_answer(plan.statements) && !(lost_ && plan.statements.front().kind != statement_kind::rollback)) {
     lost_.reset();
     for (const auto& statement : plan.statements) answer_control(statement, sql, out_);
     held_.keep(sql);
@@ -164,11 +164,11 @@ std::string_view session::forget(const routing::statement_plan& plan) {
 
 // The transaction fails as it would in PostgreSQL; without one the session just goes on.
 void session::refuse_query(const protocol::notice& why) {
-  if (server_) {
+  if (here_.server) {
     ++w_.counted.errors_by_proxy;
     fail_on_server(why);
-    protocol::append_sync(server_->out);
-    server_->answers.expect(request::sync);
+    protocol::append_sync(here_.server->out);
+    here_.server->answers.expect(request::sync);
     return;
   }
   answer_error(why);
@@ -193,11 +193,11 @@ task<void> session::handle_function_call(std::string_view frame) {
     if (again) continue;
     put_held_in_front();
     unit_may_commit_ = !unit_in_block_;
-    state_.transaction.note_unknown();
-    unbound_ = false;
-    server_->out.append(frame);
+    here_.transaction.note_unknown();
+    here_.unbound = false;
+    here_.server->out.append(frame);
     pass_rest();
-    server_->answers.expect(request::query);
+    here_.server->answers.expect(request::query);
     co_return;
   }
 }

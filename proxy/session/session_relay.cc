@@ -27,7 +27,7 @@ protocol::notice server_broke(std::string_view shard, std::string_view why, bool
 
 }  // namespace
 
-transaction_status session::status() const noexcept { return server_ && !borrowed_ ? server_status_ : held_.status(); }
+transaction_status session::status() const noexcept { return here_.server && !here_.borrowed ? here_.status : held_.status(); }
 
 void session::begin_unit() {
   unit_open_ = true;
@@ -41,22 +41,22 @@ void session::begin_unit() {
 bool session::flush_client() {
   if (!client_output_pending()) return false;
   const auto pending = std::string_view(out_).substr(out_at_);
-  const auto relayed = passed_ > 0 ? server_->in.view().substr(0, passed_) : std::string_view();
+  const auto relayed = here_.passed > 0 ? here_.server->in.view().substr(0, here_.passed) : std::string_view();
   const iovec pieces[] = {{const_cast<char*>(pending.data()), pending.size()}, {const_cast<char*>(relayed.data()), relayed.size()}};
   const auto result = client_.write(std::span(pieces).subspan(pending.empty() ? 1 : 0, pending.empty() || relayed.empty() ? 1 : 2));
   if (result.closed) {  // nobody reads any more
     closing_ = true;
     out_.clear();
     out_at_ = 0;
-    if (server_) server_->in.consume(std::exchange(passed_, 0));
+    if (here_.server) here_.server->in.consume(std::exchange(here_.passed, 0));
     return true;
   }
   w_.counted.bytes_to_clients += result.bytes;
   const auto own = std::min(result.bytes, pending.size());
   out_at_ += own;
   if (const auto theirs = result.bytes - own) {
-    server_->in.consume(theirs);
-    passed_ -= theirs;
+    here_.server->in.consume(theirs);
+    here_.passed -= theirs;
   }
   if (out_at_ == out_.size()) {
     out_.clear();
@@ -67,53 +67,53 @@ bool session::flush_client() {
 }
 
 bool session::flush_server() {
-  if (!server_ || !server_->output_pending()) return false;
-  const auto result = server_->flush();
+  if (!here_.server || !here_.server->output_pending()) return false;
+  const auto result = here_.server->flush();
   if (!result.closed) return result.bytes > 0;
   // What the server said before it went comes first; the end of its input then tells that it is gone.
-  server_->out.clear();
-  server_->out_at = 0;
+  here_.server->out.clear();
+  here_.server->out_at = 0;
   return true;
 }
 
 // Reads what the server has sent and passes it on. Only called when the client has taken everything before.
 bool session::step_server() {
   bool moved = false;
-  if (server_->socket.readable() && server_->in.size() < server_whole_ + byte_queue::block_size) {
+  if (here_.server->socket.readable() && here_.server->in.size() < here_.whole + byte_queue::block_size) {
     // As much of a large result as is there: fewer system calls for as many bytes.
-    const auto result = server_->socket.read(server_->in, std::max(server_whole_, server_->in.size_with(server_rest_)));
-    server_rest_ = result.rest;
-    if (result.closed && server_->in.empty()) return server_lost("The shard closed the connection."), true;
-    server_closed_ = result.closed;
+    const auto result = here_.server->socket.read(here_.server->in, std::max(here_.whole, here_.server->in.size_with(here_.rest)));
+    here_.rest = result.rest;
+    if (result.closed && here_.server->in.empty()) return server_lost("The shard closed the connection."), true;
+    here_.closed = result.closed;
     moved = result.bytes > 0;
   }
   const auto before = out_.size();
-  const auto step = server_->answers.feed(server_->in.view(), out_);
-  server_->in.consume(step.used - step.run.size());
-  passed_ = step.run.size();
-  server_whole_ = step.whole;
+  const auto step = here_.server->answers.feed(here_.server->in.view(), out_);
+  here_.server->in.consume(step.used - step.run.size());
+  here_.passed = step.run.size();
+  here_.whole = step.whole;
   moved = moved || step.used > 0 || out_.size() > before;
-  if (server_->answers.has_reports()) absorb_reports(*server_);
+  if (here_.server->answers.has_reports()) absorb_reports(*here_.server);
   on_step(step);
-  if (server_ && server_closed_ && !moved) return server_lost("The shard closed the connection."), true;
+  if (here_.server && here_.closed && !moved) return server_lost("The shard closed the connection."), true;
   return moved;
 }
 
 void session::on_step(const exchange::step& step) {
   switch (step.what) {
     case exchange::event::need_more:
-      if (borrowed_ && server_->answers.idle() && !server_->output_pending()) release_server();
+      if (here_.borrowed && here_.server->answers.idle() && !here_.server->output_pending()) release_server();
       return;
     case exchange::event::error: return on_error_relayed();
     case exchange::event::ready: return finish_unit(step);
     case exchange::event::captured: return on_captured();
     case exchange::event::copy_in:
-      copy_in_ = true;
-      copy_simple_ = server_->answers.has(request::query);
+      here_.copy_in = true;
+      here_.copy_simple = here_.server->answers.has(request::query);
       query_waits_ = false;  // what waits for the pipeline's answers has come into the COPY
       return;
     case exchange::event::fatal: {
-      const auto words = server_->answers.last_words();
+      const auto words = here_.server->answers.last_words();
       return server_lost(words);
     }
     case exchange::event::unexpected: return server_lost("The shard sent a message that does not belong here.");
@@ -122,43 +122,43 @@ void session::on_step(const exchange::step& step) {
 
 void session::on_error_relayed() {
   ++w_.counted.errors_from_shards;
-  auto& answers = server_->answers;
+  auto& answers = here_.server->answers;
   const auto& skipped = answers.skipped();
   for (auto one = skipped.rbegin(); one != skipped.rend(); ++one) {
     names_.undo(one->undo);
-    if (one->what == request::parse && one->statement != 0) server_->statements.forget(one->statement);
-    if (one->what == request::parse && one->statement == 0) server_->statements.unnamed = 0;
-    if (one->what == request::close && one->statement != 0) server_->statements.add(one->statement);
+    if (one->what == request::parse && one->statement != 0) here_.server->statements.forget(one->statement);
+    if (one->what == request::parse && one->statement == 0) here_.server->statements.unnamed = 0;
+    if (one->what == request::close && one->statement != 0) here_.server->statements.add(one->statement);
   }
   // PostgreSQL drops the unnamed statement before it parses its successor.
   const bool parsed = !skipped.empty() && skipped.front().what == request::parse && skipped.front().how == fate::relay;
   if (parsed && skipped.front().statement == 0) names_.erase("");
   // A statement that the server lost or can no longer run under its name: a fresh connection prepares it anew.
   if (answers.sqlstate() == sqlstate::feature_not_supported || answers.sqlstate() == sqlstate::invalid_statement_name)
-    (server_->pinned == 0 ? server_->unusable : server_->reprepare) |= server_->statements.size() > 0;
+    (here_.server->pinned == 0 ? here_.server->unusable : here_.server->reprepare) |= here_.server->statements.size() > 0;
   // The primary has become a standby, or was made read only: the next transaction looks for the one that writes.
-  if (answers.sqlstate() == sqlstate::read_only_transaction && server_->must_write) server_->unusable = true;
-  if (!borrowed_) state_.transaction.note_failure(), unbound_ = false;
-  map_after_end_.reset();
-  if (borrowed_ && held_.open()) held_.fail();
+  if (answers.sqlstate() == sqlstate::read_only_transaction && here_.server->must_write) here_.server->unusable = true;
+  if (!here_.borrowed) here_.transaction.note_failure(), here_.unbound = false;
+  here_.map_after_end.reset();
+  if (here_.borrowed && held_.open()) held_.fail();
   // What the client still sends for the COPY is for nobody. A simple query ends by itself.
-  if (std::exchange(copy_in_, false) && !copy_simple_) pipeline_open_ = true;
+  if (std::exchange(here_.copy_in, false) && !here_.copy_simple) pipeline_open_ = true;
   if (pipeline_open_) skip_to_sync_ = true;
   send_fence();
 }
 
 // Never in the middle of a message that is being passed on.
 void session::send_fence() {
-  if (copy_bytes_ > 0 || !server_->answers.needs_fence()) return;
-  protocol::append_sync(server_->out);
-  protocol::append(server_->out, protocol::query{""});
-  server_->statements.unnamed = 0;
-  server_->answers.fence();
+  if (copy_bytes_ > 0 || !here_.server->answers.needs_fence()) return;
+  protocol::append_sync(here_.server->out);
+  protocol::append(here_.server->out, protocol::query{""});
+  here_.server->statements.unnamed = 0;
+  here_.server->answers.fence();
 }
 
 void session::append_ready(transaction_status status) {
   if (told_why_) return;  // nothing comes behind the last words
-  if (server_ && server_->reported != state_.told) tell_changes(server_->reported);
+  if (here_.server && here_.server->reported != state_.told) tell_changes(here_.server->reported);
   if (!generation_is_told()) {
     generation_told_ = w_.map->number();
     const auto number = std::to_string(generation_told_.value);
@@ -170,20 +170,20 @@ void session::append_ready(transaction_status status) {
 // The server has answered everything up to Sync, or a simple query. The client gets its answer before the server is given away.
 void session::finish_unit(const exchange::step& step) {
   const auto status = step.status;
-  copy_in_ = false;
-  if (!borrowed_) server_status_ = status;
-  const bool over = borrowed_ || status == transaction_status::idle;
-  if (!step.ready_in_run || borrowed_ || !generation_is_told() || server_->reported != state_.told) {
+  here_.copy_in = false;
+  if (!here_.borrowed) here_.status = status;
+  const bool over = here_.borrowed || status == transaction_status::idle;
+  if (!step.ready_in_run || here_.borrowed || !generation_is_told() || here_.server->reported != state_.told) {
     const auto replaced = step.ready_in_run ? exchange::ready_size : 0;
-    passed_ -= replaced;
+    here_.passed -= replaced;
     keep_passed();
-    server_->in.consume(replaced);
-    append_ready(borrowed_ ? held_.status() : status);
+    here_.server->in.consume(replaced);
+    append_ready(here_.borrowed ? held_.status() : status);
   }
-  if (map_after_end_) renew_snapshot();
+  if (here_.map_after_end) renew_snapshot();
   names_.settle();
   claims_.clear();
-  unit_open_ = pipeline_open_ = skip_to_sync_ = state_.unsynced = false;
+  unit_open_ = pipeline_open_ = skip_to_sync_ = here_.unsynced = false;
   const auto now = clock::now();
   const auto took = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(now - unit_started_).count());
   w_.counted.statement_done(took);
@@ -192,7 +192,7 @@ void session::finish_unit(const exchange::step& step) {
   if (over) {
     keep_passed();
     ++w_.counted.transactions;
-    if (borrowed_) release_server();
+    if (here_.borrowed) release_server();
     else finish_transaction();
   }
   clock_rest(now);
@@ -204,7 +204,7 @@ void session::finish_alone() {
   names_.settle();
   claims_.clear();
   unit_open_ = pipeline_open_ = skip_to_sync_ = false;
-  if (!server_ && held_.status() == transaction_status::idle) portals_.clear();
+  if (!here_.server && held_.status() == transaction_status::idle) portals_.clear();
   flush_client();
   clock_rest(clock::now());
 }
@@ -212,7 +212,7 @@ void session::finish_alone() {
 void session::answer_error(const protocol::notice& why) {
   if (told_why_) return;  // what waited when the session was ended is not told that it was cancelled
   ++w_.counted.errors_by_proxy;
-  if (!server_ && held_.open()) held_.fail();
+  if (!here_.server && held_.open()) held_.fail();
   protocol::append_error(out_, why);
 }
 
@@ -225,22 +225,17 @@ void session::end_transaction() noexcept {
 
 // What was to be relayed from the server's buffer moves to the session's own.
 void session::keep_passed() {
-  if (passed_ == 0) return;
-  out_.append(server_->in.view().substr(0, passed_));
-  server_->in.consume(std::exchange(passed_, 0));
+  if (here_.passed == 0) return;
+  out_.append(here_.server->in.view().substr(0, here_.passed));
+  here_.server->in.consume(std::exchange(here_.passed, 0));
 }
 
 void session::release_server() {
   keep_passed();
   forget_questions();
-  auto server = std::move(server_);
-  const bool borrowed = std::exchange(borrowed_, false);
-  server_whole_ = server_rest_ = 0;
-  server_closed_ = false;
-  map_at_attach_.reset();
-  snapshot_map_.reset();
-  map_after_end_.reset();
-  server_status_ = transaction_status::idle;
+  auto server = std::move(here_.server);
+  const bool borrowed = here_.borrowed;
+  here_.detach();
   if (!borrowed) end_transaction();
   server->unusable = server->unusable || copy_bytes_ > 0;  // half a message
   skip_bytes_ += std::exchange(copy_bytes_, 0);
@@ -256,24 +251,19 @@ void session::release_server() {
 // Nothing that may have committed is ever run again, and nobody is told that it failed (I5).
 void session::server_lost(std::string_view why) {
   keep_passed();
-  auto server = std::move(server_);
-  const bool borrowed = std::exchange(borrowed_, false);
-  const bool whole = state_.alone || server->answers.at_boundary();
-  const bool in_block = borrowed ? held_.open() : unit_open_ ? unit_in_block_ : server_status_ != transaction_status::idle;
-  server_whole_ = server_rest_ = 0;
-  server_closed_ = copy_in_ = false;
+  auto server = std::move(here_.server);
+  const bool borrowed = here_.borrowed;
+  const bool whole = here_.alone || server->answers.at_boundary();
+  const bool in_block = borrowed ? held_.open() : unit_open_ ? unit_in_block_ : here_.status != transaction_status::idle;
+  here_.detach();
+  here_.copy_in = false;
   skip_bytes_ += std::exchange(copy_bytes_, 0);
-  server_status_ = transaction_status::idle;
-  unbound_ = false;
-  map_at_attach_.reset();
-  snapshot_map_.reset();
-  map_after_end_.reset();
   const auto shard = server->shard_name;
-  const bool was_probing = state_.probing, state_was_there = server->pinned != 0 || was_probing;
+  const bool was_probing = here_.asking == question::leftovers, state_was_there = server->pinned != 0 || was_probing;
   if (server->pinned != 0) --w_.counted.pinned_now;
   forget_questions();
-  state_.transaction.clear();
-  state_.wrote = state_.unsynced = false;
+  here_.transaction.clear();
+  here_.wrote = here_.unsynced = false;
   log_warning("shard {}: connection of client {} lost: {}", shard, pid_, why);
   server->home->discard(std::move(server));
   if (!borrowed) end_transaction();
@@ -287,7 +277,7 @@ void session::server_lost(std::string_view why) {
     held_.clear();
     held_.fail();
   }
-  if (!unit_open_ || state_.alone) {
+  if (!unit_open_ || here_.alone) {
     lost_ = std::move(error);
     return;
   }
@@ -298,14 +288,14 @@ void session::server_lost(std::string_view why) {
 
 // Without a server nobody waits for one's answer.
 void session::forget_questions() noexcept {
-  state_.probing = state_.adjusting = state_.typing = state_.seeking = false;
+  here_.asking = question::none;
   question_place_.unlink();
 }
 
 // CopyData and the rest of a large message go on as they come, whatever their length; CopyDone and CopyFail end a COPY.
 bool session::forward() {
   const auto all = in_.view();
-  const bool during_copy = copy_in_;
+  const bool during_copy = here_.copy_in;
   std::size_t at = 0;
   bool moved = false;
   while (!closing_ && at < all.size()) {
@@ -313,7 +303,7 @@ bool session::forward() {
     at += part;
     copy_bytes_ -= part;
     if (part > 0) continue;
-    if (!copy_in_) break;
+    if (!here_.copy_in) break;
     protocol::frame_header header;
     const auto seen = protocol::read_header(all.substr(at), protocol::peer::frontend, protocol::max_frame_size, header);
     if (seen == protocol::frame_error::need_more) break;
@@ -323,13 +313,13 @@ bool session::forward() {
     if (copy_bytes_ == 0) break;
   }
   if (at == 0) return moved;
-  server_->send(all.substr(0, at));
+  here_.server->send(all.substr(0, at));
   in_.consume(at);
   if (!during_copy) clock_arrival();
   if (copy_bytes_ > 0) return true;
   send_fence();
   // Whether it ended well decides about the Syncs before, and is waited for: nothing else would make the server say it.
-  if (!copy_in_ && server_->answers.in_doubt()) protocol::append_flush(server_->out);
+  if (!here_.copy_in && here_.server->answers.in_doubt()) protocol::append_flush(here_.server->out);
   return true;
 }
 
@@ -346,12 +336,12 @@ bool session::take_copy_frame(const protocol::frame_header& header) {
     case 'c':
     case 'f':
       // What follows is no longer meant for the COPY: in the extended protocol the rest of a pipeline, else the next query.
-      copy_in_ = false;
-      pipeline_open_ = !copy_simple_;
+      here_.copy_in = false;
+      pipeline_open_ = !here_.copy_simple;
       [[fallthrough]];
     case 'd': copy_bytes_ = header.size; return true;
     case 'X': closing_ = true; return true;
-    case 'S': server_->answers.doubt_sync(); [[fallthrough]];
+    case 'S': here_.server->answers.doubt_sync(); [[fallthrough]];
     case 'H':
       // The server ignores them, unless the COPY has failed already: it has to see them too.
       copy_bytes_ = header.size;

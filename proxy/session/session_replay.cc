@@ -38,48 +38,48 @@ void set_value(text_pairs& parameters, std::string_view name, std::string_view v
 
 // A server that the transaction has just got.
 void session::begin_with_server() {
-  state_.reported_before.reset();
-  server_->answers.name_notifier(server_->key.pid, pid_);
-  server_->client_pid = pid_;
+  here_.reported_before.reset();
+  here_.server->answers.name_notifier(here_.server->key.pid, pid_);
+  here_.server->client_pid = pid_;
 }
 
 // Settings that the server may refuse, or all: nothing of the client's is sent before it has taken them. Without a notice and without a
 // server, the session is closing.
 task<std::optional<protocol::notice>> session::adjust_first(bool all) {
-  if (server_->applied == state_.wanted) co_return std::nullopt;
-  if (!all && !adjust(server_->applied, state_.wanted).wait) co_return std::nullopt;
+  if (here_.server->applied == state_.wanted) co_return std::nullopt;
+  if (!all && !adjust(here_.server->applied, state_.wanted).wait) co_return std::nullopt;
   adjust_along();
   co_await wait_for_answer();
-  if (server_ || closing_) co_return std::nullopt;
+  if (here_.server || closing_) co_return std::nullopt;
   co_return std::exchange(lost_, std::nullopt);
 }
 
 // To a query of the proxy's own, with nothing of the client's under way. Afterwards there is one, or no server, or the session is closing.
 task<void> session::wait_for_answer() {
-  state_.alone = true;
-  while (server_ && state_.asking() && !closing_) {
+  here_.alone = true;
+  while (here_.server && here_.asking != question::none && !closing_) {
     bool moved = flush_server();
     if (step_server()) moved = true;
-    if (moved || !server_ || !state_.asking()) continue;
+    if (moved || !here_.server || here_.asking == question::none) continue;
     if (end_overdue_question()) break;
-    if (server_->output_pending()) server_->socket.watch_write();
-    server_->socket.watch_read();
+    if (here_.server->output_pending()) here_.server->socket.watch_write();
+    here_.server->socket.watch_read();
     co_await wake_.wait();
   }
-  state_.alone = false;
+  here_.alone = false;
 }
 
 // In the same write as the client's statement.
 void session::adjust_along() {
-  if (server_->applied == state_.wanted) return;
-  const auto made = adjust(server_->applied, state_.wanted);
-  server_->applied = state_.wanted;
-  state_.adjusting = true;
+  if (here_.server->applied == state_.wanted) return;
+  const auto made = adjust(here_.server->applied, state_.wanted);
+  here_.server->applied = state_.wanted;
+  here_.asking = question::settings;
   clock_question();
   ++w_.counted.replays;
-  protocol::append(server_->out, protocol::query{made.sql});
-  server_->answers.expect(request::query, fate::capture);
-  server_->statements.unnamed = 0;
+  protocol::append(here_.server->out, protocol::query{made.sql});
+  here_.server->answers.expect(request::query, fate::capture);
+  here_.server->statements.unnamed = 0;
 }
 
 // Everything that a server must be told before the client's own messages.
@@ -91,38 +91,38 @@ void session::catch_up() {
 }
 
 void session::forget_sequences() {
-  protocol::append(server_->out, protocol::query{"DISCARD SEQUENCES"});
-  server_->answers.expect(request::query, fate::swallow);
-  server_->statements.unnamed = 0;
-  server_->sequences_of = 0;
+  protocol::append(here_.server->out, protocol::query{"DISCARD SEQUENCES"});
+  here_.server->answers.expect(request::query, fate::swallow);
+  here_.server->statements.unnamed = 0;
+  here_.server->sequences_of = 0;
 }
 
 void session::forget_sequences_of_others() {
-  if (server_->sequences_of != 0 && server_->sequences_of != pid_ && server_->home->sequence_values()) forget_sequences();
+  if (here_.server->sequences_of != 0 && here_.server->sequences_of != pid_ && here_.server->home->sequence_values()) forget_sequences();
 }
 
 // currval and lastval must never give what another client has drawn. Where that cannot be told from the client's own, it is an error,
 // and never again in this pool.
 std::optional<protocol::notice> session::allow_sequence_values() {
-  server_->home->note_sequence_values();
-  if (server_->sequences_of == 0 || server_->sequences_of == pid_) return std::nullopt;
-  if (!state_.wrote && !state_.unsynced) return forget_sequences(), std::nullopt;
+  here_.server->home->note_sequence_values();
+  if (here_.server->sequences_of == 0 || here_.server->sequences_of == pid_) return std::nullopt;
+  if (!here_.wrote && !here_.unsynced) return forget_sequences(), std::nullopt;
   return make_error(sqlstate::wrong_state, "the value of the sequence in this session is not known",
                     "The server connection has drawn values for other clients before this transaction.", "Retry the transaction.");
 }
 
 std::optional<protocol::notice> session::prepare_for(const choice& c) {
   for (const auto& statement : c.executes) {
-    if (server_->sql.find(statement->name) == statement || state_.sql_changed.find(statement->name) == statement) continue;
-    if (server_->sql.find(statement->name)) send_sql(fmt::format("DEALLOCATE {}", quoted_name(statement->name)));
+    if (here_.server->sql.find(statement->name) == statement || here_.sql_changed.find(statement->name) == statement) continue;
+    if (here_.server->sql.find(statement->name)) send_sql(fmt::format("DEALLOCATE {}", quoted_name(statement->name)));
     send_sql(statement->text);
-    server_->sql.set(statement);
+    here_.server->sql.set(statement);
   }
   return c.sequence_values ? allow_sequence_values() : std::nullopt;
 }
 
 sql_prepare_ptr session::find_sql(std::string_view name) const {
-  if (auto made = state_.sql_changed.find(name)) return made;
+  if (auto made = here_.sql_changed.find(name)) return made;
   return state_.sql.find(name);
 }
 
@@ -130,11 +130,11 @@ sql_prepare_ptr session::find_sql(std::string_view name) const {
 void session::send_sql(std::string_view sql) {
   routing::session_effects effects;
   effects.makes = state::sql_statements;
-  state_.transaction.note(effects);
-  auto& out = server_->out;
-  auto& answers = server_->answers;
-  server_->statements.unnamed = 0;
-  if (!state_.unsynced) {
+  here_.transaction.note(effects);
+  auto& out = here_.server->out;
+  auto& answers = here_.server->answers;
+  here_.server->statements.unnamed = 0;
+  if (!here_.unsynced) {
     protocol::append(out, protocol::query{sql});
     return answers.expect(request::query, fate::swallow);
   }
@@ -150,31 +150,31 @@ void session::send_sql(std::string_view sql) {
 
 // Those of the protocol, on a server that cannot be replaced by a fresh one.
 void session::drop_statements() {
-  if (!std::exchange(server_->reprepare, false)) return;
-  for (const auto id : server_->statements.all()) {
+  if (!std::exchange(here_.server->reprepare, false)) return;
+  for (const auto id : here_.server->statements.all()) {
     const auto name = server_statement_name(id);
-    protocol::append(server_->out, protocol::close{'S', name});
-    server_->answers.expect(request::close, fate::swallow);
+    protocol::append(here_.server->out, protocol::close{'S', name});
+    here_.server->answers.expect(request::close, fate::swallow);
   }
-  protocol::append_sync(server_->out);
-  server_->answers.expect(request::sync, fate::swallow);
-  server_->statements.clear();
+  protocol::append_sync(here_.server->out);
+  here_.server->answers.expect(request::sync, fate::swallow);
+  here_.server->statements.clear();
 }
 
 // A parked server may hold what the client has given up since.
 void session::drop_stale_sql() {
-  const auto held = server_->sql.all();
+  const auto held = here_.server->sql.all();
   for (const auto& one : held) {
     if (state_.sql.find(one->name) == one) continue;
     send_sql(fmt::format("DEALLOCATE {}", quoted_name(one->name)));
-    server_->sql.erase(one->name);
+    here_.server->sql.erase(one->name);
   }
 }
 
 // DEALLOCATE ALL: servers that were kept for nothing else go at once, others forget when they are next used.
 void session::forget_sql() {
   state_.sql.clear();
-  state_.sql_changed.clear();
+  here_.sql_changed.clear();
   for (auto& server : state_.parked) {
     if (server->pinned != state::sql_statements) continue;
     --w_.counted.pinned_now;
@@ -190,85 +190,85 @@ bool session::closes_own(const routing::statement_plan& plan) const { return !pl
 
 void session::finish_transaction() {
   end_transaction();
-  auto& transaction = state_.transaction;
-  auto& home = *server_->home;
-  const bool wrote = std::exchange(state_.wrote, false);
+  auto& transaction = here_.transaction;
+  auto& home = *here_.server->home;
+  const bool wrote = std::exchange(here_.wrote, false);
   if (wrote && home.triggers_make_state()) transaction.note_unknown();
-  if (state_.reported_before && state_.reported_before != server_->reported && !transaction.changes_settings()) transaction.note_any_setting();
+  if (here_.reported_before && here_.reported_before != here_.server->reported && !transaction.changes_settings()) transaction.note_any_setting();
   for (const auto& name : transaction.names())
     if (is_custom(name)) {
       remember_name(state_.own_names, name);
       remember_name(w_.custom_settings, name);
     }
-  state_.asked = transaction.question(server_->applied, server_->pinned, home.defaults(), state_.own_names, w_.custom_settings);
-  state_.asked.triggers = wrote && !home.knows_triggers(unit_started_);
-  const auto mode = w_.settings.pool_mode == pooling::session && !server_->unusable ? session_mode : state_bits{};
-  pin(static_cast<state_bits>((server_->pinned & ~(hidden_state | session_mode)) | transaction.hidden(server_->pinned) | mode));
+  here_.asked = transaction.question(here_.server->applied, here_.server->pinned, home.defaults(), state_.own_names, w_.custom_settings);
+  here_.asked.triggers = wrote && !home.knows_triggers(unit_started_);
+  const auto mode = w_.settings.pool_mode == pooling::session && !here_.server->unusable ? session_mode : state_bits{};
+  pin(static_cast<state_bits>((here_.server->pinned & ~(hidden_state | session_mode)) | transaction.hidden(here_.server->pinned) | mode));
   transaction.clear();
-  state_.probe_tries = 0;
-  if (state_.asked.empty()) return release_server();
+  here_.probe_tries = 0;
+  if (here_.asked.empty()) return release_server();
   ask_server();
 }
 
 void session::ask_server() {
-  state_.probing = true;
+  here_.asking = question::leftovers;
   clock_question();
-  ++state_.probe_tries;
+  ++here_.probe_tries;
   ++w_.counted.probes;
-  const auto sql = probe_sql(state_.asked);
-  protocol::append(server_->out, protocol::query{sql});
-  server_->answers.expect(request::query, fate::capture);
-  server_->statements.unnamed = 0;
+  const auto sql = probe_sql(here_.asked);
+  protocol::append(here_.server->out, protocol::query{sql});
+  here_.server->answers.expect(request::query, fate::capture);
+  here_.server->statements.unnamed = 0;
   flush_server();
 }
 
 // The answer to a query of the proxy's own is there.
 void session::on_captured() {
-  const auto& answers = server_->answers;
+  const auto& answers = here_.server->answers;
   question_place_.unlink();
-  if (std::exchange(state_.seeking, false)) return;
-  if (std::exchange(state_.adjusting, false)) {
-    state_.reported_before.reset();
+  const auto asked = std::exchange(here_.asking, question::none);
+  if (asked == question::prepared) return;
+  if (asked == question::settings) {
+    here_.reported_before.reset();
     if (answers.failure().empty()) return;
     auto why = protocol::decode_notice(std::string_view(answers.failure()).substr(protocol::frame_header_size));
     return fatal(why ? std::move(*why) : make_error(sqlstate::internal_error, "the settings of the session cannot be made again"));
   }
   const auto found = answers.failure().empty() ? read_findings(answers.rows()) : std::nullopt;
-  if (!found && state_.probe_tries < max_probe_tries) return ask_server();
-  state_.probing = false;
-  if (!found) pin(server_->pinned | state::anything);
+  if (!found && here_.probe_tries < max_probe_tries) return ask_server();
+  if (!found) pin(here_.server->pinned | state::anything);
   else if (!take_findings(*found)) return ask_server();
   release_server();
 }
 
 // False: there is more to ask.
 bool session::take_findings(const findings& found) {
-  auto& home = *server_->home;
+  auto& home = *here_.server->home;
   auto& defaults = home.defaults();
-  defaults.learn(state_.asked, found);
-  server_->applied = settings_after(server_->applied, state_.asked, found, defaults, state_.own_names, user_);
-  state_.wanted = or_as_started(server_->applied, state_.started_with);
+  defaults.learn(here_.asked, found);
+  here_.server->applied = settings_after(here_.server->applied, here_.asked, found, defaults, state_.own_names, user_);
+  state_.wanted = or_as_started(here_.server->applied, state_.started_with);
   end_if_misled();
-  if ((state_.asked.state & state::sql_statements) != 0) settle_statements(found.statements, state_.sql_changed, state_.sql, server_->sql);
-  state_.sql_changed.clear();
-  pin(static_cast<state_bits>((server_->pinned & ~state_.asked.state) | found.state));
-  if (!state_.asked.triggers) return true;
+  if ((here_.asked.state & state::sql_statements) != 0) settle_statements(found.statements, here_.sql_changed, state_.sql, here_.server->sql);
+  here_.sql_changed.clear();
+  pin(static_cast<state_bits>((here_.server->pinned & ~here_.asked.state) | found.state));
+  if (!here_.asked.triggers) return true;
   const bool before = home.triggers_make_state();
   home.note_triggers(found.triggers, unit_started_);
   if (before || !found.triggers) return true;
   state_of_transaction unknown;
   unknown.note_unknown();
-  state_.asked = unknown.question(server_->applied, server_->pinned, defaults, state_.own_names, w_.custom_settings);
-  state_.probe_tries = 0;
+  here_.asked = unknown.question(here_.server->applied, here_.server->pinned, defaults, state_.own_names, w_.custom_settings);
+  here_.probe_tries = 0;
   return false;
 }
 
 // The one door to a server's reasons: counts what is new, and that it is free again.
 void session::pin(state_bits reasons) {
-  for_each_pin(static_cast<state_bits>(reasons & ~server_->pinned), [this](std::size_t i) { ++w_.counted.pins[i]; });
-  if (reasons != 0 && server_->pinned == 0) ++w_.counted.pinned_now;
-  if (reasons == 0 && server_->pinned != 0) --w_.counted.pinned_now, ++w_.counted.unpins;
-  server_->pinned = reasons;
+  for_each_pin(static_cast<state_bits>(reasons & ~here_.server->pinned), [this](std::size_t i) { ++w_.counted.pins[i]; });
+  if (reasons != 0 && here_.server->pinned == 0) ++w_.counted.pinned_now;
+  if (reasons == 0 && here_.server->pinned != 0) --w_.counted.pinned_now, ++w_.counted.unpins;
+  here_.server->pinned = reasons;
 }
 
 void session::park(server_ptr server) {
@@ -298,14 +298,14 @@ routing::shard_id session::usual_shard() const {
 
 server_connection* session::holding(const pool* home, std::uint64_t serial) const noexcept {
   const auto is_it = [&](const server_ptr& one) { return one && one->home == home && one->serial == serial; };
-  if (is_it(server_)) return server_.get();
+  if (is_it(here_.server)) return here_.server.get();
   const auto found = std::find_if(state_.parked.begin(), state_.parked.end(), is_it);
   return found == state_.parked.end() ? nullptr : found->get();
 }
 
 // Between transactions: notifications, notices, changed parameters, or the end of the connection and of the state that it holds.
 bool session::step_parked() {
-  if (server_ || unit_open_ || status() != protocol::transaction_status::idle) return false;
+  if (here_.server || unit_open_ || status() != protocol::transaction_status::idle) return false;
   bool moved = false;
   for (auto& server : state_.parked) {
     if (!server->socket.readable()) continue;
@@ -348,9 +348,9 @@ void session::forget_state() {
   leave_parked();
   forget_sql();
   state_.wanted = state_.started_with;
-  state_.transaction.clear();
-  if (server_) {
-    server_->unusable = server_->unusable || server_->pinned != 0;
+  here_.transaction.clear();
+  if (here_.server) {
+    here_.server->unusable = here_.server->unusable || here_.server->pinned != 0;
     pin(0);
   }
   if (const auto* home = pool_for(w_.map->default_shard()); home && home->reported()) tell_changes(home->reported());
@@ -371,7 +371,7 @@ void session::absorb_reports(server_connection& server) {
       fatal(make_error(sqlstate::feature_not_supported, fmt::format("{} cannot be {}", name, value),
                        "Shard keys are read from literals and placed by their bytes in the server's encoding."));
   }
-  if (!state_.reported_before) state_.reported_before = server.reported;
+  if (!here_.reported_before) here_.reported_before = server.reported;
   server.reported = name_values::make(std::move(now));
 }
 

@@ -9,7 +9,7 @@ namespace proxy {
 task<void> session::serve_replication() {
   const bool opened = co_await open_replication();
   if (!opened) co_return;
-  tell_parameters(with_name(server_->parameters));
+  tell_parameters(with_name(here_.server->parameters));
   unit_open_ = true;  // a CancelRequest is for whatever runs
   for (int rounds = 1; !closing_; ++rounds) {
     const bool moved = relay_replication();
@@ -18,8 +18,8 @@ task<void> session::serve_replication() {
     if (closing_) break;
     if (!moved) {
       if (client_output_pending()) client_.watch_write();
-      else server_->socket.watch_read();
-      if (server_->output_pending()) server_->socket.watch_write();
+      else here_.server->socket.watch_read();
+      if (here_.server->output_pending()) here_.server->socket.watch_write();
       else client_.watch_read();
       co_await wake_.wait();
     }
@@ -43,26 +43,26 @@ task<bool> session::open_replication() {
   }
   ++w_.counted.servers_opened;
   ++w_.counted.servers_now;
-  server_ = std::move(opened.server);
-  server_->serial = static_cast<std::uint64_t>(pid_);
-  server_->socket.listen(&wake_);
+  here_.server = std::move(opened.server);
+  here_.server->serial = static_cast<std::uint64_t>(pid_);
+  here_.server->socket.listen(&wake_);
   co_return true;
 }
 
 // True when bytes moved.
 bool session::relay_replication() {
   bool moved = flush_client();
-  if (server_->output_pending() && server_->flush().bytes > 0) moved = true;
-  if (!client_output_pending() && server_->socket.readable()) {
-    const auto got = server_->socket.read(server_->in);
-    passed_ = server_->in.size();
+  if (here_.server->output_pending() && here_.server->flush().bytes > 0) moved = true;
+  if (!client_output_pending() && here_.server->socket.readable()) {
+    const auto got = here_.server->socket.read(here_.server->in);
+    here_.passed = here_.server->in.size();
     moved = moved || got.bytes > 0;
     if (got.closed) closing_ = true;  // the client gets what has come
   }
-  if (!server_->output_pending() && read_client()) {
-    server_->out.append(in_.view());
+  if (!here_.server->output_pending() && read_client()) {
+    here_.server->out.append(in_.view());
     in_.consume(in_.size());
-    server_->flush();
+    here_.server->flush();
     moved = true;
   }
   return moved;

@@ -20,11 +20,11 @@ protocol::notice row_locks_refused() {
 
 session::choice session::empty_choice() const {
   choice c;
-  const bool attached = server_ && !borrowed_;
-  if (attached && !may_move()) c.shard = server_->shard;
+  const bool attached = here_.server && !here_.borrowed;
+  if (attached && !may_move()) c.shard = here_.server->shard;
   c.misreads = unit_misreads_;
-  c.writes = state_.unsynced && unit_writes_;
-  c.foreign_snapshot = attached ? foreign_snapshot_ : held_.imports_snapshot();
+  c.writes = here_.unsynced && unit_writes_;
+  c.foreign_snapshot = attached ? here_.foreign_snapshot : held_.imports_snapshot();
   return c;
 }
 
@@ -71,10 +71,10 @@ bool session::add_to_choice(choice& c, const routing::statement_plan& plan, std:
 // A key that the transaction's shard owned when the transaction came to it has moved away: to run it again helps. Else the
 // transaction spans two shards.
 protocol::notice session::second_shard(const routing::decision& decided) const {
-  bool moved = server_ && map_at_attach_ && !decided.touches.empty();
+  bool moved = here_.server && here_.map_at_attach && !decided.touches.empty();
   for (const auto& touch : decided.touches) {
-    const auto* then = map_at_attach_ ? map_at_attach_->find_distribution(touch.distribution) : nullptr;
-    moved = moved && then && then->owner_of(touch.value) == server_->shard;
+    const auto* then = here_.map_at_attach ? here_.map_at_attach->find_distribution(touch.distribution) : nullptr;
+    moved = moved && then && then->owner_of(touch.value) == here_.server->shard;
   }
   if (moved)
     return make_error(sqlstate::serialization_failure, "could not serialize access: the shard key moved to another shard",
@@ -95,11 +95,11 @@ task<std::optional<protocol::notice>> session::settle(const choice& c, bool& aga
     again = !failed && closing_;
     if (failed || closing_) co_return failed;
   }
-  const bool attached = server_ && !borrowed_;
+  const bool attached = here_.server && !here_.borrowed;
   const auto version = w_.routing_version;
   if (!w_.gate.nothing_known() && !c.touches.empty()) {
     const auto bits = w_.gate.bits_of(c.touches);
-    const auto shard = attached ? std::optional(server_->shard) : std::nullopt;
+    const auto shard = attached ? std::optional(here_.server->shard) : std::nullopt;
     switch (w_.gate.judge(bits, c.row_locks, shard)) {
       case gate_book::verdict::pass:
         if (attached || bits == 0 || !w_.lapsed()) break;
@@ -137,7 +137,7 @@ bool session::settle_now(const choice& c) {
   if (w_.retired) return false;
   if (!w_.gate.nothing_known() && !c.touches.empty()) return false;
   if (c.sequence_values || c.arrived || must_move(c) || !c.executes.empty()) return false;
-  return (server_ && !borrowed_) || attach_now(c.shard.value_or(usual_shard()));
+  return (here_.server && !here_.borrowed) || attach_now(c.shard.value_or(usual_shard()));
 }
 
 task<std::optional<protocol::notice>> session::hold_at_gate(touch_bits bits) {
@@ -196,13 +196,13 @@ bool session::attach_now(routing::shard_id shard) {
 server_ptr session::take_given(const pool* from) { return given_ && given_->home == from ? std::move(given_) : nullptr; }
 
 void session::take_server(server_ptr server) {
-  server_ = std::move(server);
-  server_->socket.listen(this);
+  here_.server = std::move(server);
+  here_.server->socket.listen(this);
   begin_with_server();
-  server_status_ = protocol::transaction_status::idle;
-  map_at_attach_ = w_.map;
-  snapshot_map_.reset();
-  foreign_snapshot_ = borrowed_ = unbound_ = false;
+  here_.status = protocol::transaction_status::idle;
+  here_.map_at_attach = w_.map;
+  here_.snapshot_map.reset();
+  here_.foreign_snapshot = here_.borrowed = here_.unbound = false;
 }
 
 task<std::optional<protocol::notice>> session::attach(routing::shard_id shard, bool sequence_values) {
@@ -223,12 +223,12 @@ task<std::optional<protocol::notice>> session::attach(routing::shard_id shard, b
 // BEGIN and what followed it go in front of the first statement, in the same write.
 void session::put_held_in_front() {
   if (held_.texts().empty()) return;
-  unbound_ = true;
+  here_.unbound = true;
   for (const auto& text : held_.texts()) {
-    protocol::append(server_->out, protocol::query{text});
-    server_->answers.expect(request::query, fate::swallow);
+    protocol::append(here_.server->out, protocol::query{text});
+    here_.server->answers.expect(request::query, fate::swallow);
   }
-  server_->statements.unnamed = 0;
+  here_.server->statements.unnamed = 0;
   unit_in_block_ = true;
   held_.give(prologue_);
 }
@@ -237,14 +237,14 @@ void session::touch(const choice& c) {
   if (c.by_key) ++w_.counted.routed_by_key;
   else ++w_.counted.routed_default;
   note_snapshot(c);
-  if (unbound_) note_binding(c);
+  if (here_.unbound) note_binding(c);
   if (w_.gate.nothing_known() || c.touches.empty()) return;
   const auto fresh = w_.gate.bits_of(c.touches) & ~touched_;
   note_touch(fresh);
 }
 
 void session::touch_if_attached(routing::shard_id source, touch_bits bit) {
-  if (!server_ || server_->shard != source || (touched_ & bit) != 0) return;
+  if (!here_.server || here_.server->shard != source || (touched_ & bit) != 0) return;
   note_touch(bit);
 }
 
@@ -256,17 +256,17 @@ void session::note_touch(touch_bits fresh) {
 
 migration::open_transaction session::open_transaction() const {
   const auto age = std::chrono::duration_cast<std::chrono::milliseconds>(clock::now() - touched_since_);
-  return {pid_, server_ ? server_->key.pid : 0, user_, application_, age};
+  return {pid_, here_.server ? here_.server->key.pid : 0, user_, application_, age};
 }
 
 // A message that must fail puts the server's transaction, explicit or implicit, into the state that PostgreSQL would be in.
 void session::fail_on_server(const protocol::notice& why) {
   protocol::bind nothing;
   nothing.statement = "pgrotor_refused";
-  protocol::append(server_->out, nothing);
+  protocol::append(here_.server->out, nothing);
   std::string frame;
   protocol::append_error(frame, why);
-  server_->answers.expect_failure(frame);
+  here_.server->answers.expect_failure(frame);
 }
 
 }  // namespace proxy

@@ -25,31 +25,31 @@ protocol::notice session::foreign_snapshot_refused() {
 
 // Did one of the keys belong to another shard when the transaction's oldest snapshot may have been taken?
 bool session::has_arrived(const routing::decision& decided) const noexcept {
-  const auto* then = snapshot_map_ ? snapshot_map_.get() : map_at_attach_.get();
-  if (!server_ || borrowed_ || !then || then == w_.map.get() || decided.shard != server_->shard) return false;
+  const auto* then = here_.snapshot_map ? here_.snapshot_map.get() : here_.map_at_attach.get();
+  if (!here_.server || here_.borrowed || !then || then == w_.map.get() || decided.shard != here_.server->shard) return false;
   return std::any_of(decided.touches.begin(), decided.touches.end(), [&](const routing::touch& touch) {
     const auto* distribution = then->find_distribution(touch.distribution);
-    return !distribution || distribution->owner_of(touch.value) != server_->shard;
+    return !distribution || distribution->owner_of(touch.value) != here_.server->shard;
   });
 }
 
 // Without a notice, the transaction takes a new snapshot for what comes next, or the session is closing. In the middle of a pipeline there
 // is nobody to ask.
 task<std::optional<protocol::notice>> session::judge_snapshot() {
-  const bool quiet = !state_.unsynced && server_->answers.idle() && server_status_ == protocol::transaction_status::in_transaction;
+  const bool quiet = !here_.unsynced && here_.server->answers.idle() && here_.status == protocol::transaction_status::in_transaction;
   if (!quiet) co_return snapshot_too_old();
   auto map = w_.map;
   const auto level = co_await ask_isolation();
-  if (!server_ || closing_) co_return std::exchange(lost_, std::nullopt);
+  if (!here_.server || closing_) co_return std::exchange(lost_, std::nullopt);
   if (level != "read committed" && level != "read uncommitted") co_return snapshot_too_old();
-  snapshot_map_ = std::move(map);
+  here_.snapshot_map = std::move(map);
   co_return std::nullopt;
 }
 
 // Under a portal's name of its own: the client's unnamed one may be open.
 task<std::string> session::ask_isolation() {
   constexpr std::string_view portal = "pgrotor_isolation";
-  auto& out = server_->out;
+  auto& out = here_.server->out;
   protocol::parse parse;
   parse.sql = "SHOW transaction_isolation";
   protocol::append(out, parse);
@@ -69,17 +69,17 @@ task<std::string> session::ask_isolation() {
 // What is sent now may take on another's snapshot, or end the transaction: the next one, which AND CHAIN begins on the same server, has
 // snapshots of its own.
 void session::note_snapshot(const choice& c) {
-  foreign_snapshot_ = foreign_snapshot_ || c.foreign_snapshot;
-  if (!c.ended || (map_at_attach_ == w_.map && !foreign_snapshot_)) return;
-  map_after_end_ = w_.map;
-  foreign_after_end_ = c.foreign_snapshot;
+  here_.foreign_snapshot = here_.foreign_snapshot || c.foreign_snapshot;
+  if (!c.ended || (here_.map_at_attach == w_.map && !here_.foreign_snapshot)) return;
+  here_.map_after_end = w_.map;
+  here_.foreign_after_end = c.foreign_snapshot;
 }
 
 // All that was sent has succeeded.
 void session::renew_snapshot() {
-  map_at_attach_ = std::exchange(map_after_end_, nullptr);
-  snapshot_map_.reset();
-  foreign_snapshot_ = foreign_after_end_;
+  here_.map_at_attach = std::exchange(here_.map_after_end, nullptr);
+  here_.snapshot_map.reset();
+  here_.foreign_snapshot = here_.foreign_after_end;
 }
 
 }  // namespace proxy

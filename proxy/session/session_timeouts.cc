@@ -36,8 +36,8 @@ void session::clock_question() { w_.deadlines.start(timed::question, question_pl
 // Whose time is up stands in no list any more. True: the server has not answered, and is given up. What is in its socket is looked at
 // first: nobody reads it while the client does not take what came before, and a worker that stood still itself is late for all of them.
 bool session::end_overdue_question() {
-  if (!server_ || !state_.asking() || question_place_.is_linked()) return false;
-  if (!server_->socket.quiet()) return clock_question(), false;
+  if (!here_.server || here_.asking == question::none || question_place_.is_linked()) return false;
+  if (!here_.server->socket.quiet()) return clock_question(), false;
   server_lost("The shard did not answer a question of pgrotor's within [pool] connect_timeout_ms.");
   return true;
 }
@@ -59,8 +59,8 @@ void session::note_time(timed kind) {
 
 void session::cancel_overdue() {
   ++w_.counted.timeouts_statement;
-  if (!server_ || !unit_open_) return;
-  w_.cancel_on_server(*server_);
+  if (!here_.server || !unit_open_) return;
+  w_.cancel_on_server(*here_.server);
   w_.deadlines.start(timed::obey, unit_place_, clock::now());
 }
 
@@ -85,8 +85,8 @@ void session::obey_time() {
 
 // The cancel of an overdue statement has changed nothing. It could not, where the server waits for the rest of a message.
 void session::end_disobedience() {
-  if (!server_ || !unit_open_) return;
-  server_lost(copy_bytes_ > 0 && !copy_in_ ? "The shard took no more of a large message for [timeouts] query_ms, and did not obey a cancel."
+  if (!here_.server || !unit_open_) return;
+  server_lost(copy_bytes_ > 0 && !here_.copy_in ? "The shard took no more of a large message for [timeouts] query_ms, and did not obey a cancel."
                                            : "The shard did not obey a cancel after [timeouts] query_ms.");
 }
 
@@ -94,8 +94,8 @@ void session::end_disobedience() {
 void session::end_overdue_transaction() {
   if (unit_open_ && unit_may_commit_) return;
   ++w_.counted.timeouts_transaction;
-  if (server_ && unit_open_) w_.cancel_on_server(*server_);
-  closing_ = server_ && !server_->answers.at_boundary();  // in the middle of a message nothing can be said
+  if (here_.server && unit_open_) w_.cancel_on_server(*here_.server);
+  closing_ = here_.server && !here_.server->answers.at_boundary();  // in the middle of a message nothing can be said
   if (!closing_) fatal(make_error(sqlstate::transaction_timeout, "terminating connection due to transaction timeout"));
 }
 
@@ -110,7 +110,7 @@ void session::kill() noexcept try {
 void session::obey_kill() {
   killed_ = false;
   if (migration::test_hooks::broken("session_fails")) throw std::runtime_error("session_fails");
-  closing_ = server_ && !server_->answers.at_boundary();
+  closing_ = here_.server && !here_.server->answers.at_boundary();
   if (!closing_) fatal(make_error(sqlstate::admin_shutdown, "terminating connection due to administrator command"));
 }
 

@@ -26,7 +26,7 @@ std::string session::names_scope() const {
   for (const auto& [name, value] : parameters_) scope.append(1, '\0').append(name).append(1, '\0').append(value);
   const auto* path = state_.wanted ? state_.wanted->find("search_path") : nullptr;
   if (path) scope.append(1, '\0').append(*path);
-  if (state_.transaction.changes_settings()) scope.append(1, '\0').append(std::to_string(pid_));  // SET LOCAL search_path
+  if (here_.transaction.changes_settings()) scope.append(1, '\0').append(std::to_string(pid_));  // SET LOCAL search_path
   return scope;
 }
 
@@ -58,16 +58,16 @@ task<std::optional<protocol::notice>> session::learn_types() {
     const auto* plan = item.type == 'B' ? plan_of(item.statement) : nullptr;
     if (!plan || !wants_types(*item.statement, *plan)) continue;
     if (w_.inferred.find(names_scope(), item.statement->sql, item.statement->types, clock::now())) continue;
-    if (server_ && (!server_->answers.idle() || server_status_ == protocol::transaction_status::failed)) co_return std::nullopt;
-    const bool own = !server_;
+    if (here_.server && (!here_.server->answers.idle() || here_.status == protocol::transaction_status::failed)) co_return std::nullopt;
+    const bool own = !here_.server;
     if (own) {
       auto failed = co_await attach(w_.map->default_shard());
       if (!failed) failed = co_await adjust_first(true);
       if (failed || closing_) co_return std::nullopt;
-      borrowed_ = true;
+      here_.borrowed = true;
     }
     auto types = co_await ask_types(*item.statement);
-    if (own && server_) release_server();
+    if (own && here_.server) release_server();
     if (closing_ || types.empty()) co_return std::exchange(lost_, std::nullopt);
     w_.inferred.remember(names_scope(), item.statement->sql, item.statement->types, std::move(types), clock::now());
   }
@@ -79,57 +79,59 @@ task<std::vector<std::uint32_t>> session::ask_types(const prepared_statement& st
   protocol::parse parse;
   parse.sql = statement.sql;
   parse.types = statement.types;
-  protocol::append(server_->out, parse);
+  protocol::append(here_.server->out, parse);
   const protocol::describe describe{'S', ""};
-  protocol::append(server_->out, describe);
-  protocol::append_sync(server_->out);
+  protocol::append(here_.server->out, describe);
+  protocol::append_sync(here_.server->out);
   auto answer = co_await hear_aside();
   co_return std::move(answer.types);
 }
 
 // What the server says to a question of the proxy's own that was just put behind nothing else, up to its ReadyForQuery.
 task<session::heard> session::hear_aside() {
-  server_->statements.unnamed = 0;
+  here_.server->statements.unnamed = 0;
   heard answer;
-  state_.typing = state_.alone = true;
+  here_.asking = question::aside;
+  here_.alone = true;
   clock_question();
-  while (server_ && !closing_) {
+  while (here_.server && !closing_) {
     flush_server();
     protocol::frame_header header;
-    const auto seen = protocol::read_header(server_->in.view(), protocol::peer::backend, protocol::max_frame_size, header);
-    if (seen == protocol::frame_error::none && server_->in.size() >= header.size) {
+    const auto seen = protocol::read_header(here_.server->in.view(), protocol::peer::backend, protocol::max_frame_size, header);
+    if (seen == protocol::frame_error::none && here_.server->in.size() >= header.size) {
       const bool over = take_aside(header, answer);
       if (over) break;
       continue;
     }
-    if (server_->socket.readable()) {
+    if (here_.server->socket.readable()) {
       const auto whole = seen == protocol::frame_error::none ? header.size : 0;
-      const auto result = server_->socket.read(server_->in, whole);
+      const auto result = here_.server->socket.read(here_.server->in, whole);
       if (result.closed) server_lost("The shard closed the connection.");
       continue;
     }
     if (end_overdue_question()) break;
-    if (server_->output_pending()) server_->socket.watch_write();
-    server_->socket.watch_read();
+    if (here_.server->output_pending()) here_.server->socket.watch_write();
+    here_.server->socket.watch_read();
     co_await wake_.wait();
   }
-  state_.typing = state_.alone = false;
+  here_.asking = question::none;
+  here_.alone = false;
   question_place_.unlink();
-  if (server_ && closing_) server_->unusable = true;  // its answer is still to come
+  if (here_.server && closing_) here_.server->unusable = true;  // its answer is still to come
   co_return answer;
 }
 
 // True at ReadyForQuery. What the server says on its own account is the client's to hear.
 bool session::take_aside(const protocol::frame_header& header, heard& answer) {
-  const auto frame = server_->in.view().substr(0, header.size);
+  const auto frame = here_.server->in.view().substr(0, header.size);
   const auto body = frame.substr(protocol::frame_header_size);
   if (header.type == 't') answer.types = protocol::decode_parameter_description(body).value_or(std::vector<std::uint32_t>());
   if (header.type == 'D') answer.text = first_column(body);
-  if (header.type == 'S' || header.type == 'A') server_->answers.feed(frame, out_);
-  if (server_->answers.has_reports()) absorb_reports(*server_);
+  if (header.type == 'S' || header.type == 'A') here_.server->answers.feed(frame, out_);
+  if (here_.server->answers.has_reports()) absorb_reports(*here_.server);
   const auto ready = header.type == 'Z' ? protocol::decode_ready_for_query(body) : std::nullopt;
-  if (ready && !borrowed_) server_status_ = ready->status;
-  server_->in.consume(header.size);
+  if (ready && !here_.borrowed) here_.status = ready->status;
+  here_.server->in.consume(header.size);
   return ready.has_value();
 }
 

@@ -17,32 +17,32 @@ std::string_view server_name(const statement_ptr& statement, bool named) { retur
 }  // namespace
 
 void session::write_batch(char end) {
-  state_.unsynced = end != 'S' && !borrowed_;
+  here_.unsynced = end != 'S' && !here_.borrowed;
   for (const auto& item : batch_) write_item(item);
   end_run();
   if (batch_refused_) {
     ++w_.counted.errors_by_proxy;
-    if (borrowed_ && held_.open()) held_.fail();
+    if (here_.borrowed && held_.open()) held_.fail();
     if (prepare_refused_) fail_prepare(*batch_refused_, false);
     else fail_on_server(*batch_refused_);
   }
   if (end == 'S') {
     if (!unit_in_block_ && unit_writes_) unit_may_commit_ = true;
-    protocol::append_sync(server_->out);
-    server_->answers.expect(request::sync);
-  } else if (borrowed_) {
+    protocol::append_sync(here_.server->out);
+    here_.server->answers.expect(request::sync);
+  } else if (here_.borrowed) {
     // Nothing of the client's transaction is there: the server is free as soon as it has answered.
-    protocol::append_sync(server_->out);
-    server_->answers.expect(request::sync, fate::swallow);
+    protocol::append_sync(here_.server->out);
+    here_.server->answers.expect(request::sync, fate::swallow);
   } else if (end == 'H') {
-    protocol::append_flush(server_->out);
+    protocol::append_flush(here_.server->out);
   }
 }
 
 void session::write_item(const batch_item& item) {
-  auto& answers = server_->answers;
+  auto& answers = here_.server->answers;
   const auto* plan = item.plan;
-  const bool alone = item.reset || (borrowed_ && is_ours(item));
+  const bool alone = item.reset || (here_.borrowed && is_ours(item));
   if (item.type == 'c' || alone) {
     std::string answer;
     answer_item(item, answer);
@@ -58,7 +58,7 @@ void session::write_item(const batch_item& item) {
       return;
     case 'D':
       ensure_prepared(item);
-      if (item.named) end_run(), protocol::append(server_->out, protocol::describe{'S', item.statement->server_name});
+      if (item.named) end_run(), protocol::append(here_.server->out, protocol::describe{'S', item.statement->server_name});
       else pass_frame(item.frame);
       return answers.expect(request::describe_statement);
     case 'd': pass_frame(item.frame); return answers.expect(request::describe_portal);
@@ -77,17 +77,17 @@ void session::pass_frame(std::string_view frame) {
 }
 
 void session::end_run() {
-  if (!run_.empty()) server_->out.append(std::exchange(run_, {}));
+  if (!run_.empty()) here_.server->out.append(std::exchange(run_, {}));
 }
 
 // The transaction has failed, nothing on its way may end it, and this does not either.
 bool session::fails_for_certain(const batch_item& item) const noexcept {
   if (item.plan && (ends_transaction(item.plan->kind) || item.plan->kind == statement_kind::rollback_to)) return false;
-  return server_status_ == protocol::transaction_status::failed && !server_->answers.has(request::execute);
+  return here_.status == protocol::transaction_status::failed && !here_.server->answers.has(request::execute);
 }
 
 void session::write_parse(const batch_item& item) {
-  auto& server = *server_;
+  auto& server = *here_.server;
   if (!item.named) {
     pass_frame(item.frame);
     server.answers.expect(request::parse, fate::relay, 0, item.undo);
@@ -119,18 +119,18 @@ void session::write_parse(const batch_item& item) {
 // A table of the default shard need not be on the shard where the transaction runs.
 void session::explain_failure(const batch_item& item) {
   const bool elsewhere = item.plan && item.plan->destination == routing::destination_kind::default_shard;
-  if (!elsewhere || server_->shard == w_.map->default_shard()) return;
+  if (!elsewhere || here_.server->shard == w_.map->default_shard()) return;
   std::string frame;
   protocol::append_error(frame, second_shard({}));
-  server_->answers.tell_instead(frame);
+  here_.server->answers.tell_instead(frame);
 }
 
 void session::write_bind(const batch_item& item) {
   ensure_prepared(item);
-  server_->answers.expect(request::bind);
+  here_.server->answers.expect(request::bind);
   if (!item.named && !item.is_front()) return pass_frame(item.frame);
   end_run();
-  auto& out = server_->out;
+  auto& out = here_.server->out;
   // Only the statement's name differs: portal, name, and the rest as the client sent it, which may be still to come.
   const auto body = item.body();
   const auto portal_end = body.find('\0') + 1;
@@ -145,7 +145,7 @@ void session::write_bind(const batch_item& item) {
 
 // The server may be one that has never seen the statement.
 void session::ensure_prepared(const batch_item& item) {
-  auto& server = *server_;
+  auto& server = *here_.server;
   const auto& statement = *item.statement;
   if (item.named ? server.statements.touch(statement.id) : server.statements.unnamed == statement.id) return;
   end_run();
@@ -163,7 +163,7 @@ void session::ensure_prepared(const batch_item& item) {
 }
 
 void session::make_room_for_statement() {
-  auto& server = *server_;
+  auto& server = *here_.server;
   const auto oldest = server.statements.surplus();
   if (!oldest) return;
   const auto name = server_statement_name(*oldest);
@@ -202,24 +202,24 @@ void session::note_effects(const routing::statement_plan* plan, bool known) {
   const bool harmless = known && (plan->plain_read || two_phase || is_transaction_control(kind) || kind == statement_kind::empty);
   unit_writes_ = unit_writes_ || !harmless;
   if (!harmless) {
-    state_.wrote = true;
-    if (server_->sequences_of != pid_) server_->sequences_of = server_->sequences_of == 0 ? pid_ : -1;
+    here_.wrote = true;
+    if (here_.server->sequences_of != pid_) here_.server->sequences_of = here_.server->sequences_of == 0 ? pid_ : -1;
   }
   unit_misreads_ = unit_misreads_ || !known || changes_reading(*plan);
-  if (!known) return state_.transaction.note_unknown();
-  if (kind == statement_kind::rollback || kind == statement_kind::rollback_to) state_.transaction.note_undone();
+  if (!known) return here_.transaction.note_unknown();
+  if (kind == statement_kind::rollback || kind == statement_kind::rollback_to) here_.transaction.note_undone();
   if (kind == statement_kind::discard_all) {  // the server will refuse it; if it should not, nothing is left of what is known
-    state_.transaction.note_unknown();
-    server_->reprepare = true;
+    here_.transaction.note_unknown();
+    here_.server->reprepare = true;
   }
-  state_.transaction.note(plan->effects);
-  if (plan->prepare) state_.sql_changed.made(plan->prepare);
-  if (!plan->deallocate.empty()) state_.sql_changed.dropped(plan->deallocate);
+  here_.transaction.note(plan->effects);
+  if (plan->prepare) here_.sql_changed.made(plan->prepare);
+  if (!plan->deallocate.empty()) here_.sql_changed.dropped(plan->deallocate);
   if (!plan->execute) return;
   const auto prepared = find_sql(plan->execute->name);
-  if (!prepared) return state_.transaction.note_unknown();
-  state_.transaction.note(prepared->inner->effects);
-  state_.transaction.name(prepared->inner->effects, {});
+  if (!prepared) return here_.transaction.note_unknown();
+  here_.transaction.note(prepared->inner->effects);
+  here_.transaction.name(prepared->inner->effects, {});
 }
 
 }  // namespace proxy

@@ -20,7 +20,7 @@
 #include "proxy/state/prepared.h"
 #include "proxy/state/settings.h"
 #include "proxy/state/sql_statements.h"
-#include "proxy/transaction/exchange.h"
+#include "proxy/shard/exchange.h"
 #include "routing/analysis/plan.h"
 #include "routing/map/types.h"
 

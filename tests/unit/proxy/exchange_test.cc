@@ -1,4 +1,4 @@
-#include "proxy/transaction/exchange.h"
+#include "proxy/shard/exchange.h"
 
 #include <doctest/doctest.h>
 

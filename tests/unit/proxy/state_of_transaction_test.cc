@@ -1,6 +1,6 @@
 #include <doctest/doctest.h>
 
-#include "proxy/session/session_state.h"
+#include "proxy/state/state_of_transaction.h"
 
 namespace state = routing::state;
 using proxy::state_of_transaction;
