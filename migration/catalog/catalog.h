@@ -22,6 +22,12 @@ class superseded : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// The catalog's connection broke: whatever was under way may or may not have been committed. The coordinator opens a new term and
+// reads the rows again.
+class catalog_lost : public std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 struct journal_entry {
   std::string from, to;      // states; equal for a step inside one state
   std::string step;          // "cutover.2", "chunk plan", ...

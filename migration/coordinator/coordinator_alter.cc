@@ -9,6 +9,7 @@
 #include "migration/shard/guard.h"
 #include "migration/shard/prepare.h"
 #include "migration/shard/sql_text.h"
+#include "migration/strategy/explained_cutover.h"
 #include "protocol/sqlstate.h"
 
 namespace migration {
@@ -40,6 +41,11 @@ std::string keep_sql(const std::string& kept, const moving_table& table, const s
 task<answer> coordinator::impl::do_alter(alter_migration wanted, bool explain) {
   const auto& found = row(wanted.id);
   if (wanted.verb == migration_verb::retry) co_return co_await do_retry(wanted.id, explain);
+  if (explain && wanted.verb == migration_verb::cutover) {
+    refuse_unless_it_can_cut_over(found);
+    told_cutover told{engine.shard_name(found.source), engine.shard_name(found.target), cutover_budget(engine.settings, found)};
+    co_return co_await explain_cutover(std::move(told));
+  }
   if (explain) co_return answer{{"plan"}, {{fmt::format("migration {} is {}", found.id, to_string(found.state))}}, "EXPLAIN"};
   answer out;
   switch (wanted.verb) {

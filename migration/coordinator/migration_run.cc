@@ -93,10 +93,17 @@ void migration_run::interrupt_preparing() noexcept {
   if (target_) target_->interrupt();
 }
 
+void refuse_unless_it_can_cut_over(const migration_row& row) {
+  if (before_switch(row.state)) return;
+  refuse(protocol::sqlstate::wrong_state, fmt::format("migration {} is {} and cannot cut over", row.id, to_string(row.state)));
+}
+
+milliseconds cutover_budget(const coordinator_settings& settings, const migration_row& row) {
+  return std::min(settings.cutover_budget, row.options.max_pause);
+}
+
 void migration_run::wish_cutover() {
-  if (!before_switch(row_.state)) {
-    refuse(protocol::sqlstate::wrong_state, fmt::format("migration {} is {} and cannot cut over", row_.id, to_string(row_.state)));
-  }
+  refuse_unless_it_can_cut_over(row_);
   cutover_ = true;
   wake_.cancel();
 }
@@ -179,10 +186,7 @@ task<void> migration_run::step() {
     case state::catching_up: co_return co_await catch_up();
     case state::verifying: co_return co_await verify_structure();
     case state::ready: co_return co_await wait_ready();
-    case state::cutting_over:  // found so after a restart: the register says nothing the catalog does not overrule
-      co_await reopen_source(engine_, row_, source_);
-      co_await engine_.gates.open(row_.id);
-      co_return co_await go(state::ready, "the attempt was interrupted; the source is open again");
+    case state::cutting_over: co_return co_await undo_attempt();  // found so after a restart
     case state::switched: co_return co_await after_switch();
     case state::cleaning: co_return co_await clean();
     case state::failing:
@@ -447,28 +451,37 @@ task<void> migration_run::cut_over() {
   ++row_.attempt;
   co_await go(state::cutting_over, fmt::format("attempt {}", row_.attempt));
   if (cancel_) co_return co_await go(state::ready, "not begun: it is being cancelled");  // asked for while that was written
-  cutover_context context{engine_, row_, tables_, fingerprint_, sequences, mover_->mover, source_, target_, snapshot_, waiting_for_};
   const auto began = clock::now();
-  const auto result = co_await attempt_cutover(context);
-  if (!result.switched) {
-    ++retries_;
-    ++engine_.cutover_retries;
-    std::string who;
-    if (retries_ % 2 == 0) who = co_await blockers(*source_, row_.id, tables_, milliseconds(0));
-    const auto why = result.note + (who.empty() ? "" : "; in the way: " + who);
-    co_await go(state::ready, why);
-    waiting_for_ = why;
-    const auto took = std::chrono::duration_cast<milliseconds>(clock::now() - began);
-    miss_back_off_ = std::clamp(std::max(miss_back_off_ * 2, took * rest_after_miss), shortest_back_off, longest_back_off);
-    co_await nap(jittered(miss_back_off_ / 2));
-    co_return;
-  }
+  live_cutover steps(engine_, row_, {source_, target_, snapshot_}, waiting_for_, cutover_attempt{tables_, fingerprint_, sequences, mover_->mover});
+  const auto why = co_await migration::cut_over(steps, cutover_budget(engine_.settings, row_));
+  if (why) co_return co_await rest_after(*why, began);
   ++engine_.cutovers;
   opened_ = true;
   snapshot_taken_ = true;
-  snapshot_first_ = result.snapshot_taken;
+  snapshot_first_ = steps.snapshot_first();
   const auto turn = co_await engine_.catalog_turn.lock();
-  co_await engine_.book().journal(row_.id, result.steps);
+  co_await engine_.book().journal(row_.id, steps.times());
+}
+
+// Of an attempt that was missed.
+task<void> migration_run::rest_after(std::string why, clock::time_point began) {
+  ++retries_;
+  ++engine_.cutover_retries;
+  std::string who;
+  if (retries_ % 2 == 0) who = co_await blockers(*source_, row_.id, tables_, milliseconds(0));
+  if (!who.empty()) why += "; in the way: " + who;
+  co_await go(state::ready, why);
+  waiting_for_ = why;
+  const auto took = std::chrono::duration_cast<milliseconds>(clock::now() - began);
+  miss_back_off_ = std::clamp(std::max(miss_back_off_ * 2, took * rest_after_miss), shortest_back_off, longest_back_off);
+  co_await nap(jittered(miss_back_off_ / 2));
+}
+
+// Of a process that is gone: the register says nothing the catalog does not overrule.
+task<void> migration_run::undo_attempt() {
+  live_cutover steps(engine_, row_, {source_, target_, snapshot_}, waiting_for_);
+  co_await go_back(steps);
+  co_await go(state::ready, "the attempt was interrupted; the source is open again");
 }
 
 }  // namespace migration

@@ -12,23 +12,20 @@
 #include "migration/engine/engine.h"
 #include "migration/mover/mover.h"
 #include "migration/shard/verify.h"
-#include "migration/strategy/cutover.h"
+#include "migration/strategy/live_cutover.h"
 #include "migration/strategy/strangers.h"
 #include "migration/strategy/throttle.h"
 
 namespace migration {
-
-// The catalog's connection broke: whatever was under way may or may not have been committed. The coordinator opens a new term and
-// reads the rows again.
-class catalog_lost : public std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
 
 // PAUSED, or SWITCHED with rows that differ: only RESUME goes on (for the latter it is the word that the differences are understood).
 bool waits_for_dba(const migration_row&) noexcept;
 
 // Says why a migration in this state cannot be cancelled.
 [[noreturn]] void refuse_cancel(const migration_row&);
+void refuse_unless_it_can_cut_over(const migration_row&);
+// From closing the gates to the commit point.
+milliseconds cutover_budget(const coordinator_settings&, const migration_row&);
 
 class migration_run {
  public:
@@ -64,6 +61,8 @@ class migration_run {
   task<void> wait_ready();
   task<void> check_target();  // what PREPARE has asked of it still holds
   task<void> cut_over();
+  task<void> rest_after(std::string why, clock::time_point began);
+  task<void> undo_attempt();
   task<void> after_switch();
   task<void> clean();
   task<void> undo();  // of FAILING and CANCELLING

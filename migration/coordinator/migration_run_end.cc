@@ -19,10 +19,11 @@ namespace migration {
 task<void> migration_run::after_switch() {
   co_await stop_mover();
   if (!opened_) {  // found so after a restart
-    snapshot_first_ = co_await open_target(engine_, row_, target_, snapshot_, waiting_for_);
+    live_cutover steps(engine_, row_, {source_, target_, snapshot_}, waiting_for_);
+    co_await go_forward(steps);  // gates behind the snapshot: clients of a process that has just begun have written nothing yet
+    snapshot_first_ = steps.snapshot_first();
     snapshot_taken_ = true;
     opened_ = true;
-    co_await engine_.gates.open(row_.id);  // behind the snapshot: clients of a process that has just begun have written nothing yet
   }
   co_await ensure_shards();
   tables_ = co_await describe_tables();  // all that the cleaning will go through

@@ -4,6 +4,18 @@ from fleet import Fleet
 from ledger import Ledger, report
 
 
+STEPS = ["begin_fence", "close_gates", "fence", "wait_marker", "settle_sequences", "commit_switch", "open_target", "open_gates"]
+
+
+def explained(fleet, number):
+    """EXPLAIN CUTOVER tells the steps and does none of them."""
+    rows = fleet.console(f"EXPLAIN CUTOVER MIGRATION {number}")
+    assert [row["name"] for row in rows] == STEPS, rows
+    assert rows[2]["when_it_fails"].startswith("the marker counts no more, the register of shard s1 opens again"), rows[2]
+    row = fleet.migration(number)
+    assert (row["state"], row["attempt"]) == ("READY", "0"), row
+
+
 def cancelled_at(ledger, point, option=""):
     fleet = ledger.fleet
     if point:
@@ -13,6 +25,8 @@ def cancelled_at(ledger, point, option=""):
         fleet.console(f"TEST WAIT '{point}'")
     else:
         wait_until(lambda: float(fleet.migration(number)["rows_copied"] or 0) > 0, "some rows to be copied")
+    if point == "state.READY":
+        explained(fleet, number)
     fleet.console(f"CANCEL MIGRATION {number}")
     if point:
         fleet.console(f"TEST RELEASE '{point}'")
