@@ -26,6 +26,18 @@ GRANT ALL ON accounts, keyed, sink TO app, plain;
 """
 
 
+def fill(fleet):
+    """`keyed` is sharded behind pgrotor: each shard holds the rows that it owns. For others s1 has them all in `accounts`."""
+    fleet.everywhere(SCHEMA)
+    fleet.console("DISTRIBUTE TABLE keyed BY customer_id IN DISTRIBUTION bench")
+    for name, shard in fleet.shards.items():
+        owned = [(lower, upper) for _, lower, upper, owner in fleet.ranges() if owner == name]
+        value = f"hashint8extended(customer_id, {SEED})"
+        rule = " OR ".join(f"({value} >= {lower}" + (f" AND {value} < {upper})" if upper is not None else ")") for lower, upper in owned)
+        shard.execute(f"INSERT INTO keyed SELECT * FROM accounts WHERE {rule or 'false'}", DATABASE)
+        shard.execute("VACUUM ANALYZE", DATABASE)
+
+
 class Contender:
     """`database`: where a workload goes; `session_database`: the same without sharing server connections between transactions."""
 
@@ -68,7 +80,7 @@ class Contenders:
         self._start_pgrotor()
         self.all = [Contender("direct", self.fleet.shards["s1"].port), self._start_pgbouncer(),
                     Contender("pgrotor", self.fleet.pgrotor.port, self.fleet.pgrotor.child.pid)]
-        self._fill()
+        fill(self.fleet)
 
     def _start_pgrotor(self):
         users_file = os.path.join(self.fleet.pgrotor.folder, "users.txt")
@@ -122,17 +134,6 @@ log_disconnections = 0
     def _answers(self, contender):
         done = subprocess.run(["psql", "-Xqc", "SELECT 1", self.dsn(contender)], capture_output=True, env=self.environment(), cwd="/")
         return done.returncode == 0
-
-    def _fill(self):
-        """`keyed` is sharded behind pgrotor: each shard holds the rows that it owns. For the other two s1 has them all in `accounts`."""
-        self.fleet.everywhere(SCHEMA)
-        self.fleet.console("DISTRIBUTE TABLE keyed BY customer_id IN DISTRIBUTION bench")
-        for name, shard in self.fleet.shards.items():
-            owned = [(lower, upper) for _, lower, upper, owner in self.fleet.ranges() if owner == name]
-            value = f"hashint8extended(customer_id, {SEED})"
-            rule = " OR ".join(f"({value} >= {lower}" + (f" AND {value} < {upper})" if upper is not None else ")") for lower, upper in owned)
-            shard.execute(f"INSERT INTO keyed SELECT * FROM accounts WHERE {rule or 'false'}", DATABASE)
-            shard.execute("VACUUM ANALYZE", DATABASE)
 
     def dsn(self, contender, database=None, user="app", sslmode="disable"):
         return (f"host=127.0.0.1 port={contender.port} dbname={database or contender.database} user={user} sslmode={sslmode} "

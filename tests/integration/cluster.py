@@ -33,8 +33,8 @@ SOURCE = os.environ.get("PGROTOR_SOURCE") or os.path.dirname(os.path.dirname(os.
 
 
 def binary():
-    """The pgrotor under test: of the build folder that ctest or the demo names."""
-    return os.path.join(os.environ.get("PGROTOR_BUILD") or os.path.join(SOURCE, "build", "test"), "proxy", "pgrotor")
+    """The pgrotor under test: PGROTOR_BINARY, else that of the build folder which ctest or the demo names."""
+    return os.environ.get("PGROTOR_BINARY") or os.path.join(os.environ.get("PGROTOR_BUILD") or os.path.join(SOURCE, "build", "test"), "proxy", "pgrotor")
 
 
 class TimedOut(AssertionError):
