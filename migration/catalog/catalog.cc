@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include "migration/base/json_text.h"
+#include "migration/base/refused.h"
 #include "migration/catalog/catalog_map.h"
+#include "protocol/sqlstate.h"
 
 namespace migration {
 namespace {
@@ -33,8 +35,8 @@ std::string range_json(const routing::placement_range& range) {
 
 std::string migration_json(const migration_row& row) {
   json_object out;
-  out.text("kind", row.kind).number("distribution", row.distribution.value).number("source", row.source.value);
-  out.number("target", row.target.value).text("strategy", row.options.strategy).text("transport", row.options.transport);
+  out.text("kind", to_string(row.kind)).number("distribution", row.distribution.value).number("source", row.source.value);
+  out.number("target", row.target.value).text("strategy", to_string(row.options.strategy)).text("transport", to_string(row.options.transport));
   out.number("max_rate", row.options.max_rate).number("max_pause_ms", row.options.max_pause.count());
   out.number("auto_cutover", row.options.auto_cutover).text("state", to_string(row.state));
   return out.raw("ranges", json_array(row.ranges, range_json)).take();
@@ -49,18 +51,26 @@ std::chrono::system_clock::time_point at_microsecond(std::int64_t since_epoch) {
   return std::chrono::system_clock::time_point(std::chrono::microseconds(since_epoch));
 }
 
+// Nothing of a migration may be guessed.
+template <typename T>
+T known(std::uint64_t migration, std::string_view what, const std::string& text, std::optional<T> parsed) {
+  if (parsed) return *parsed;
+  refuse(protocol::sqlstate::feature_not_supported, fmt::format("migration {} has {} \"{}\", which this version does not know", migration, what, text), "",
+         "Run the version of pgrotor that began it.");
+}
+
 migration_row to_migration(const pg::result& rows, int row) {
   migration_row out;
   const auto count = [&](int column) { return static_cast<std::uint64_t>(rows.integer(row, column)); };
   const auto small = [&](int column) { return static_cast<std::uint32_t>(rows.integer(row, column)); };
   out.id = count(0);
   out.job = count(1);
-  out.kind = rows.str(row, 2);
+  out.kind = known(out.id, "kind", rows.str(row, 2), parse_kind(rows.get(row, 2)));
   out.distribution.value = small(3);
   out.source.value = small(4);
   out.target.value = small(5);
-  out.options.strategy = rows.str(row, 6);
-  out.options.transport = rows.str(row, 7);
+  out.options.strategy = known(out.id, "strategy", rows.str(row, 6), parse_strategy(rows.get(row, 6)));
+  out.options.transport = known(out.id, "transport", rows.str(row, 7), parse_transport(rows.get(row, 7)));
   out.options.max_rate = count(8);
   out.options.max_pause = milliseconds(rows.integer(row, 9));
   out.options.auto_cutover = rows.boolean(row, 10);
@@ -95,7 +105,7 @@ task<pg::result> call(pg::connection& connection, std::string sql, pg::text_para
 pg::text_params text_params(std::initializer_list<std::string> values) { return {values.begin(), values.end()}; }
 
 void demand_transition(const migration_row& row, state from, state to) {
-  if (may_go(from, to)) return;
+  if (may_go(row.options.strategy, from, to)) return;
   throw std::logic_error(fmt::format("migration {} must not go from {} to {}", row.id, to_string(from), to_string(to)));
 }
 

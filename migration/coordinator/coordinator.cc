@@ -13,6 +13,7 @@
 #include "migration/base/task.h"
 #include "migration/base/test_hooks.h"
 #include "migration/coordinator/coordinator_impl.h"
+#include "migration/strategy/strategies.h"
 #include "protocol/sqlstate.h"
 
 namespace migration {
@@ -188,7 +189,7 @@ migration_row* coordinator::impl::next_row() {
 task<void> coordinator::impl::run_one(migration_row& row) {
   const auto id = row.id;
   engine.active = 1;
-  current = std::make_shared<migration_run>(engine, row);
+  current = std::make_shared<migration_run>(engine.executor, store, row, [this](migration_row& mine) { return make_strategy(engine, mine); });
   std::exception_ptr error;
   try {
     co_await current->run();
@@ -282,7 +283,7 @@ task<void> coordinator::impl::settle_shards() {
   for (const auto& shard : map->shards()) {
     if (shard.state != routing::shard_state::draining) continue;
     const bool busy = std::any_of(rows.begin(), rows.end(), [&](const migration_row& row) {
-      return row.source == shard.id && row.kind == "drain" && !is_final(row.state) && !is_undoing(row.state);
+      return row.source == shard.id && row.kind == migration_kind::drain && !is_final(row.state) && !is_undoing(row.state);
     });
     if (busy) continue;
     const bool owns = std::any_of(map->distributions().begin(), map->distributions().end(), [&](const routing::distribution& distribution) {

@@ -9,6 +9,7 @@
 #include "migration/shard/guard.h"
 #include "migration/shard/prepare.h"
 #include "migration/shard/sql_text.h"
+#include "migration/strategy/cdc.h"
 #include "migration/strategy/explained_cutover.h"
 #include "protocol/sqlstate.h"
 
@@ -85,7 +86,7 @@ task<void> coordinator::impl::pause(std::uint64_t id) {
   const bool running = co_await is_running(id);
   if (running) co_return current->wish_pause();
   auto mine = row(id);
-  if (mine.state == state::paused || !may_go(mine.state, state::paused)) refuse_state(mine, " and cannot be paused");
+  if (mine.state == state::paused || !may_go(mine.options.strategy, mine.state, state::paused)) refuse_state(mine, " and cannot be paused");
   mine.resume_to = mine.state;
   co_await change_row(std::move(mine), state::paused, "by a DBA");
 }

@@ -24,6 +24,7 @@ struct coordinator::impl {
         watch(engine, [this](auto edit, std::string reason) { return change_map(std::move(edit), std::move(reason)); }) {}
 
   migration::engine engine;
+  catalog_rows store{engine};
   term_keeper keeper;
   std::vector<migration_row> rows;         // as last persisted, all of them, by id
   std::shared_ptr<migration_run> current;  // one migration runs at a time; the others wait in PLANNED

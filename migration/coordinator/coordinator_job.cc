@@ -104,7 +104,7 @@ task<answer> coordinator::impl::check_job(const std::vector<migration_row>& plan
     const auto* distribution = map->find_distribution(row.distribution);
     const double owned = share_of_shard(*distribution, row.source);
     const double moved = owned > 0 ? std::min(1.0, share_of(row.ranges) / owned) : 0;
-    out.rows.push_back({std::nullopt, std::nullopt, row.kind, distribution->name, engine.shard_name(row.source), engine.shard_name(row.target),
+    out.rows.push_back({std::nullopt, std::nullopt, std::string(to_string(row.kind)), distribution->name, engine.shard_name(row.source), engine.shard_name(row.target),
                         to_string(row.ranges), fmt::format("{:.0f}", moved * static_cast<double>(checks.estimated_rows(row)))});
   }
   found.refuse_if_any("the move");

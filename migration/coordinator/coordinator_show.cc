@@ -101,7 +101,7 @@ row_of_text coordinator::impl::live_figures(const migration_row& row) const {
   const auto before = ended.find(row.id);
   const auto now = running ? current->progress() : before != ended.end() ? before->second : mover_progress{};
   const auto* distribution = engine.map()->find_distribution(row.distribution);
-  row_of_text out{std::to_string(row.id), std::to_string(row.job), row.kind, distribution ? distribution->name : "",
+  row_of_text out{std::to_string(row.id), std::to_string(row.job), std::string(to_string(row.kind)), distribution ? distribution->name : "",
                   engine.shard_name(row.source), engine.shard_name(row.target), std::string(to_string(row.state)),
                   std::to_string(now.rows_copied), std::to_string(now.rows_estimated), std::to_string(now.bytes_copied),
                   fmt::format("{:.2f}", now.copy_bytes_per_second / 1e6), std::to_string(now.backlog()), std::to_string(now.apply_lag.count()),

@@ -1,5 +1,5 @@
 // The gate of the tables of a distribution on one shard, for who needs a lock on these tables (lock_retry.h): the first touch of a
-// transaction waits at the proxies. Made by migration_run for PREPARE and for the cleaner. Coordinator's thread.
+// transaction waits at the proxies. Made by cdc for PREPARE and for the cleaner. Coordinator's thread.
 #pragma once
 
 #include <string>

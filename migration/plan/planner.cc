@@ -57,10 +57,11 @@ bool parse_switch(const std::string& name, const std::string& text) {
   refuse(sqlstate::invalid_parameter, fmt::format("option {}: \"{}\" is neither on nor off", name, text));
 }
 
-void expect(const std::string& name, const std::string& value, const char* only) {
-  if (value != only) {
-    refuse(sqlstate::feature_not_supported, fmt::format("{} \"{}\" is not in this version", name, value), "", fmt::format("Use {} = {}.", name, only));
-  }
+template <typename T>
+T known(const std::string& name, const std::string& value, std::optional<T> parsed) {
+  if (parsed) return *parsed;
+  refuse(sqlstate::feature_not_supported, fmt::format("{} \"{}\" is not in this version", name, value), "",
+         fmt::format("Use {} = {}.", name, to_string(T{})));
 }
 
 const routing::shard& shard_named(const routing::shard_map& map, const std::string& name) {
@@ -126,8 +127,8 @@ void refuse_overlap(const std::vector<migration_row>& unfinished, const migratio
 migration_options parse_options(const option_list& list) {
   migration_options options;
   for (const auto& [name, value] : list) {
-    if (name == "strategy") expect(name, options.strategy = value, "cdc");
-    else if (name == "transport") expect(name, options.transport = value, "direct");
+    if (name == "strategy") options.strategy = known(name, value, parse_strategy(value));
+    else if (name == "transport") options.transport = known(name, value, parse_transport(value));
     else if (name == "max_rate") options.max_rate = parse_bytes(name, value);
     else if (name == "max_pause") options.max_pause = parse_duration(name, value);
     else if (name == "auto_cutover") options.auto_cutover = parse_switch(name, value);
@@ -166,7 +167,7 @@ std::vector<migration_row> plan_drain(const routing::shard_map& map, const std::
     for (std::size_t i = 0; i < targets.size(); ++i) {
       if (shares[i].empty()) continue;  // fewer placements than targets
       migration_row row;
-      row.kind = "drain";
+      row.kind = migration_kind::drain;
       row.distribution = distribution.id;
       row.ranges = shares[i];
       row.source = source.id;
@@ -194,7 +195,7 @@ std::vector<migration_row> plan_move(const routing::shard_map& map, const std::v
     auto same = std::find_if(rows.begin(), rows.end(), [&](const migration_row& row) { return row.source == part.owner; });
     if (same == rows.end()) {
       migration_row row;
-      row.kind = "move_range";
+      row.kind = migration_kind::move_range;
       row.distribution = distribution->id;
       row.source = part.owner;
       row.target = target.id;

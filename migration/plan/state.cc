@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <span>
 #include <utility>
 
 #include <fmt/format.h>
@@ -10,7 +11,10 @@
 namespace migration {
 namespace {
 
-constexpr std::array<std::pair<state, std::string_view>, 16> state_names{{
+template <typename T, std::size_t N>
+using names_of = std::array<std::pair<T, std::string_view>, N>;
+
+constexpr names_of<state, 16> state_names{{
     {state::planned, "PLANNED"},
     {state::preparing, "PREPARING"},
     {state::copying, "COPYING"},
@@ -29,8 +33,26 @@ constexpr std::array<std::pair<state, std::string_view>, 16> state_names{{
     {state::rolled_back, "ROLLED_BACK"},
 }};
 
+constexpr names_of<migration_kind, 2> kind_names{{{migration_kind::drain, "drain"}, {migration_kind::move_range, "move_range"}}};
+constexpr names_of<strategy_kind, 1> strategy_names{{{strategy_kind::cdc, "cdc"}}};
+constexpr names_of<transport_kind, 1> transport_names{{{transport_kind::direct, "direct"}}};
+
+template <typename T, std::size_t N>
+std::string_view name_in(const names_of<T, N>& names, T value) noexcept {
+  const auto found = std::ranges::find(names, value, &std::pair<T, std::string_view>::first);
+  return found == names.end() ? "?" : found->second;
+}
+
+template <typename T, std::size_t N>
+std::optional<T> value_in(const names_of<T, N>& names, std::string_view text) noexcept {
+  const auto found = std::ranges::find(names, text, &std::pair<T, std::string_view>::second);
+  return found == names.end() ? std::nullopt : std::optional(found->first);
+}
+
+using transition = std::pair<state, state>;
+
 // Failure and cancellation are further down: they are the same for every state in which the old map rules.
-constexpr std::array<std::pair<state, state>, 17> forward{{
+constexpr std::array<transition, 17> cdc_forward{{
     {state::planned, state::preparing},
     {state::preparing, state::copying},
     {state::copying, state::catching_up},
@@ -50,28 +72,35 @@ constexpr std::array<std::pair<state, state>, 17> forward{{
     {state::planned, state::cancelled},  // nothing has been made
 }};
 
+std::span<const transition> forward_of(strategy_kind strategy) noexcept {
+  switch (strategy) {
+    case strategy_kind::cdc: return cdc_forward;
+  }
+  return {};
+}
+
 bool may_pause(state s) noexcept {
   return s == state::copying || s == state::catching_up || s == state::verifying || s == state::ready;
 }
 
 }  // namespace
 
-std::string_view to_string(state s) noexcept {
-  const auto found = std::ranges::find(state_names, s, &std::pair<state, std::string_view>::first);
-  return found == state_names.end() ? "?" : found->second;
-}
+std::string_view to_string(state s) noexcept { return name_in(state_names, s); }
+std::optional<state> parse_state(std::string_view text) noexcept { return value_in(state_names, text); }
+std::string_view to_string(migration_kind kind) noexcept { return name_in(kind_names, kind); }
+std::optional<migration_kind> parse_kind(std::string_view text) noexcept { return value_in(kind_names, text); }
+std::string_view to_string(strategy_kind strategy) noexcept { return name_in(strategy_names, strategy); }
+std::optional<strategy_kind> parse_strategy(std::string_view text) noexcept { return value_in(strategy_names, text); }
+std::string_view to_string(transport_kind transport) noexcept { return name_in(transport_names, transport); }
+std::optional<transport_kind> parse_transport(std::string_view text) noexcept { return value_in(transport_names, text); }
 
-std::optional<state> parse_state(std::string_view text) noexcept {
-  const auto found = std::ranges::find(state_names, text, &std::pair<state, std::string_view>::second);
-  return found == state_names.end() ? std::nullopt : std::optional(found->first);
-}
-
-bool may_go(state from, state to) noexcept {
+bool may_go(strategy_kind strategy, state from, state to) noexcept {
   if (from == to) return !is_final(from);  // a change of attempt, error or figures
   if (is_undoing(to)) return before_switch(from);
   if (to == state::paused) return may_pause(from);
   if (from == state::paused) return may_pause(to);
-  return std::ranges::find(forward, std::pair(from, to)) != forward.end();
+  const auto forward = forward_of(strategy);
+  return std::ranges::find(forward, transition(from, to)) != forward.end();
 }
 
 bool is_final(state s) noexcept {

@@ -1,4 +1,4 @@
-// The migration state machine (DESIGN 7): states, the one table of transitions, and the row that persists it. Before SWITCHED every
+// The migration state machine (DESIGN 7): states, a strategy's table of transitions, and the row that persists it. Before SWITCHED every
 // failure goes back to the old map; from SWITCHED on there is only forward.
 //
 //   PLANNED -> PREPARING -> COPYING -> CATCHING_UP -> VERIFYING -> READY -> CUTTING_OVER -> SWITCHED -> CLEANING -> DONE
@@ -39,8 +39,30 @@ enum class state {
 std::string_view to_string(state) noexcept;             // as in DESIGN: "CATCHING_UP"
 std::optional<state> parse_state(std::string_view) noexcept;
 
-// The sole judge of transitions.
-bool may_go(state from, state to) noexcept;
+// What a migration is for.
+enum class migration_kind {
+  drain,       // of a shard, which leaves when the last of them is done
+  move_range,
+};
+std::string_view to_string(migration_kind) noexcept;  // as in the catalog: "move_range"
+std::optional<migration_kind> parse_kind(std::string_view) noexcept;
+
+// How it moves (DESIGN 10, strategy/strategy.h).
+enum class strategy_kind {
+  cdc,  // backfill and change stream, then one short pause
+};
+std::string_view to_string(strategy_kind) noexcept;
+std::optional<strategy_kind> parse_strategy(std::string_view) noexcept;
+
+// What carries the change stream.
+enum class transport_kind {
+  direct,  // slot to applier
+};
+std::string_view to_string(transport_kind) noexcept;
+std::optional<transport_kind> parse_transport(std::string_view) noexcept;
+
+// The sole judge of transitions: each strategy has its table.
+bool may_go(strategy_kind, state from, state to) noexcept;
 bool is_final(state) noexcept;         // DONE, FAILED, CANCELLED, ROLLED_BACK
 bool before_switch(state) noexcept;    // the old map rules, and the migration may still be given up
 bool is_undoing(state) noexcept;       // FAILING, CANCELLING
@@ -48,7 +70,8 @@ bool is_undoing(state) noexcept;       // FAILING, CANCELLING
 bool gate_starts_closed(state) noexcept;
 
 struct migration_options {
-  std::string strategy = "cdc", transport = "direct";
+  strategy_kind strategy = strategy_kind::cdc;
+  transport_kind transport = transport_kind::direct;
   std::uint64_t max_rate = 0;                        // bytes a second of COPY, 0 = none
   std::chrono::milliseconds max_pause{1'000};        // hard cap on the time gates stay closed in one attempt
   bool auto_cutover = true;
@@ -57,7 +80,7 @@ struct migration_options {
 // One row of pgrotor.migrations. A migration has exactly one moving set, with the migration's number.
 struct migration_row {
   std::uint64_t id = 0, job = 0;
-  std::string kind;                                  // drain, move_range
+  migration_kind kind = migration_kind::move_range;
   routing::distribution_id distribution;
   std::vector<routing::placement_range> ranges;
   routing::shard_id source, target;

@@ -29,7 +29,7 @@ routing::shard_map::parts map_after(const routing::shard_map& map, const migrati
 
 }  // namespace
 
-live_cutover::live_cutover(engine& e, migration_row& row, cutover_connections connections, std::string& waiting_for,
+live_cutover::live_cutover(engine& e, migration_row& row, cutover_connections& connections, std::string& waiting_for,
                            std::optional<cutover_attempt> attempt)
     : engine_(e), row_(row), connections_(connections), waiting_for_(waiting_for), attempt_(attempt) {}
 

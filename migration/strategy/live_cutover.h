@@ -1,5 +1,5 @@
 // The steps of a cutover done: shards over the migration's connections, the catalog, and the proxies by their gates. Each step is
-// timed. Made by migration_run, for one attempt or for what an earlier process left; coordinator's thread.
+// timed. Made by cdc, for one attempt or for what an earlier process left; coordinator's thread.
 #pragma once
 
 #include <memory>
@@ -24,14 +24,13 @@ struct cutover_attempt {
 
 // Of the migration; those that are lost are made again where a step has to go on.
 struct cutover_connections {
-  std::unique_ptr<pg::connection>& source;
-  std::unique_ptr<pg::connection>& target;
-  std::unique_ptr<pg::connection>& snapshot;  // a second session on the target; holds the verify snapshot after step 5
+  std::unique_ptr<pg::connection> source, target;
+  std::unique_ptr<pg::connection> snapshot;  // a second session on the target; holds the verify snapshot after step 5
 };
 
 class live_cutover : public cutover_steps {
  public:
-  live_cutover(engine&, migration_row&, cutover_connections, std::string& waiting_for, std::optional<cutover_attempt> = {});
+  live_cutover(engine&, migration_row&, cutover_connections&, std::string& waiting_for, std::optional<cutover_attempt> = {});
 
   task<refusal> begin_fence(milliseconds budget) override;
   task<bool> close_gates(milliseconds budget) override;
@@ -58,7 +57,7 @@ class live_cutover : public cutover_steps {
 
   engine& engine_;
   migration_row& row_;
-  cutover_connections connections_;
+  cutover_connections& connections_;
   std::string& waiting_for_;  // what step 5 waits for, while it does
   std::optional<cutover_attempt> attempt_;
   std::optional<async_mutex::guard> turn_;  // at the catalog, from step 0 to the commit point: no other map change in between

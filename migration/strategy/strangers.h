@@ -1,6 +1,6 @@
 // Looks, while a migration runs, for sessions that hold an advisory lock of its guard or register without a right to it, on source and
 // target: one of them makes the guard refuse every write, or keeps the cutover from its lock. They are named, and ended where
-// [cutover] strangers = "end". Made by migration_run; coordinator's thread, on connections of its own, since those of the run are busy.
+// [cutover] strangers = "end". Made by cdc; coordinator's thread, on connections of its own, since those of the run are busy.
 #pragma once
 
 #include <memory>

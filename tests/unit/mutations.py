@@ -16,6 +16,7 @@ BUILD = os.path.abspath(os.environ.get("PGROTOR_BUILD", os.path.join(SOURCE, "bu
 
 # name: (file, test file beside it in tests/unit/migration, what stands there, what stands there instead)
 CUTOVER = ("migration/strategy/cutover.cc", "cutover_test.cc")
+RUN = ("migration/coordinator/migration_run.cc", "migration_run_test.cc")
 ROWS = {
     "cutover: goes on past a fence that was refused": (*CUTOVER, 'if (why) co_return "step 2: " + *why;', ""),
     "cutover: goes on past a marker that did not come": (*CUTOVER, "if (!reached)", "if (false)"),
@@ -31,6 +32,21 @@ ROWS = {
     "cutover: the old marker still counts": (*CUTOVER, "    steps.forget_marker();\n", ""),
     "cutover: the fence's transaction stays open": (*CUTOVER, "    co_await steps.abandon_fence();\n", ""),
     "cutover: the budget begins anew at each step": (*CUTOVER, "co_await steps.wait_marker(until)", "co_await steps.wait_marker(steps.now() + milliseconds(400))"),
+    "migration_run: a lost catalog is a failure of the migration": (
+        *RUN, 'if (error.where == "catalog" && error.connection_lost) throw catalog_lost(error.what());', ""),
+    "migration_run: a lost shard is fatal": (*RUN, "!error.connection_lost}", "true}"),
+    "migration_run: fails with the gates closed": (*RUN, "if (before_switch(row_.state) && !at_gate(row_.state)) {\n    if (cancel_)",
+                                                   "if (before_switch(row_.state)) {\n    if (cancel_)"),
+    "migration_run: fails after the switch": (*RUN, "if (before_switch(row_.state) && !at_gate(row_.state)) {\n    if (cancel_)",
+                                              "if (!at_gate(row_.state)) {\n    if (cancel_)"),
+    "migration_run: others go first while the gates are closed": (*RUN, "if (!at_gate(row_.state)) co_return stop_;", "co_return stop_;"),
+    "migration_run: begins an attempt that is being cancelled": (*RUN, "if (cancel_) co_await go(state::ready", "if (false) co_await go(state::ready"),
+    "migration_run: cancels while the gates are closed": (
+        *RUN, "if (!before_switch(row_.state) || row_.state == state::cutting_over) refuse_cancel(row_);", "if (!before_switch(row_.state)) refuse_cancel(row_);"),
+    "migration_run: does not remember where to go on": (*RUN, "if (to == state::paused) row_.resume_to = row_.state;", ""),
+    "migration_run: works without a catalog": (*RUN, 'if (rows_.lost()) throw catalog_lost("the connection is lost");', ""),
+    "migration_run: leaves its mover behind": (*RUN, "  co_await strategy_->stop_work();  // also when", "  // also when"),
+    "migration_run: works while a DBA is waited for": (*RUN, "!stop_ && !waits_for_dba(row_) &&", "!stop_ &&"),
 }
 
 

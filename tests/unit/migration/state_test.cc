@@ -21,6 +21,11 @@ TEST_CASE("state: every name reads back") {
   CHECK(to_string(state::catching_up) == "CATCHING_UP");
   CHECK_FALSE(parse_state("catching_up"));
   CHECK_FALSE(parse_state(""));
+  for (const auto kind : {migration_kind::drain, migration_kind::move_range}) CHECK(parse_kind(to_string(kind)) == kind);
+  CHECK(parse_strategy(to_string(strategy_kind::cdc)) == strategy_kind::cdc);
+  CHECK(parse_transport(to_string(transport_kind::direct)) == transport_kind::direct);
+  CHECK(to_string(migration_kind::move_range) == "move_range");
+  CHECK_FALSE(parse_strategy("dual_write"));
 }
 
 TEST_CASE("state: the way of a migration, and nothing but it") {
@@ -30,13 +35,13 @@ TEST_CASE("state: the way of a migration, and nothing but it") {
       {state::cutting_over, state::ready}, {state::cutting_over, state::switched}, {state::switched, state::cleaning}, {state::cleaning, state::done}};
   for (const auto& [from, to] : way) {
     CAPTURE(to_string(from));
-    CHECK(may_go(from, to));
+    CHECK(may_go(strategy_kind::cdc, from, to));
   }
   for (const auto from : {state::planned, state::preparing, state::copying, state::catching_up, state::verifying, state::ready, state::paused}) {
     CAPTURE(to_string(from));
-    CHECK_FALSE(may_go(from, state::switched));
-    CHECK_FALSE(may_go(from, state::cleaning));
-    CHECK_FALSE(may_go(from, state::done));
+    CHECK_FALSE(may_go(strategy_kind::cdc, from, state::switched));
+    CHECK_FALSE(may_go(strategy_kind::cdc, from, state::cleaning));
+    CHECK_FALSE(may_go(strategy_kind::cdc, from, state::done));
   }
 }
 
@@ -44,29 +49,29 @@ TEST_CASE("state: before the switch everything may fail or be cancelled, after i
   for (const auto from : all) {
     CAPTURE(to_string(from));
     const bool itself = is_undoing(from);
-    CHECK(may_go(from, state::failing) == (before_switch(from) || (itself && from == state::failing)));
-    CHECK(may_go(from, state::cancelling) == (before_switch(from) || (itself && from == state::cancelling)));
-    CHECK(may_go(from, state::failed) == (from == state::failing));  // only when the undoing is done
-    CHECK(may_go(from, state::cancelled) == (from == state::cancelling || from == state::planned));
+    CHECK(may_go(strategy_kind::cdc, from, state::failing) == (before_switch(from) || (itself && from == state::failing)));
+    CHECK(may_go(strategy_kind::cdc, from, state::cancelling) == (before_switch(from) || (itself && from == state::cancelling)));
+    CHECK(may_go(strategy_kind::cdc, from, state::failed) == (from == state::failing));  // only when the undoing is done
+    CHECK(may_go(strategy_kind::cdc, from, state::cancelled) == (from == state::cancelling || from == state::planned));
     if (is_final(from)) {
-      for (const auto to : all) CHECK_FALSE(may_go(from, to));
+      for (const auto to : all) CHECK_FALSE(may_go(strategy_kind::cdc, from, to));
     }
   }
   for (const auto back : {state::planned, state::copying, state::ready, state::cutting_over, state::paused}) {
-    CHECK_FALSE(may_go(state::switched, back));
-    CHECK_FALSE(may_go(state::cleaning, back));
+    CHECK_FALSE(may_go(strategy_kind::cdc, state::switched, back));
+    CHECK_FALSE(may_go(strategy_kind::cdc, state::cleaning, back));
   }
 }
 
 TEST_CASE("state: a pause is left to where it was taken") {
   for (const auto s : {state::copying, state::catching_up, state::verifying, state::ready}) {
-    CHECK(may_go(s, state::paused));
-    CHECK(may_go(state::paused, s));
+    CHECK(may_go(strategy_kind::cdc, s, state::paused));
+    CHECK(may_go(strategy_kind::cdc, state::paused, s));
   }
   for (const auto s : {state::planned, state::preparing, state::cutting_over, state::switched, state::cleaning, state::done}) {
     CAPTURE(to_string(s));
-    CHECK_FALSE(may_go(s, state::paused));
-    CHECK_FALSE(may_go(state::paused, s));
+    CHECK_FALSE(may_go(strategy_kind::cdc, s, state::paused));
+    CHECK_FALSE(may_go(strategy_kind::cdc, state::paused, s));
   }
 }
 

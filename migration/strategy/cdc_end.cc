@@ -1,25 +1,25 @@
-// The end of a migration (migration_run.h): after the commit point the comparison and the cleaning, or the way back of one that was given
+// The end of a migration (cdc.h): after the commit point the comparison and the cleaning, or the way back of one that was given
 // up. Each step may be repeated; none needs more of the shards than is still there.
 #include <fmt/format.h>
 
+#include "migration/strategy/cdc.h"
+
 #include "migration/base/test_hooks.h"
-#include "migration/coordinator/migration_run.h"
 #include "migration/engine/settle_ownership.h"
 #include "migration/engine/table_gate.h"
 #include "migration/pg/relations.h"
 #include "migration/plan/planner.h"
 #include "migration/shard/cleaner.h"
 #include "migration/shard/guard.h"
-#include "migration/shard/prepare.h"
 #include "migration/shard/verify.h"
 #include "protocol/sqlstate.h"
 
 namespace migration {
 
-task<void> migration_run::after_switch() {
+task<next_step> cdc::after_switch() {
   co_await stop_mover();
   if (!opened_) {  // found so after a restart
-    live_cutover steps(engine_, row_, {source_, target_, snapshot_}, waiting_for_);
+    live_cutover steps(engine_, row_, shards_, waiting_for_);
     co_await go_forward(steps);  // gates behind the snapshot: clients of a process that has just begun have written nothing yet
     snapshot_first_ = steps.snapshot_first();
     snapshot_taken_ = true;
@@ -30,23 +30,23 @@ task<void> migration_run::after_switch() {
   const auto compared = co_await compare_rows();
   if (row_.rows_differing.value_or(0) > 0) {
     row_.error = compared;
-    co_return co_await go(state::switched, compared);  // and there it stays: see waits_for_dba()
+    co_return next_step{state::switched, compared, {}};  // and there it stays: see waits_for_dba()
   }
-  co_await go(state::cleaning, compared);
+  co_return next_step{state::cleaning, compared, {}};
 }
 
 // The frozen source against the target as it was before it opened. Where that snapshot is lost with its connection or its coordinator, a
 // newer one can still prove that nothing differs. What differs from it may have been changed by clients since, or may have been wrong before:
 // nobody can tell any more, so the source's rows stay until a DBA has said what they are worth.
-task<std::string> migration_run::compare_rows() {
-  const bool taken = snapshot_taken_ && snapshot_ && !snapshot_->broken();
+task<std::string> cdc::compare_rows() {
+  const bool taken = snapshot_taken_ && shards_.snapshot && !shards_.snapshot->broken();
   const bool first = taken && snapshot_first_;
   snapshot_taken_ = false;  // whatever ends this comparison ends the snapshot
   if (!taken) {
-    snapshot_ = co_await engine_.connect(row_.target);
-    co_await take_snapshot(*snapshot_);
+    shards_.snapshot = co_await engine_.connect(row_.target);
+    co_await take_snapshot(*shards_.snapshot);
   }
-  const auto found = co_await compare(*source_, *snapshot_, distribution().type, row_.ranges, tables_);
+  const auto found = co_await compare(*shards_.source, *shards_.snapshot, distribution().type, row_.ranges, tables_);
   row_.rows_compared = found.rows_compared;
   row_.rows_differing = found.rows_differing;
   if (found.rows_differing == 0) co_return fmt::format("{} rows compared, 0 differ{}", found.rows_compared, first ? "" : " from a snapshot taken later");
@@ -55,39 +55,38 @@ task<std::string> migration_run::compare_rows() {
                         first ? "" : later, fmt::join(found.examples, "; "));
 }
 
-task<void> migration_run::clean() {
+task<next_step> cdc::clean() {
   co_await stop_mover();
-  snapshot_.reset();
-  const auto removed = co_await clear_side(row_.source, source_, true);
-  co_await clear_side(row_.target, target_, false);
+  shards_.snapshot.reset();
+  const auto removed = co_await clear_side(row_.source, shards_.source, true);
+  co_await clear_side(row_.target, shards_.target, false);
   PGROTOR_STOP_POINT("cleaned");
   co_await engine_.gates.forget(row_.id);
-  ++engine_.done;
-  co_await go(state::done, fmt::format("{} rows removed from the source", removed));
+  co_return next_step{state::done, fmt::format("{} rows removed from the source", removed), {}};
 }
 
-task<void> migration_run::undo() {
+task<next_step> cdc::undo() {
   co_await stop_mover();
-  snapshot_.reset();
+  shards_.snapshot.reset();
   ledger_in_turn book(engine_);
   const auto made = co_await book.read_ledger(row_.id);
   if (!made.empty()) {
     std::exception_ptr failed;  // a lost shard does not keep slot and guard on the other one
     try {
-      co_await clear_side(row_.source, source_, false);
+      co_await clear_side(row_.source, shards_.source, false);
     } catch (const pg::sql_error& error) {
       if (error.where == "catalog") throw;
       failed = std::current_exception();
     }
-    co_await clear_side(row_.target, target_, true);
+    co_await clear_side(row_.target, shards_.target, true);
     if (failed) std::rethrow_exception(failed);
   }
   co_await engine_.gates.forget(row_.id);
-  co_await go(row_.state == state::failing ? state::failed : state::cancelled, "nothing is left of it");
+  co_return next_step{row_.state == state::failing ? state::failed : state::cancelled, "nothing is left of it", {}};
 }
 
 // The tables that a shard has: PREPARE may not have made all of them, and somebody may have dropped one.
-task<std::vector<moving_table>> migration_run::tables_on(pg::connection& shard) const {
+task<std::vector<moving_table>> cdc::tables_on(pg::connection& shard) const {
   std::vector<moving_table> out;
   const auto map = engine_.map();
   for (const auto& table : map->tables()) {
@@ -102,7 +101,7 @@ task<std::vector<moving_table>> migration_run::tables_on(pg::connection& shard) 
 
 // One shard without this migration: with `rows` without the moving set's rows, and without what the ledger lists. A shard that has left the
 // map needs nothing but that the ledger says so.
-task<std::uint64_t> migration_run::clear_side(routing::shard_id shard, std::unique_ptr<pg::connection>& connection, bool rows) {
+task<std::uint64_t> cdc::clear_side(routing::shard_id shard, std::unique_ptr<pg::connection>& connection, bool rows) {
   ledger_in_turn book(engine_);
   if (!engine_.map()->find_shard(shard)) {
     const auto entries = co_await book.read_ledger(row_.id);
