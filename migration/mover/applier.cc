@@ -26,7 +26,7 @@ auto to_milliseconds(clock::duration took) { return std::chrono::duration_cast<m
 
 }  // namespace
 
-applier::applier(mover_context& context, apply_session& session, change_stream& stream)
+applier::applier(mover_context& context, apply_target& session, change_source& stream)
     : context_(context), session_(session), stream_(stream), relations_(context.tables) {}
 
 task<void> applier::run() {

@@ -1,20 +1,18 @@
 // The ordered applier: takes the stream's transactions and the chunks that readers bring, decides by svb, writes through one
-// apply_session, and confirms what is durable. Batches whole source transactions as long as more are ready; never waits to fill a
+// session, and confirms what is durable. Batches whole source transactions as long as more are ready; never waits to fill a
 // batch. Stops at the expected marker. Coordinator's thread.
 #pragma once
 
 #include <optional>
 
-#include "migration/mover/apply_session.h"
-#include "migration/mover/change_stream.h"
-#include "migration/mover/mover_context.h"
-#include "migration/mover/row_change.h"
+#include "migration/mover/apply_target.h"
+#include "migration/mover/change_source.h"
 
 namespace migration {
 
 class applier {
  public:
-  applier(mover_context&, apply_session&, change_stream&);
+  applier(mover_context&, apply_target&, change_source&);
   // Until stop.
   task<void> run();
 
@@ -45,8 +43,8 @@ class applier {
   void confirm();
 
   mover_context& context_;
-  apply_session& session_;
-  change_stream& stream_;
+  apply_target& session_;
+  change_source& stream_;
   relation_book relations_;
   source_transaction transaction_;
   bool inside_transaction_ = false;

@@ -10,8 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "migration/mover/mover_context.h"
-#include "migration/mover/row_change.h"
+#include "migration/mover/apply_target.h"
 
 namespace migration {
 
@@ -22,13 +21,8 @@ struct stored_chunk {
   protocol::lsn high;
   std::uint64_t rows = 0, bytes = 0, scanned = 0;
 };
-// Where the stream stands when a chunk is loaded: what a restart needs it from, and what has been applied.
-struct load_position {
-  protocol::lsn floor, position;
-  std::int64_t commit_time = 0;
-};
 
-class apply_session {
+class apply_session final : public apply_target {
  public:
   explicit apply_session(mover_context& context) : context_(context) {}
 
@@ -43,19 +37,13 @@ class apply_session {
   // Where a restart needs the stream from; 0 when no chunk was loaded yet.
   task<protocol::lsn> read_hold_floor();
 
-  bool in_transaction() const noexcept { return in_transaction_; }
-  std::size_t queued() const noexcept { return queued_.size(); }
-  std::size_t queued_bytes() const noexcept { return queued_bytes_; }
-  // Queues one part of a change; `message` is kept for the message of an error. Begins a transaction when none is open.
-  void queue(const row_change&, change_part, std::string message);
-  // Sends what is queued and checks that each statement met one row.
-  task<void> verify();
-  // verify() where there is something to look at, then commits with the origin's progress at `position`.
-  task<void> commit(protocol::lsn position, std::int64_t commit_time);
-
-  // One transaction: rows, pending changes, the chunk's record, hold floor, origin position. False when a row of another chunk stood
-  // in the way in a unique index: nothing was changed, the slice is to be read again.
-  task<bool> load(read_chunk&, const std::vector<const held_change*>& pending, const relation_book&, load_position);
+  bool in_transaction() const noexcept override { return in_transaction_; }
+  std::size_t queued() const noexcept override { return queued_.size(); }
+  std::size_t queued_bytes() const noexcept override { return queued_bytes_; }
+  void queue(const row_change&, change_part, std::string message) override;
+  task<void> verify() override;
+  task<void> commit(protocol::lsn position, std::int64_t commit_time) override;
+  task<bool> load(read_chunk&, const std::vector<const held_change*>& pending, const relation_book&, load_position) override;
 
  private:
   struct queued_statement {

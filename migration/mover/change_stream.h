@@ -6,26 +6,20 @@
 #include <optional>
 #include <string>
 
+#include "migration/mover/change_source.h"
 #include "migration/mover/mover_context.h"
 
 namespace migration {
 
-// One message, in the stream's order. No payload: a keepalive, everything before `position` has been sent.
-struct stream_item {
-  protocol::lsn position;
-  std::string payload;
-};
-
-class change_stream {
+class change_stream final : public change_source {
  public:
   change_stream(mover_context&, protocol::lsn start);
   // Until stop; throws when the stream breaks. A slot that a dying predecessor still holds is waited for.
   task<void> run();
 
-  bool ready() const noexcept { return !items_.empty(); }
-  stream_item pop();
-  // Everything before this is durable on the target or not needed again.
-  void confirm(protocol::lsn position);
+  bool ready() const noexcept override { return !items_.empty(); }
+  stream_item pop() override;
+  void confirm(protocol::lsn position) override;
 
  private:
   task<void> start(pg::connection&);

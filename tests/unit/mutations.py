@@ -16,6 +16,7 @@ BUILD = os.path.abspath(os.environ.get("PGROTOR_BUILD", os.path.join(SOURCE, "bu
 
 # name: (file, test file beside it in tests/unit/migration, what stands there, what stands there instead)
 CUTOVER = ("migration/strategy/cutover.cc", "cutover_test.cc")
+APPLIER = ("migration/mover/applier.cc", "applier_test.cc")
 RUN = ("migration/coordinator/migration_run.cc", "migration_run_test.cc")
 ROWS = {
     "cutover: goes on past a fence that was refused": (*CUTOVER, 'if (why) co_return "step 2: " + *why;', ""),
@@ -32,6 +33,17 @@ ROWS = {
     "cutover: the old marker still counts": (*CUTOVER, "    steps.forget_marker();\n", ""),
     "cutover: the fence's transaction stays open": (*CUTOVER, "    co_await steps.abandon_fence();\n", ""),
     "cutover: the budget begins anew at each step": (*CUTOVER, "co_await steps.wait_marker(until)", "co_await steps.wait_marker(steps.now() + milliseconds(400))"),
+    "applier: confirms what is not committed": (*APPLIER, "task<void> applier::finish_batch() {\n", "task<void> applier::finish_batch() {\n  confirm();\n"),
+    "applier: confirms past what is held": (*APPLIER, "std::min(ended_->commit, decisions.floor()) : decisions.floor()",
+                                            "std::min(ended_->commit, decisions.floor()) : decisions.position()"),
+    "applier: confirms the marker away": (*APPLIER, "std::min(ended_->commit, decisions.floor())", "decisions.floor()"),
+    "applier: goes on behind the marker": (*APPLIER, "while (stream_.ready() && !ended_ &&", "while (stream_.ready() &&"),
+    "applier: commits in the middle of a transaction": (*APPLIER, "    if (inside_transaction_) {\n      if (full)", "    if (inside_transaction_ && !full) {\n      if (full)"),
+    "applier: a marker outside of any transaction counts": (*APPLIER, "if (!message.transactional) return;", ""),
+    "applier: a chunk is loaded before the stream has caught up with an earlier mover": (*APPLIER, "|| !context_.decisions->may_load()", ""),
+    "applier: a chunk of a table with another unique index does not wait": (*APPLIER, "!context_.tables[chunk.slice.table].other_unique ||", "true ||"),
+    "applier: a keepalive in the middle of a transaction moves the position": (*APPLIER, "if (!inside_transaction_) context_.decisions->advance", "context_.decisions->advance"),
+    "applier: a chunk that was not loaded counts as loaded": (*APPLIER, "  if (!loaded) {\n    decisions", "  if (false) {\n    decisions"),
     "migration_run: a lost catalog is a failure of the migration": (
         *RUN, 'if (error.where == "catalog" && error.connection_lost) throw catalog_lost(error.what());', ""),
     "migration_run: a lost shard is fatal": (*RUN, "!error.connection_lost}", "true}"),
