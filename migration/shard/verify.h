@@ -10,6 +10,7 @@
 #include "migration/base/task.h"
 #include "migration/pg/pg.h"
 #include "migration/plan/moving_table.h"
+#include "routing/map/shard_map.h"
 
 namespace migration {
 
