@@ -18,5 +18,6 @@ extern const std::string_view hidden_fingerprint;  // has anything changed that 
 extern const std::string_view mover_tables;   // progress of the mover on every shard: run by `init` after shard_objects, idempotent
 extern const std::string_view ownership;      // the ownership guard's functions on every shard: run by `init` after shard_objects, idempotent
 extern const std::string_view identity;       // which shard it is, and whose term: run by `init` after shard_objects, idempotent
+extern const std::string_view two_phase;      // verdicts on transactions over several shards: run by `init` after shard_objects, idempotent
 extern const std::string_view sequences;      // strides of sequences on every shard: run by `init` after shard_objects, idempotent
 }  // namespace migration::sql

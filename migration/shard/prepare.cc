@@ -137,6 +137,7 @@ task<void> init_shard(pg::connection& connection) {
   co_await connection.query(std::string(sql::mover_tables));
   co_await connection.query(std::string(sql::ownership));
   co_await connection.query(std::string(sql::sequences));
+  co_await connection.query(std::string(sql::two_phase));
   co_await connection.query(std::string(sql::dump_rights));
 }
 
