@@ -38,6 +38,7 @@ void coordinator::stop() {
   asio::post(impl_->engine.executor, [inside = impl_.get()] {
     inside->stopping = inside->engine.stopping = true;
     inside->watch.stop();
+    inside->recovery->stop();
     inside->wake.cancel();
     if (inside->current) inside->current->wish_stop();
   });
@@ -51,6 +52,7 @@ task<answer> coordinator::execute(request wanted) {
 std::shared_ptr<const routing::shard_map> coordinator::map() const { return impl_->engine.map(); }
 asio::any_io_executor coordinator::executor() const { return impl_->engine.executor; }
 std::shared_ptr<prepared_names> coordinator::names() const { return impl_->gids; }
+std::shared_ptr<recoverer> coordinator::recovery() const { return impl_->recovery; }
 
 coordinator::counts coordinator::read_counts() const noexcept {
   const auto& e = impl_->engine;
@@ -248,31 +250,33 @@ task<void> coordinator::impl::work() {
 }
 
 task<void> coordinator::impl::run() {
-  start_watch();
+  start_beside(watch.run());
+  start_beside(recovery->run());
   std::exception_ptr failed;
   try {
     co_await work();
   } catch (...) {
     failed = std::current_exception();
   }
-  co_await end_watch();
+  co_await end_beside();
   engine.catalog.reset();
   if (failed) std::rethrow_exception(failed);
   keeper.give_back();
 }
 
-void coordinator::impl::start_watch() {
-  watching = true;
-  asio::co_spawn(engine.executor, watch.run(), [this](std::exception_ptr) {
-    watching = false;
+void coordinator::impl::start_beside(task<void> part) {
+  ++watching;
+  asio::co_spawn(engine.executor, std::move(part), [this](std::exception_ptr failed) {
+    log_failure("coordinator", failed);
+    --watching;
     wake.cancel();
   });
 }
 
-// It uses what ends with the coordinator.
-task<void> coordinator::impl::end_watch() {
+task<void> coordinator::impl::end_beside() {
   watch.stop();
-  while (watching) {
+  recovery->stop();
+  while (watching > 0) {
     wake.expires_at(clock::time_point::max());
     co_await wake.async_wait(asio::as_tuple(asio::use_awaitable));
   }

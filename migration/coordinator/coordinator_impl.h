@@ -14,6 +14,7 @@
 #include "migration/coordinator/term_keeper.h"
 #include "migration/engine/engine.h"
 #include "migration/engine/prepared_names.h"
+#include "migration/engine/recoverer.h"
 #include "migration/shard/hidden_access.h"
 
 namespace migration {
@@ -42,13 +43,15 @@ struct coordinator::impl {
   boost::asio::steady_timer wake;
   hidden_watch watch;
   const std::shared_ptr<prepared_names> gids = std::make_shared<prepared_names>(engine);
-  bool stopping = false, watching = false;
+  const std::shared_ptr<recoverer> recovery = std::make_shared<recoverer>(engine);
+  bool stopping = false;
+  int watching = 0;  // parts that run beside work() and use what ends with the coordinator
 
   task<void> start();
   task<void> run();
   task<void> work();  // until stop(); throws superseded
-  void start_watch();
-  task<void> end_watch();
+  void start_beside(task<void>);
+  task<void> end_beside();
   task<void> take_catalog();          // connects, starts a term, reads map and rows
   task<void> ensure_catalog();        // connects again where it must, and reads the rows
   task<void> reconnect_catalog();     // until it works or stop(); throws superseded

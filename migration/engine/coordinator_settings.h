@@ -14,6 +14,7 @@ struct coordinator_settings {
   std::string pg_dump = "pg_dump";
   milliseconds operation_timeout{30'000};
   milliseconds question_timeout{5'000};  // of a shard that is asked while a client waits for the answer
+  milliseconds recover_after{10'000};    // a branch of a transaction over several shards may stay prepared for so long
   milliseconds cutover_budget{500};   // from closing the gates to the commit point; WITH (max_pause) lowers it
   milliseconds hold_budget{10'000};   // one held statement
   milliseconds poll{50};

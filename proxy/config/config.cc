@@ -244,6 +244,9 @@ class loader {
     if (strangers != "end" && strangers != "name") cutover.problem("strangers", R"(must be "end" or "name")");
     out_.end_strangers = strangers == "end";
     cutover.finish();
+    auto two_phase = section(top, "two_phase");
+    two_phase.milliseconds("recover_after_ms", out_.recover_after, 100, hour_ms);
+    two_phase.finish();
     if (out_.cutover_budget >= out_.gate_hold_budget) {
       cutover.problem("budget_ms", "must be less than gate.hold_budget_ms, or every cutover that is late fails the statements it holds");
     }

@@ -99,6 +99,7 @@ struct config {
   std::size_t gate_max_waiters = 10'000;             // [gate] max_waiters: held statements a worker
   std::chrono::milliseconds gate_hold_budget{10'000};  // [gate] hold_budget_ms
   std::chrono::milliseconds cutover_budget{500};       // [cutover] budget_ms
+  std::chrono::milliseconds recover_after{10'000};     // [two_phase] recover_after_ms
   bool end_strangers = true;                           // [cutover] strangers: "end", else "name"
   std::chrono::milliseconds drain_timeout{30'000};     // [proxy] drain_timeout_ms: SIGTERM waits so long for open transactions
 

@@ -13,7 +13,7 @@ namespace {
 bool takes_restart(std::string_view key) {
   static constexpr auto fixed =
       std::to_array<std::string_view>({"listen.host", "listen.port", "http.", "catalog.", "shards_role.", "default_shard", "shard ", "tools.", "cutover.",
-                                       "proxy.workers", "gate.hold_budget_ms"});
+                                       "two_phase.", "proxy.workers", "gate.hold_budget_ms"});
   return std::ranges::any_of(fixed, [key](std::string_view begin) { return key.starts_with(begin); });
 }
 
@@ -56,6 +56,7 @@ config in_force(const config& before, config now) {
   now.default_shard = before.default_shard;
   now.pg_dump = before.pg_dump;
   now.cutover_budget = before.cutover_budget;
+  now.recover_after = before.recover_after;
   now.end_strangers = before.end_strangers;
   now.gate_hold_budget = before.gate_hold_budget;
   now.workers = before.workers;

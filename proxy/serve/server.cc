@@ -39,6 +39,7 @@ migration::coordinator_settings settings_for(const config& c) {
   settings.pg_dump = c.pg_dump;
   settings.cutover_budget = c.cutover_budget;
   settings.end_strangers = c.end_strangers;
+  settings.recover_after = c.recover_after;
   settings.hold_budget = c.gate_hold_budget;
   settings.question_timeout = c.connect_timeout;
   return settings;
@@ -99,6 +100,7 @@ void server::start_threads() {
   for (const auto& one : workers_) {
     one->set_console(admin_);
     one->set_names(coordinator_.names());
+    one->set_recoverer(coordinator_.recovery());
     one->set_peers(workers_);
     one->start();
   }

@@ -28,11 +28,18 @@
 
 namespace migration {
 class prepared_names;
+class recoverer;
 }
 
 namespace proxy {
 
 class console;
+
+// What the coordinator does for clients; nothing where there is none, and then each shard looks after its own.
+struct coordinator_desk {
+  std::shared_ptr<migration::prepared_names> names;  // of prepared transactions
+  std::shared_ptr<migration::recoverer> recovery;    // of transactions over several shards
+};
 
 struct services {
   services(boost::asio::io_context& io_in, const config& settings_in, std::shared_ptr<const users> accounts_in)
@@ -44,7 +51,7 @@ struct services {
   config settings;
   std::shared_ptr<const users> accounts;  // a RELOAD brings others
   proxy::console* commands = nullptr;  // none: not ready
-  std::shared_ptr<migration::prepared_names> prepared_names;  // none: each shard looks after its own
+  coordinator_desk coordinator;
   std::shared_ptr<const tls_context> client_tls;  // for the next client; nullptr: none
 
   std::shared_ptr<const routing::shard_map> map;  // nullptr until the first is published

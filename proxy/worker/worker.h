@@ -19,6 +19,7 @@
 
 namespace migration {
 class prepared_names;
+class recoverer;
 }
 
 namespace proxy {
@@ -38,6 +39,7 @@ class worker {
   void set_console(console&);
   // Before start(): where names of prepared transactions are kept unique. Without it each shard looks after its own.
   void set_names(std::shared_ptr<migration::prepared_names>);
+  void set_recoverer(std::shared_ptr<migration::recoverer>);
   // Before start(): all workers in order of index, so that a CancelRequest that reached another worker finds its client. Without it
   // a cancel only finds clients of the worker that received it.
   void set_peers(std::span<const std::unique_ptr<worker>>);

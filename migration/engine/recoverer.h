@@ -1,0 +1,101 @@
+// Finishes what transactions over several shards leave prepared when a process, a connection or a shard dies in the middle (DESIGN 9): looks at
+// every shard once a second, asks the shard that decides, and carries out what it says; where that one cannot be asked it waits, and never
+// guesses. Then removes verdicts that nobody can ask for any more. The rules are those of tests/models/two_phase.pml.
+//
+// Owned by the coordinator and by the sessions of clients, which may be on any thread; works on the coordinator's. It runs as long as no other
+// process is known to have begun a term: verdicts are the same whoever asks for them, so that nothing of this waits for the catalog. Only the
+// purge needs the newest map, and so a lease that runs.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "migration/base/wakeup.h"
+#include "migration/engine/decisions.h"
+#include "migration/engine/engine.h"
+#include "migration/plan/branch_gid.h"
+
+namespace migration {
+
+class recoverer : public std::enable_shared_from_this<recoverer> {
+ public:
+  using verdict = decisions::verdict;
+  explicit recoverer(engine& e) : engine_(e), decisions_(e) {}
+
+  // Until stop(), when all its parts have ended. Coordinator's thread, as stop().
+  task<void> run();
+  void stop();
+
+  // For a session that has sent COMMIT to `decider` and got no answer, nor ReadyForQuery after an error. `owner`: what pgrotor.may_be_finished()
+  // has answered on the prepared branches. `abort` says that the transaction is not committed now and never will be, or that it was committed,
+  // carried out and forgotten meanwhile: it is an abort for the client only if the session then rolls a prepared branch back itself.
+  // `unknown` when the shard cannot be asked in time. Any executor, as settle().
+  task<verdict> ask(std::string uuid, std::string owner, routing::shard_id decider, clock::time_point deadline);
+  // Takes a prepared branch over from a session that got no answer to COMMIT PREPARED or ROLLBACK PREPARED: it is looked at at once. Any thread.
+  void left_over(routing::shard_id, std::string gid);
+  // Whether this process has left something prepared there that a session should not pass by. Any thread, no lock; it may say so once too often.
+  bool in_doubt(routing::shard_id shard) const noexcept { return slot_of(shard).load(std::memory_order_acquire) != 0; }
+  // Waits until nothing that left_over() has named is prepared there any more; false when there is at the deadline.
+  task<bool> settle(routing::shard_id, clock::time_point deadline);
+
+ private:
+  // What stands between a branch and its end; told once in the log.
+  struct doubt {
+    branch_gid gid;
+    std::string owner;
+    double age_seconds = 0;
+    bool due = false;
+    std::string why;
+    clock::time_point committed{};  // since then its verdict is known to be that
+  };
+  struct shard_part {
+    std::unique_ptr<pg::connection> connection;
+    bool running = false;
+    clock::time_point asked{};             // when what follows was asked for; nothing was heard so far where it is the beginning of time
+    std::map<std::string, doubt> prepared;  // by gid
+    std::string entered;                   // when this process came to the shard, by its clock: what was prepared before is nobody's any more
+    std::map<std::string, clock::time_point> left_over;
+    std::string trouble;
+    std::string bound;                     // verdicts of transactions below it are there for all to see, and no earlier transaction runs
+    clock::time_point bound_read{};
+    bool has_old_verdicts = false;
+  };
+
+  void start_parts();
+  task<void> watch(routing::shard_id);  // one shard, until it leaves the map or stop()
+  task<void> round(routing::shard_id, shard_part&);
+  task<void> connect(routing::shard_id, shard_part&);
+  task<void> look(shard_part&);
+  static void note_prepared(shard_part&, const pg::result&);
+  void forget_left_overs(routing::shard_id, shard_part&);
+  task<bool> finish(shard_part&, const std::string& gid);  // whether it has ended
+  std::string why_not_asked(const branch_gid&) const;
+  bool others_are_prepared(const doubt&) const;
+  static task<bool> carry_out(pg::connection&, std::string gid, std::string owner, verdict);
+  void wait_for(shard_part&, const std::string& gid, std::string why);
+  task<void> purge(shard_part&);
+  bool all_asked_since(clock::time_point) const;
+  void kick();
+  void note(routing::shard_id, shard_part&, std::string trouble);
+
+  task<verdict> ask_here(std::string uuid, std::string owner, routing::shard_id decider, clock::time_point deadline);
+  task<bool> settle_here(routing::shard_id, clock::time_point deadline);
+  void take_over(routing::shard_id, std::string gid);
+  const std::atomic<std::uint32_t>& slot_of(routing::shard_id shard) const noexcept { return left_[shard.value % left_.size()]; }
+  std::atomic<std::uint32_t>& slot_of(routing::shard_id shard) noexcept { return left_[shard.value % left_.size()]; }
+
+  engine& engine_;
+  decisions decisions_;
+  std::map<routing::shard_id, shard_part> shards_;
+  std::array<std::atomic<std::uint32_t>, 64> left_{};  // branches in left_over, by number of the shard
+  wakeup kicked_, changed_;
+  std::uint64_t kicks_ = 0;
+  bool stopping_ = false;
+};
+
+}  // namespace migration
