@@ -49,7 +49,9 @@ bool gate_book::close(std::uint64_t set, std::uint32_t attempt) {
   auto* known = find(set);
   if (!known) return false;
   known->attempt = attempt;
-  if (known->now == phase::open) known->now = phase::closing;
+  if (known->now != phase::open) return true;
+  known->now = phase::closing;
+  known->closed = migration::clock::now();
   return true;
 }
 
@@ -68,12 +70,14 @@ touch_bits gate_book::bits_of(std::span<const routing::touch> touches) const noe
   return bits;
 }
 
-gate_book::verdict gate_book::judge(touch_bits bits, bool row_locks, std::optional<routing::shard_id> attached_shard) const noexcept {
+gate_book::verdict gate_book::judge(touch_bits bits, bool row_locks, std::span<const routing::shard_id> attached,
+                                    std::optional<migration::clock::time_point> holds_since) const noexcept {
   auto worst = verdict::pass;
   for (const auto& e : sets_) {
     if ((bits & bit(e.bit)) == 0) continue;
     if (row_locks && !e.set.tables) return verdict::refuse_row_locks;
-    const bool in_the_middle = e.now == phase::closing && attached_shard == e.set.source;
+    const bool there = std::find(attached.begin(), attached.end(), e.set.source) != attached.end();
+    const bool in_the_middle = e.now == phase::closing && (there || (holds_since && *holds_since < e.closed));
     if (e.now != phase::open && !in_the_middle) worst = verdict::wait;
   }
   return worst;

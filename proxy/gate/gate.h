@@ -3,7 +3,8 @@
 //   open --close()--> closing --no open transaction has touched the set--> closed --open()--> open
 //                        \------------ budget ran out: reopen -----------------------------/
 //   closing: what begins now and touches the set waits; transactions that already have a server connection on the source run on,
-//            first touches of the set included (holding one that has row locks would deadlock with one that was let through).
+//            first touches of the set included (holding one that has row locks would deadlock with one that was let through); so do those
+//            that had written or locked on any shard before it closed (DESIGN 9, "Branches and moves").
 //   closed:  everything that touches the set waits, until open() or its hold budget (55P03).
 //
 // gate_book is one worker's part: plain state, no I/O, owned by the worker's thread. gate_controller is what the coordinator calls:
@@ -42,8 +43,9 @@ class gate_book {
 
   // The bits of all sets that the touches fall into.
   touch_bits bits_of(std::span<const routing::touch>) const noexcept;
-  // May a statement with these bits go on? `attached_shard`: where its transaction already holds a server connection.
-  verdict judge(touch_bits bits, bool row_locks, std::optional<routing::shard_id> attached_shard) const noexcept;
+  // May a statement with these bits go on? `attached`: where its transaction already holds server connections; since when it may hold locks.
+  verdict judge(touch_bits bits, bool row_locks, std::span<const routing::shard_id> attached,
+                std::optional<migration::clock::time_point> holds_since = std::nullopt) const noexcept;
   // Open transactions that have touched the set; the session calls these once per transaction and bit.
   void transaction_touched(touch_bits bits) noexcept;
   void transaction_ended(touch_bits bits) noexcept;
@@ -56,6 +58,7 @@ class gate_book {
   struct entry {
     migration::moving_set set;
     phase now = phase::open;
+    migration::clock::time_point closed;  // the latest time that it began to close
     std::uint32_t attempt = 0;
     std::uint64_t touching = 0;
     int bit = 0;

@@ -48,7 +48,7 @@ task<gate_queue::held> gate_queue::wait(touch_bits bits, wakeup& wake, const boo
 
 void gate_queue::release() {
   for (auto& one : waiting_) {
-    if (one.released || gate_.judge(one.bits, false, std::nullopt) == gate_book::verdict::wait) continue;
+    if (one.released || gate_.judge(one.bits, false, {}) == gate_book::verdict::wait) continue;
     one.released = true;
     count(one);
     one.wake->notify();

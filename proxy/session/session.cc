@@ -93,6 +93,7 @@ bool session::serve_once() {
   if (here_.asking != question::none && !client_output_pending()) end_overdue_question();
   if (killed_) obey_kill();
   if (!state_.parked.empty() && !client_output_pending() && step_parked()) moved = true;
+  if (!elsewhere_.empty() && !unit_open_ && !client_output_pending() && step_elsewhere()) moved = true;
   if (leaving_ && !unit_open_ && status() == protocol::transaction_status::idle)
     fatal(make_error(sqlstate::admin_shutdown, "terminating connection: pgrotor is shutting down"));
   if (!closing_ && may_take() && has_input() && take_message()) moved = true;
@@ -118,6 +119,7 @@ void session::watch_everything() {
   if (may_take()) client_.watch_read();
   if (in_.empty()) in_.release_if_empty();
   if (!here_.server) return watch_parked();
+  for (auto& other : elsewhere_) other.server->socket.watch_read();
   if (here_.server->output_pending()) here_.server->socket.watch_write();
   if (!client_output_pending()) here_.server->socket.watch_read();
 }

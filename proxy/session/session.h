@@ -17,6 +17,8 @@
 #include <utility>
 #include <vector>
 
+#include <boost/container/small_vector.hpp>
+
 #include "migration/engine/prepared_names.h"
 #include "protocol/frontend.h"
 #include "proxy/config/errors.h"
@@ -146,6 +148,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   bool refuse_block(const routing::statement_plan&);
   bool answer_query_alone(const routing::text_plan&, std::string_view sql);
   choice choose_for_query(const routing::text_plan&, std::string_view sql);
+  void note_sayings_of(choice&, const routing::text_plan&, std::string_view sql) const;
   void answer_control(const routing::statement_plan&, std::string_view sql, std::string& out);
   bool answer_reset(const routing::statement_plan&);
   std::string_view forget(const routing::statement_plan&);
@@ -200,6 +203,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
     std::string text;                  // the first column of a row
   };
   task<heard> hear_aside();
+  static std::string first_column(std::string_view row);
   bool take_aside(const protocol::frame_header&, heard&);
   const std::vector<std::uint32_t>& types_of(const prepared_statement&, const routing::statement_plan&) const;
   static bool wants_types(const prepared_statement&, const routing::statement_plan&) noexcept;
@@ -216,10 +220,34 @@ class session final : public std::enable_shared_from_this<session>, public timed
   bool may_move() const noexcept;
   bool must_move(const choice&) const noexcept;
   task<std::optional<protocol::notice>> leave_shard();
-  void note_binding(const choice&);
-  void add_repeats(choice&, const routing::statement_plan&, std::string_view sql, std::span<const routing::parameter>) const;
-  static bool sets_something(const routing::statement_plan&) noexcept;
-  bool batch_is_unbound() const;
+  void note_sayings(const choice&);
+  static void note_saying(choice&, const routing::statement_plan&, std::string_view sql, std::span<const routing::parameter>);
+  bool batch_runs_once() const;
+
+  // session_branches.cc
+  bool may_branch() const noexcept;
+  bool must_branch(const choice&) const noexcept;
+  const branch* branch_on(routing::shard_id) const noexcept;
+  boost::container::small_vector<routing::shard_id, 4> attached_shards() const;
+  task<std::optional<protocol::notice>> go_to(routing::shard_id);
+  void say_missed();
+  bool must_go_back(const choice&) const noexcept;
+  task<std::optional<protocol::notice>> go_back_elsewhere(const choice&);
+  task<std::vector<two_phase::reply>> ask_branches(std::vector<branch*>, std::vector<std::string_view> messages);
+  bool hear_branch(branch&, two_phase::reply&);
+  void lose_branch(branch&, two_phase::reply&, std::string why);
+  void discard_branch(branch&) noexcept;
+  void lose_branches();
+  bool step_elsewhere();
+  task<std::optional<protocol::notice>> end_branches(bool commit);
+  task<std::optional<protocol::notice>> commit_branches(std::vector<branch*>);
+  task<two_phase::verdict> ask_verdict(const two_phase&);
+  task<void> finish_branches();
+  bool ends_branches(std::span<const routing::statement_plan>) const noexcept;
+  bool batch_ends_branches() const noexcept;
+  task<std::optional<protocol::notice>> end_by(routing::statement_kind, bool chain, std::string& tag);
+  task<void> end_by_query(routing::statement_plan, bool alone);
+  task<void> end_by_batch(char end);
 
   // session_reading.cc
   bool changes_reading(const routing::statement_plan&) const;
@@ -258,10 +286,12 @@ class session final : public std::enable_shared_from_this<session>, public timed
   void explain_failure(const batch_item&);
   void make_room_for_statement();
   void note_effects(const routing::statement_plan*, bool known);
+  void note_stake(const routing::statement_plan*);
 
   // session_route.cc
   choice empty_choice() const;
   bool add_to_choice(choice&, const routing::statement_plan&, std::span<const routing::parameter>);
+  bool moved_away(const routing::decision&) const noexcept;
   protocol::notice second_shard(const routing::decision&) const;
   protocol::notice at_home_only(std::string_view effect) const;
   // Passes the gate and has a server for it. `again`: the map or a gate changed meanwhile, decide anew.
@@ -372,7 +402,10 @@ class session final : public std::enable_shared_from_this<session>, public timed
   pool::place queue_place_{*this};
   server_ptr given_;         // in the queue, for the message that waited
   branch here_;                        // the server of the transaction under way, if it has one
-  std::vector<std::string> prologue_;  // what has to be said again on another shard, as long as that is all that was done
+  std::vector<branch> elsewhere_;      // the others, at rest
+  transaction_log log_;                // of the transaction on here_ and elsewhere_
+  std::optional<clock::time_point> holds_since_;  // it may hold locks
+  bool state_went_ = false;            // with a branch that was lost
   held_transaction held_;
   session_state state_;
   client_statements names_;
@@ -391,6 +424,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   bool pipeline_open_ = false;  // messages were sent up to a Flush; Sync is to come
   bool skip_to_sync_ = false;   // an error happened: messages are discarded until Sync
   bool query_waits_ = false;    // the next message, for the answers of the pipeline before it
+  bool unit_says_ = false;  // it has changed log_
   bool unit_in_block_ = false, unit_writes_ = false, unit_may_commit_ = false, unit_misreads_ = false;
   deadline_list::place unit_place_{*this}, transaction_place_{*this}, question_place_{*this};
   std::optional<timed> expired_;

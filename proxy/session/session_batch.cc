@@ -46,6 +46,7 @@ bool session::place_and_send(char end) {
     mark_resets();
     for (const auto& item : batch_)
       if (item.type == 'E' && item.plan && refuse_block(*item.plan)) return true;
+    if (batch_ends_branches()) return false;
     if (gids_are_missing() || types_are_missing() || has_names_to_claim()) return false;
   }
   if (!place_batch_now(end)) return false;
@@ -54,6 +55,8 @@ bool session::place_and_send(char end) {
 }
 
 task<void> session::handle_batch(char end) {
+  find_plans();
+  if (batch_ends_branches()) co_return co_await end_by_batch(end);
   auto failed = co_await find_prepared_of_batch();
   if (!failed && !closing_) failed = co_await learn_types();
   bool again = !failed;
@@ -225,23 +228,28 @@ session::choice session::choose_for_batch() {
   auto chosen = empty_choice();
   const bool plain = batch_is_plain_ && !held_.failed();
   const bool attached = here_.server && !here_.borrowed;
-  if (attached ? here_.unbound : held_.open()) chosen.bound = (attached && !may_move()) || !batch_is_unbound();
+  if (attached ? here_.unbound : held_.open()) chosen.bound = (attached && !may_move()) || !batch_runs_once();
   bool decided = false;  // of plain statements those that do not run just anywhere run on the default shard
   for (std::size_t i = 0; i < batch_.size(); ++i) {
-    if (plain && (decided || batch_[i].type != 'B' || batch_[i].plan->destination == destination_kind::any)) continue;
+    const bool places = batch_[i].type == 'B' || (attached && (batch_[i].type == 'P' || batch_[i].type == 'D'));
+    if (plain && (decided || !places || batch_[i].plan->destination == destination_kind::any)) continue;
     decided = true;
     if (choose_for_item(batch_[i], chosen)) continue;
     cut_batch(i, std::move(*chosen.refused));
     chosen.refused.reset();
     break;
   }
+  chosen.unsaid = chosen.unsaid || (!chosen.says.empty() && !batch_runs_once());
   return chosen;
 }
 
 bool session::choose_for_item(const batch_item& item, choice& chosen) {
-  if (item.type != 'P' && item.type != 'B') return true;
   const auto* plan = item.plan;
   if (!plan) return true;
+  // Tables that are not sharded are there on the default shard only.
+  const bool names_local = (item.type == 'P' || item.type == 'D') && plan->destination == destination_kind::default_shard;
+  if (names_local && !chosen.shard && may_branch()) chosen.shard = w_.map->default_shard();
+  if (item.type != 'P' && item.type != 'B') return true;
   if (held_.failed() && !ends_transaction(plan->kind) && plan->kind != statement_kind::rollback_to) {
     chosen.refused =
         make_error(sqlstate::failed_transaction, "current transaction is aborted, commands ignored until end of transaction block");
@@ -267,7 +275,7 @@ bool session::choose_for_item(const batch_item& item, choice& chosen) {
     return false;
   }
   if (!add_to_choice(chosen, *plan, literals_)) return false;
-  if (!chosen.bound) add_repeats(chosen, *plan, item.statement->sql, literals_);
+  note_saying(chosen, *plan, item.statement->sql, literals_);
   chosen.misreads = chosen.misreads || changes_reading(*plan);
   chosen.writes = chosen.writes || (plan->kind == statement_kind::query && !plan->plain_read);
   return true;

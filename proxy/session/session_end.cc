@@ -80,6 +80,7 @@ void session::finish_session() noexcept {
     if (home) home->discard(std::move(here_.server));
     else --w_.counted.servers_now, here_.server.reset();
   }
+  lose_branches();
   leave_parked();
   end_transaction();
   unclaim();

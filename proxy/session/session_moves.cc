@@ -10,6 +10,8 @@
 
 namespace proxy {
 
+using routing::statement_kind;
+
 namespace {
 
 std::optional<std::string_view> text_of(const routing::setting_name& from, std::span<const routing::parameter> values) {
@@ -33,7 +35,9 @@ bool session::may_move() const noexcept {
   return !portals && here_.status == protocol::transaction_status::in_transaction;
 }
 
-bool session::must_move(const choice& c) const noexcept { return here_.unbound && here_.server && !here_.borrowed && c.shard && *c.shard != here_.server->shard; }
+bool session::must_move(const choice& c) const noexcept {
+  return here_.unbound && elsewhere_.empty() && here_.server && !here_.borrowed && c.shard && *c.shard != here_.server->shard;
+}
 
 // Without a notice the transaction is held again, or the session is closing.
 task<std::optional<protocol::notice>> session::leave_shard() {
@@ -49,37 +53,58 @@ task<std::optional<protocol::notice>> session::leave_shard() {
   auto portals = std::move(portals_);  // those of the message that has to move
   release_server();
   portals_ = std::move(portals);
-  held_.take_back(prologue_);
+  held_.take_back(log_);
   co_return std::nullopt;
 }
 
-void session::note_binding(const choice& c) {
-  here_.unbound = !c.bound;
-  for (const auto& text : c.repeats) prologue_.push_back(text);
-  std::size_t bytes = 0;
-  for (const auto& text : prologue_) bytes += text.size();
-  if (bytes > held_transaction::max_bytes) here_.unbound = false;
+// As what is sent now is run. A pipeline that fails in the middle leaves unknown what of it was.
+void session::note_sayings(const choice& c) {
+  if (c.says.empty() && !c.unsaid) return;
+  for (const auto& each : c.says) {
+    const bool is_heard = here_.status != protocol::transaction_status::failed || each.is == saying::what::rollback_to || each.is == saying::what::end;
+    if (is_heard) log_.note(each, elsewhere_.empty());
+  }
+  if (c.unsaid) log_.lose();
+  here_.said = log_.size();
+  for (auto& other : elsewhere_) other.said = std::min(other.said, log_.size());
+  unit_says_ = unit_says_ || c.says.size() > 1 || batch_.size() > 3 || here_.unsynced;
 }
 
-// What has to be said again on another shard. Of a statement that sets nothing, that is nothing.
-void session::add_repeats(choice& c, const routing::statement_plan& plan, std::string_view sql, std::span<const routing::parameter> values) const {
-  if ((!here_.unbound && !held_.open()) || !sets_something(plan)) return;
-  for (const auto& call : plan.effects.calls) c.repeats.push_back(set_again(call, values));
-  if (plan.effects.calls.empty()) c.repeats.emplace_back(sql);
-}
-
-bool session::sets_something(const routing::statement_plan& plan) noexcept {
-  return is_transaction_control(plan.kind) || plan.effects.makes != 0 || plan.effects.resets || !plan.effects.calls.empty();
+// What the statement has to be followed by on another shard. Of one that sets nothing, that is nothing; of what sets something and can be known
+// on its own server only, the transaction stays there.
+void session::note_saying(choice& c, const routing::statement_plan& plan, std::string_view sql, std::span<const routing::parameter> values) {
+  using enum saying::what;
+  const auto say = [&](saying::what is) { c.says.push_back(saying{is, std::string(sql), plan.savepoint}); };
+  switch (plan.kind) {
+    case statement_kind::begin: return say(begin);
+    case statement_kind::savepoint: return say(savepoint);
+    case statement_kind::release: return say(release);
+    case statement_kind::rollback_to: return say(rollback_to);
+    case statement_kind::commit:
+    case statement_kind::rollback:
+    case statement_kind::prepare_transaction:
+      c.unsaid = plan.chain;  // with what the next one begins
+      return say(end);
+    case statement_kind::set_local:
+      if (plan.imports_snapshot) c.unsaid = true;
+      return say(setting);
+    default: break;
+  }
+  const auto& effects = plan.effects;
+  const bool sets = !effects.calls.empty() || effects.resets || (effects.makes & routing::state::settings) != 0;
+  const bool unknown = effects.unknown_calls || (effects.makes & routing::state::anything) != 0 || (sets && !plan.unbound);
+  if (plan.opens_cursor || plan.prepare || unknown) return void(c.unsaid = true);
+  for (const auto& call : effects.calls) c.says.push_back(saying{setting, set_again(call, values), {}});
+  if (sets && effects.calls.empty()) say(setting);
 }
 
 // Each statement of the pipeline is bound and run once.
-bool session::batch_is_unbound() const {
+bool session::batch_runs_once() const {
   std::ptrdiff_t runs = 0;
   for (const auto& item : batch_) {
     if (item.type == 'B') ++runs;
     if (item.type == 'E') --runs;
     if (item.type == 'y' || item.type == 'z' || item.is_front() || item.reset) return false;
-    if ((item.type == 'B' || item.type == 'E') && !(item.plan && item.plan->unbound)) return false;
   }
   return runs == 0;
 }

@@ -16,6 +16,10 @@ bool only_blanks(const routing::text_plan& plan) {
 // Beside others it stands in their transaction, which PostgreSQL refuses.
 bool stands_alone(const routing::text_plan& plan) { return plan.statements.size() == 1; }
 
+bool moves_savepoints(const routing::statement_plan& plan) {
+  return plan.kind == statement_kind::savepoint || plan.kind == statement_kind::release || plan.kind == statement_kind::rollback_to;
+}
+
 }  // namespace
 
 // False: it has to wait, and goes on in handle_query().
@@ -29,6 +33,7 @@ bool session::query_now(std::string_view frame) {
   const auto plan = w_.plans.simple(*w_.map, decoded->sql, literals_);
   for (const auto& statement : plan->statements)
     if (refuse_block(statement)) return true;
+  if (ends_branches(plan->statements)) return false;
   if (answer_query_alone(*plan, decoded->sql)) return true;
   if (stands_alone(*plan) && must_be_found(&plan->statements.front())) return false;
   if (has_names_to_claim(plan->statements)) return false;
@@ -44,6 +49,7 @@ task<void> session::handle_query(std::string_view frame) {
   std::optional<protocol::notice> name_refused;
   while (!closing_) {
     const auto plan = w_.plans.simple(*w_.map, sql, literals_);
+    if (ends_branches(plan->statements)) co_return co_await end_by_query(plan->statements.front(), stands_alone(*plan));
     if (stands_alone(*plan) && must_be_found(&plan->statements.front())) {
       auto why = co_await find_prepared(plan->statements.front().gid);
       if (closing_) co_return;
@@ -110,9 +116,23 @@ session::choice session::choose_for_query(const routing::text_plan& plan, std::s
     here_.transaction.name(statement.effects, literals_);
     if (!add_to_choice(chosen, statement, literals_)) return chosen;
   }
-  if (!chosen.bound && (here_.unbound || held_.open()) && std::any_of(plan.statements.begin(), plan.statements.end(), sets_something))
-    chosen.repeats.emplace_back(sql);
+  note_sayings_of(chosen, plan, sql);
   return chosen;
+}
+
+// A text of several statements is said as a whole, or what it says is not known.
+void session::note_sayings_of(choice& c, const routing::text_plan& plan, std::string_view sql) const {
+  if (stands_alone(plan)) return note_saying(c, plan.statements.front(), sql, literals_);
+  choice each;
+  for (const auto& statement : plan.statements) note_saying(each, statement, sql, literals_);
+  if (each.says.empty() && !each.unsaid) return;
+  const bool settings = !each.unsaid && std::all_of(plan.statements.begin(), plan.statements.end(), [](const auto& s) {
+    return s.unbound && !moves_savepoints(s) && s.kind != statement_kind::begin && !ends_transaction(s.kind);
+  });
+  if (settings) c.says.push_back(saying{saying::what::setting, std::string(sql), {}});
+  else c.unsaid = true;
+  if (std::any_of(plan.statements.begin(), plan.statements.end(), [](const auto& s) { return ends_transaction(s.kind); }))
+    c.says.push_back(saying{saying::what::end, {}, {}});
 }
 
 // What needs no shard: blanks, transaction control while no server is attached, resets of what only the proxy keeps.
@@ -124,7 +144,7 @@ bool session::answer_query_alone(const routing::text_plan& plan, std::string_vie
   } else if (!here_.server && held_.can_answer(plan.statements) && !(lost_ && plan.statements.front().kind != statement_kind::rollback)) {
     lost_.reset();
     for (const auto& statement : plan.statements) answer_control(statement, sql, out_);
-    held_.keep(sql);
+    held_.keep(sql, !stands_alone(plan) && std::any_of(plan.statements.begin(), plan.statements.end(), moves_savepoints));
   } else {
     return false;
   }

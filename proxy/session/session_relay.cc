@@ -33,7 +33,7 @@ void session::begin_unit() {
   unit_open_ = true;
   unit_started_ = clock::now();
   unit_in_block_ = status() != transaction_status::idle;
-  unit_writes_ = unit_may_commit_ = unit_misreads_ = cancelled_ = false;
+  unit_writes_ = unit_may_commit_ = unit_misreads_ = unit_says_ = cancelled_ = false;
   prepared_on_.clear();
   clock_work();
 }
@@ -139,6 +139,7 @@ void session::on_error_relayed() {
   // The primary has become a standby, or was made read only: the next transaction looks for the one that writes.
   if (answers.sqlstate() == sqlstate::read_only_transaction && here_.server->must_write) here_.server->unusable = true;
   if (!here_.borrowed) here_.transaction.note_failure(), here_.unbound = false;
+  if (unit_says_) log_.lose();
   here_.map_after_end.reset();
   if (here_.borrowed && held_.open()) held_.fail();
   // What the client still sends for the COPY is for nobody. A simple query ends by itself.
@@ -218,6 +219,7 @@ void session::answer_error(const protocol::notice& why) {
 
 void session::end_transaction() noexcept {
   portals_.clear();
+  holds_since_.reset();
   if (touched_ == 0) return;
   w_.gate.transaction_ended(std::exchange(touched_, 0));
   w_.touching_transaction_ended();
@@ -263,7 +265,9 @@ void session::server_lost(std::string_view why) {
   if (server->pinned != 0) --w_.counted.pinned_now;
   forget_questions();
   here_.transaction.clear();
-  here_.wrote = here_.unsynced = false;
+  here_.has = {};
+  here_.unsynced = false;
+  if (!borrowed) lose_branches();
   log_warning("shard {}: connection of client {} lost: {}", shard, pid_, why);
   server->home->discard(std::move(server));
   if (!borrowed) end_transaction();

@@ -106,7 +106,7 @@ void session::forget_sequences_of_others() {
 std::optional<protocol::notice> session::allow_sequence_values() {
   here_.server->home->note_sequence_values();
   if (here_.server->sequences_of == 0 || here_.server->sequences_of == pid_) return std::nullopt;
-  if (!here_.wrote && !here_.unsynced) return forget_sequences(), std::nullopt;
+  if (!here_.has.wrote && !here_.unsynced) return forget_sequences(), std::nullopt;
   return make_error(sqlstate::wrong_state, "the value of the sequence in this session is not known",
                     "The server connection has drawn values for other clients before this transaction.", "Retry the transaction.");
 }
@@ -192,7 +192,8 @@ void session::finish_transaction() {
   end_transaction();
   auto& transaction = here_.transaction;
   auto& home = *here_.server->home;
-  const bool wrote = std::exchange(here_.wrote, false);
+  const bool wrote = std::exchange(here_.has, {}).wrote;
+  if (elsewhere_.empty()) log_.clear();
   if (wrote && home.triggers_make_state()) transaction.note_unknown();
   if (here_.reported_before && here_.reported_before != here_.server->reported && !transaction.changes_settings()) transaction.note_any_setting();
   for (const auto& name : transaction.names())
@@ -299,6 +300,8 @@ routing::shard_id session::usual_shard() const {
 server_connection* session::holding(const pool* home, std::uint64_t serial) const noexcept {
   const auto is_it = [&](const server_ptr& one) { return one && one->home == home && one->serial == serial; };
   if (is_it(here_.server)) return here_.server.get();
+  for (const auto& other : elsewhere_)
+    if (is_it(other.server)) return other.server.get();
   const auto found = std::find_if(state_.parked.begin(), state_.parked.end(), is_it);
   return found == state_.parked.end() ? nullptr : found->get();
 }

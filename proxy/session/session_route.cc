@@ -21,7 +21,7 @@ protocol::notice row_locks_refused() {
 session::choice session::empty_choice() const {
   choice c;
   const bool attached = here_.server && !here_.borrowed;
-  if (attached && !may_move()) c.shard = here_.server->shard;
+  if (attached && !may_move() && !may_branch()) c.shard = here_.server->shard;
   c.misreads = unit_misreads_;
   c.writes = here_.unsynced && unit_writes_;
   c.foreign_snapshot = attached ? here_.foreign_snapshot : held_.imports_snapshot();
@@ -50,9 +50,11 @@ bool session::add_to_choice(choice& c, const routing::statement_plan& plan, std:
     for (const auto& server : state_.parked)
       if (server->sql.find(plan.deallocate)) c.shard = server->shard;
   if (decided.destination == destination_kind::any) return true;
-  if (c.shard && *c.shard != decided.shard) {
+  if (here_.status == protocol::transaction_status::failed) return true;  // its server says so, whatever comes
+  const bool other = c.shard && *c.shard != decided.shard;
+  if (other || (!c.shard && !may_move() && moved_away(decided))) {
     ++w_.counted.refused_not_one_shard;
-    c.refused = plan.home_effect.empty() ? second_shard(decided) : at_home_only(plan.home_effect);
+    c.refused = plan.home_effect.empty() || !other ? second_shard(decided) : at_home_only(plan.home_effect);
     return false;
   }
   c.shard = decided.shard;
@@ -68,19 +70,27 @@ bool session::add_to_choice(choice& c, const routing::statement_plan& plan, std:
   return true;
 }
 
-// A key that the transaction's shard owned when the transaction came to it has moved away: to run it again helps. Else the
-// transaction spans two shards.
+// A key that a shard of the transaction owned when the transaction came to it belongs to another one now.
+bool session::moved_away(const routing::decision& decided) const noexcept {
+  const auto from = [&](const branch& b) {
+    if (!b.server || b.borrowed || !b.map_at_attach || b.map_at_attach == w_.map || b.server->shard == decided.shard) return false;
+    return std::all_of(decided.touches.begin(), decided.touches.end(), [&](const routing::touch& touch) {
+      const auto* then = b.map_at_attach->find_distribution(touch.distribution);
+      return then && then->owner_of(touch.value) == b.server->shard;
+    });
+  };
+  return !decided.touches.empty() && (from(here_) || std::any_of(elsewhere_.begin(), elsewhere_.end(), from));
+}
+
+// To run it again helps where the key has moved. Else the statement's shard is not one that the transaction can go to.
 protocol::notice session::second_shard(const routing::decision& decided) const {
-  bool moved = here_.server && here_.map_at_attach && !decided.touches.empty();
-  for (const auto& touch : decided.touches) {
-    const auto* then = here_.map_at_attach ? here_.map_at_attach->find_distribution(touch.distribution) : nullptr;
-    moved = moved && then && then->owner_of(touch.value) == here_.server->shard;
-  }
-  if (moved)
+  if (moved_away(decided))
     return make_error(sqlstate::serialization_failure, "could not serialize access: the shard key moved to another shard",
                       "The transaction was open on the old owner when the key moved.", "Retry the transaction.");
+  const bool pipeline = here_.unsynced || log_.size() == 0 || log_.complete();
   return make_error(sqlstate::not_one_shard, "the transaction already runs on another shard",
-                    "Its statements, and those of one pipeline, must stay on one shard.",
+                    pipeline ? "The statements of one message or pipeline must stay on one shard."
+                             : "It has run code that pgrotor does not know, or opened a cursor, and must stay on that shard.",
                     "End the transaction first, or use keys that live together.");
 }
 
@@ -99,8 +109,7 @@ task<std::optional<protocol::notice>> session::settle(const choice& c, bool& aga
   const auto version = w_.routing_version;
   if (!w_.gate.nothing_known() && !c.touches.empty()) {
     const auto bits = w_.gate.bits_of(c.touches);
-    const auto shard = attached ? std::optional(here_.server->shard) : std::nullopt;
-    switch (w_.gate.judge(bits, c.row_locks, shard)) {
+    switch (w_.gate.judge(bits, c.row_locks, attached_shards(), holds_since_)) {
       case gate_book::verdict::pass:
         if (attached || bits == 0 || !w_.lapsed()) break;
         again = true;
@@ -108,6 +117,15 @@ task<std::optional<protocol::notice>> session::settle(const choice& c, bool& aga
       case gate_book::verdict::refuse_row_locks: co_return row_locks_refused();
       case gate_book::verdict::wait: again = true; co_return co_await hold_at_gate(bits);
     }
+  }
+  if (must_branch(c)) {
+    auto why = co_await go_to(*c.shard);
+    again = !why;
+    co_return why;
+  }
+  if (must_go_back(c)) {
+    auto why = co_await go_back_elsewhere(c);
+    if (why) co_return why;
   }
   if (attached && c.arrived) {
     auto why = co_await judge_snapshot();
@@ -136,7 +154,7 @@ task<std::optional<protocol::notice>> session::settle(const choice& c, bool& aga
 bool session::settle_now(const choice& c) {
   if (w_.retired) return false;
   if (!w_.gate.nothing_known() && !c.touches.empty()) return false;
-  if (c.sequence_values || c.arrived || must_move(c) || !c.executes.empty()) return false;
+  if (c.sequence_values || c.arrived || must_move(c) || must_branch(c) || must_go_back(c) || !c.executes.empty()) return false;
   return (here_.server && !here_.borrowed) || attach_now(c.shard.value_or(usual_shard()));
 }
 
@@ -222,29 +240,27 @@ task<std::optional<protocol::notice>> session::attach(routing::shard_id shard, b
 
 // BEGIN and what followed it go in front of the first statement, in the same write.
 void session::put_held_in_front() {
-  if (held_.texts().empty()) return;
-  here_.unbound = true;
-  for (const auto& text : held_.texts()) {
-    protocol::append(here_.server->out, protocol::query{text});
-    here_.server->answers.expect(request::query, fate::swallow);
+  if (!held_.texts().empty()) {
+    here_.unbound = true;
+    unit_in_block_ = true;
+    held_.give(log_);
   }
-  here_.server->statements.unnamed = 0;
-  unit_in_block_ = true;
-  held_.give(prologue_);
+  say_missed();
 }
 
 void session::touch(const choice& c) {
   if (c.by_key) ++w_.counted.routed_by_key;
   else ++w_.counted.routed_default;
   note_snapshot(c);
-  if (here_.unbound) note_binding(c);
+  if (here_.unbound) here_.unbound = !c.bound && log_.complete();
+  note_sayings(c);
   if (w_.gate.nothing_known() || c.touches.empty()) return;
   const auto fresh = w_.gate.bits_of(c.touches) & ~touched_;
   note_touch(fresh);
 }
 
 void session::touch_if_attached(routing::shard_id source, touch_bits bit) {
-  if (!here_.server || here_.server->shard != source || (touched_ & bit) != 0) return;
+  if (!branch_on(source) || (touched_ & bit) != 0) return;
   note_touch(bit);
 }
 

@@ -25,11 +25,12 @@ protocol::notice session::foreign_snapshot_refused() {
 
 // Did one of the keys belong to another shard when the transaction's oldest snapshot may have been taken?
 bool session::has_arrived(const routing::decision& decided) const noexcept {
-  const auto* then = here_.snapshot_map ? here_.snapshot_map.get() : here_.map_at_attach.get();
-  if (!here_.server || here_.borrowed || !then || then == w_.map.get() || decided.shard != here_.server->shard) return false;
+  const auto* there = branch_on(decided.shard);
+  const auto* then = !there ? nullptr : there->snapshot_map ? there->snapshot_map.get() : there->map_at_attach.get();
+  if (!then || then == w_.map.get()) return false;
   return std::any_of(decided.touches.begin(), decided.touches.end(), [&](const routing::touch& touch) {
     const auto* distribution = then->find_distribution(touch.distribution);
-    return !distribution || distribution->owner_of(touch.value) != here_.server->shard;
+    return !distribution || distribution->owner_of(touch.value) != decided.shard;
   });
 }
 

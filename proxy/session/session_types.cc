@@ -9,16 +9,17 @@ namespace proxy {
 
 namespace {
 
-std::string first_column(std::string_view row) {
+bool undeclared(const std::vector<std::uint32_t>& types, std::size_t index) noexcept { return index >= types.size() || types[index] == 0; }
+
+}  // namespace
+
+// Of a DataRow's body.
+std::string session::first_column(std::string_view row) {
   protocol::wire_reader in(row);
   in.read<std::int16_t>();
   const auto size = in.read<std::int32_t>();
   return size > 0 ? std::string(in.read_bytes(static_cast<std::size_t>(size))) : std::string();
 }
-
-bool undeclared(const std::vector<std::uint32_t>& types, std::size_t index) noexcept { return index >= types.size() || types[index] == 0; }
-
-}  // namespace
 
 // What tables and functions the client's unqualified names mean.
 std::string session::names_scope() const {

@@ -194,6 +194,17 @@ bool session::answer_item(const batch_item& item, std::string& out) {
   return true;
 }
 
+// What of it has to be committed together with the rest (two_phase.h).
+void session::note_stake(const routing::statement_plan* plan) {
+  auto& has = here_.has;
+  constexpr auto unpreparable = routing::state::temp_objects | routing::state::held_cursors | routing::state::listening;
+  has.wrote = has.wrote || !plan || !plan->only_locks;
+  has.locked = has.locked || !plan || plan->only_locks || plan->effects.makes != 0;
+  const bool notifies = plan && (plan->home_effect == "NOTIFY" || plan->home_effect == "pg_notify()" || plan->home_effect == "pg_export_snapshot()");
+  has.must_decide = has.must_decide || notifies || (plan && (plan->effects.makes & unpreparable) != 0);
+  if (!holds_since_) holds_since_ = unit_started_;
+}
+
 // What a lost connection would leave unknown, and what the transaction may leave on the server.
 void session::note_effects(const routing::statement_plan* plan, bool known) {
   const auto kind = known ? plan->kind : statement_kind::query;
@@ -202,7 +213,7 @@ void session::note_effects(const routing::statement_plan* plan, bool known) {
   const bool harmless = known && (plan->plain_read || two_phase || is_transaction_control(kind) || kind == statement_kind::empty);
   unit_writes_ = unit_writes_ || !harmless;
   if (!harmless) {
-    here_.wrote = true;
+    note_stake(known ? plan : nullptr);
     if (here_.server->sequences_of != pid_) here_.server->sequences_of = here_.server->sequences_of == 0 ? pid_ : -1;
   }
   unit_misreads_ = unit_misreads_ || !known || changes_reading(*plan);

@@ -10,6 +10,7 @@
 #include "proxy/shard/server_connection.h"
 #include "proxy/state/probe.h"
 #include "proxy/state/state_of_transaction.h"
+#include "proxy/transaction/two_phase.h"
 #include "routing/map/shard_map.h"
 
 namespace proxy {
@@ -39,10 +40,11 @@ struct branch {
   std::shared_ptr<const routing::shard_map> map_at_attach, snapshot_map, map_after_end;
   bool foreign_snapshot = false, foreign_after_end = false;
   bool unbound = false;  // it has done nothing there that cannot be done again on another shard
+  std::size_t said = 0;  // so much of the transaction_log was sent there
 
   state_of_transaction transaction;
   sql_changes sql_changed;         // by the transaction
-  bool wrote = false;              // it may have drawn from a sequence, too
+  two_phase::stake has;             // what it would lose
   name_values_ptr reported_before;  // before the transaction changed it
 
   // What the proxy itself is asking, one thing at a time.
@@ -56,6 +58,7 @@ struct branch {
     whole = rest = 0;
     closed = borrowed = unbound = false;
     status = protocol::transaction_status::idle;
+    said = 0;
     map_at_attach.reset();
     snapshot_map.reset();
     map_after_end.reset();

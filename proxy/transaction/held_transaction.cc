@@ -57,8 +57,8 @@ bool take_word(std::string_view& sql, std::string_view word) noexcept {
 }
 
 // ROLLBACK TO and RELEASE drop what came after the newest savepoint of that name, RELEASE that one too. False: there is none.
-bool go_back(std::vector<std::string>& savepoints, std::string_view name, bool release) {
-  const auto found = std::find(savepoints.rbegin(), savepoints.rend(), name);
+bool go_back(std::vector<named_savepoint>& savepoints, std::string_view name, bool release) {
+  const auto found = std::find_if(savepoints.rbegin(), savepoints.rend(), [name](const auto& s) { return s.name == name; });
   if (found == savepoints.rend()) return false;
   savepoints.erase(release ? std::prev(found.base()) : found.base(), savepoints.end());
   return true;
@@ -92,7 +92,7 @@ bool held_transaction::can_answer(std::span<const routing::statement_plan> plans
     if (failed && !ends && !back) return false;
     if (!open && plan.kind != statement_kind::begin) return false;
     if ((back || plan.kind == statement_kind::release) && !go_back(savepoints, plan.savepoint, !back)) return false;
-    if (plan.kind == statement_kind::savepoint) savepoints.push_back(plan.savepoint);
+    if (plan.kind == statement_kind::savepoint) savepoints.push_back({plan.savepoint, 0});
     if (ends) savepoints.clear();
     open = !ends || plan.chain;
     failed = false;  // what was failed has ended or gone back
@@ -113,7 +113,7 @@ held_transaction::answer held_transaction::run(const routing::statement_plan& pl
       break;
     case statement_kind::prepare_transaction:
     case statement_kind::rollback: finish(plan.chain); break;
-    case statement_kind::savepoint: savepoints_.push_back(plan.savepoint); break;
+    case statement_kind::savepoint: savepoints_.push_back({plan.savepoint, texts_.size() + 1}); break;
     case statement_kind::release: go_back(savepoints_, plan.savepoint, true); break;
     case statement_kind::rollback_to:  // nothing of it has run anywhere
       go_back(savepoints_, plan.savepoint, false);
@@ -124,8 +124,9 @@ held_transaction::answer held_transaction::run(const routing::statement_plan& pl
   return given;
 }
 
-void held_transaction::keep(std::string_view sql) {
+void held_transaction::keep(std::string_view sql, bool mixed) {
   if (!open_ || failed_) return;
+  mixed_ = mixed_ || mixed || imports_snapshot_;
   texts_.emplace_back(sql);
   bytes_ += sql.size() + sizeof(std::string);
 }
@@ -145,20 +146,22 @@ void held_transaction::finish(bool chain) noexcept {
 }
 
 void held_transaction::clear() noexcept {
-  open_ = failed_ = imports_snapshot_ = false;
+  open_ = failed_ = imports_snapshot_ = mixed_ = false;
   savepoints_.clear();
   bytes_ = 0;
   texts_.clear();
 }
 
-void held_transaction::give(std::vector<std::string>& texts) noexcept {
-  texts_.swap(texts);
+void held_transaction::give(transaction_log& log) noexcept {
+  log.take(texts_, savepoints_);
+  if (mixed_) log.lose();
   clear();
 }
 
-void held_transaction::take_back(std::vector<std::string>& texts) noexcept {
+void held_transaction::take_back(transaction_log& log) noexcept {
   clear();
-  texts_.swap(texts);
+  mixed_ = !log.complete();
+  log.give(texts_, savepoints_);
   for (const auto& text : texts_) bytes_ += text.size() + sizeof(std::string);
   open_ = true;
 }

@@ -13,6 +13,7 @@
 #include "protocol/frame.h"
 #include "proxy/state/prepared.h"
 #include "proxy/state/sql_statements.h"
+#include "proxy/transaction/transaction_log.h"
 #include "routing/route/router.h"
 
 namespace proxy {
@@ -26,8 +27,9 @@ struct session_choice {
   bool ended = false;                // the transaction ends before the last statement
   bool arrived = false;              // a key came to this shard after the transaction did
   bool foreign_snapshot = false;     // the transaction's is that of another one
-  bool bound = false;                // it does more than what can be done again on another shard,
-  std::vector<std::string> repeats;  // ... by these
+  bool bound = false;                // it does more than what can be done again on another shard
+  std::vector<saying> says;          // what other shards of the transaction have to hear, in this order,
+  bool unsaid = false;               // ... and whether there is more that cannot be told
   bool misreads = false;             // what runs before the next statement may change how that is read,
   bool writes = false;               // ... or its triggers may
   std::vector<sql_prepare_ptr> executes;

@@ -60,6 +60,8 @@ statement_plan plan_of(query_analysis& query, bool only_sets) {
   const bool calls = !query.effects().calls.empty() || query.effects().unknown_calls;
   plan.unbound = query.is_unbound() && !query.writes() && !query.locks_rows() && (!calls || (only_sets && !query.effects().unknown_calls));
   plan.plain_read = !query.writes() && !query.locks_rows() && !query.may_have_effects();
+  const bool advisory = plan.home_effect.starts_with("pg_advisory_") || plan.home_effect.starts_with("pg_try_advisory_");
+  plan.only_locks = !query.writes() && (plan.effects.makes & state::anything) == 0 && (advisory || (query.locks_rows() && !query.may_have_effects()));
   return plan;
 }
 
@@ -80,10 +82,12 @@ statement_plan analyze_node(const ast::node& n, const shard_map& map) {
     query.read(n);
     return plan_of(query, only_sets_config(n));
   }
-  const utility_plan utility = read_utility(n, map);
+  utility_plan utility = read_utility(n, map);
+  utility.plan.only_locks = n.node_case == PG_QUERY__NODE__NODE_LOCK_STMT;
   if (!utility.query) return utility.plan;
   statement_plan plan = analyze_node(*utility.query, map);
   plan.plain_read = plan.unbound = false;
+  plan.opens_cursor = n.node_case == PG_QUERY__NODE__NODE_DECLARE_CURSOR_STMT;
   plan.effects.makes |= utility.plan.effects.makes;
   if (utility.plan.kind != statement_kind::query) plan.kind = utility.plan.kind;
   return plan;

@@ -119,6 +119,8 @@ struct statement_plan {
   bool plain_read = false;            // SELECT without row locks, data-modifying CTE, cursors or functions that may write
   bool unbound = false;               // says the same on every shard, and leaves nothing that cannot be made again: settings, savepoints
   bool row_locks = false;             // FOR UPDATE / SHARE on a sharded table
+  bool only_locks = false;            // changes nothing, but takes locks: FOR UPDATE, advisory ones, LOCK TABLE
+  bool opens_cursor = false;          // DECLARE
   bool chain = false;                 // COMMIT / ROLLBACK AND CHAIN
   bool imports_snapshot = false;      // SET TRANSACTION SNAPSHOT
   std::string savepoint;              // of SAVEPOINT, RELEASE, ROLLBACK TO: its name

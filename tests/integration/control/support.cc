@@ -183,7 +183,7 @@ routing::distribution shop_distribution() {
 migration::migration_row shop_row(std::uint64_t id) {
   migration::migration_row row;
   row.id = id;
-  row.kind = "move_range";
+  row.kind = migration::migration_kind::move_range;
   row.distribution.value = 1;
   row.ranges = moving;
   row.source.value = 1;

@@ -189,7 +189,7 @@ class LargeMessages(unittest.TestCase):
     def test_what_is_refused_is_skipped_up_to_sync(self):
         other = W.key_on("s2")
         self.client.kinds(query("BEGIN"))
-        self.client.kinds(query(f"SELECT FROM orders WHERE customer_id = {other}"))
+        self.client.kinds(query(f"DECLARE c CURSOR FOR SELECT FROM orders WHERE customer_id = {other}"))  # so it stays there
         self.assertEqual(self.answer(INSERT, self.insert(1, 9 * MEGABYTE), execute() + query("SELECT 1") + wire.SYNC), "1 ERT003 ZE")
         self.assertEqual(self.answer(INSERT, self.insert(1, 9 * MEGABYTE)), "E25P02 ZE")
         self.client.kinds(query("ROLLBACK"))

@@ -73,10 +73,11 @@ class Simple(unittest.TestCase):
             self.assertEqual(client.kinds(query(sql)), answer, sql)
         self.assertEqual(W.counters()["transactions"], before)
 
-    def test_second_shard_fails_the_transaction_until_rollback(self):
+    def test_second_shard_that_cannot_join_fails_the_transaction_until_rollback(self):
         client = Client(W.port)
         client.kinds(query("BEGIN"))
         self.assertEqual(client.kinds(query(f"INSERT INTO orders VALUES ({self.low}, 1, 'x')")), "C:INSERT 0 1 ZT")
+        client.kinds(query(f"DECLARE c CURSOR FOR SELECT * FROM orders WHERE customer_id = {self.low}"))
         self.assertEqual(client.kinds(query(f"INSERT INTO orders VALUES ({self.high}, 1, 'x')")), "ERT003 ZE")
         self.assertEqual(client.kinds(query(f"SELECT * FROM orders WHERE customer_id = {self.low}")), "E25P02 ZE")
         self.assertEqual(client.kinds(query("COMMIT")), "C:ROLLBACK ZI")
@@ -88,10 +89,14 @@ class Simple(unittest.TestCase):
         client.kinds(query("BEGIN"))
         client.kinds(query(f"INSERT INTO orders VALUES ({self.low}, 1, 'x')"))
         client.kinds(query("SAVEPOINT a"))
-        self.assertEqual(client.kinds(query(f"INSERT INTO orders VALUES ({self.high}, 1, 'x')")), "ERT003 ZE")
+        self.assertEqual(client.kinds(query(f"INSERT INTO orders VALUES ({self.high}, 1, 'x')")), "C:INSERT 0 1 ZT")
         self.assertEqual(client.kinds(query("ROLLBACK TO SAVEPOINT a")), "C:ROLLBACK ZT")
-        self.assertEqual(client.kinds(query("COMMIT")), "C:COMMIT ZI")
-        self.assertEqual((W.count("s1"), W.count("s2")), (1, 0))
+        self.assertEqual(client.kinds(query("SELECT nothing_of_the_kind")), "E42703 ZE")
+        self.assertEqual(client.kinds(query("ROLLBACK TO SAVEPOINT a")), "C:ROLLBACK ZT")
+        self.assertEqual(client.rows(f"SELECT count(*) FROM orders WHERE customer_id = {self.high}"), [["0"]])
+        self.assertEqual(client.rows(f"SELECT count(*) FROM orders WHERE customer_id = {self.low}"), [["1"]])
+        self.assertEqual(client.kinds(query("ROLLBACK")), "C:ROLLBACK ZI")
+        self.assertEqual((W.count("s1"), W.count("s2")), (0, 0))
 
     def test_a_refusal_in_a_held_transaction_fails_it(self):
         client = Client(W.port)
@@ -264,7 +269,8 @@ class Extended(unittest.TestCase):
         client.kinds(parse("ins", self.INSERT) + wire.SYNC)
         client.kinds(query("BEGIN"))
         self.assertEqual(client.kinds(bind("ins", (self.low, 1)) + execute() + wire.SYNC), "2 C:INSERT 0 1 ZT")
-        self.assertEqual(client.kinds(bind("ins", (self.high, 1)) + execute() + wire.SYNC), "ERT003 ZE")
+        other = bind("ins", (self.high, 1)) + execute()
+        self.assertEqual(client.kinds(bind("ins", (self.low, 3)) + execute() + other + wire.SYNC), "2 C:INSERT 0 1 ERT003 ZE")
         self.assertEqual(client.kinds(bind("ins", (self.low, 2)) + execute() + wire.SYNC), "E25P02 ZE")
         self.assertEqual(client.kinds(query("ROLLBACK")), "C:ROLLBACK ZI")
         self.assertEqual(W.count("s1"), 0)
@@ -415,14 +421,16 @@ class Unbound(unittest.TestCase):
                          "C:SAVEPOINT C:UPDATE 1 C:COMMIT ZI")
 
     def test_what_asks_the_shard_or_the_clock_binds(self):
-        for first in ("SELECT now()", "SELECT count(*) FROM pg_class", "SELECT txid_current() > 0", "SELECT nothing()", "DECLARE c CURSOR FOR SELECT 1",
-                      "SELECT CASE WHEN false THEN set_config('a.b', 'c', true) END"):
+        stays = "ERT003 ZE"
+        for first, then in (("SELECT now()", "C:INSERT 0 1 ZT"), ("SELECT count(*) FROM pg_class", "C:INSERT 0 1 ZT"),
+                            ("SELECT txid_current() > 0", "C:INSERT 0 1 ZT"), ("SELECT nothing()", stays), ("DECLARE c CURSOR FOR SELECT 1", stays),
+                            ("SELECT CASE WHEN false THEN set_config('a.b', 'c', true) END", stays)):
             for shard in W.shards.values():
                 shard.psql("CREATE OR REPLACE FUNCTION nothing() RETURNS int LANGUAGE sql AS $$ SELECT 1 $$", "shop")
             with self.subTest(first):
                 self.client.kinds(query("BEGIN"))
                 self.client.kinds(query(first))
-                self.assertEqual(self.insert(self.low), "ERT003 ZE")
+                self.assertEqual(self.insert(self.low), then)
                 self.client.kinds(query("ROLLBACK"))
 
     def test_an_error_binds(self):
@@ -445,16 +453,22 @@ class LocalTables(unittest.TestCase):
     def tearDown(self):
         self.client.close()
 
-    def test_on_another_shard_it_is_the_shard_that_is_wrong(self):
+    def test_in_a_transaction_on_another_shard_the_default_one_joins(self):
         named = parse("local", "SELECT * FROM only_there")
         self.assertEqual(self.client.kinds(named + wire.SYNC), "1 ZI")
         unnamed = parse("", "SELECT * FROM only_there")
-        for raw in (unnamed + wire.SYNC, unnamed + describe(b"S") + wire.SYNC, unnamed + bind() + execute() + wire.SYNC, describe(b"S", "local") + wire.SYNC,
-                    bind("local") + execute() + wire.SYNC, parse("again", "SELECT * FROM only_there") + wire.SYNC):
+        for raw, answer in ((unnamed, "1 "), (unnamed + describe(b"S"), "1 t T "), (unnamed + bind() + execute(), "1 2 C:SELECT 0 "),
+                            (describe(b"S", "local"), "t T "), (bind("local") + execute(), "2 C:SELECT 0 "),
+                            (parse("again", "SELECT * FROM only_there"), "1 ")):
             self.client.kinds(query("BEGIN"))
-            self.client.rows(f"SELECT note FROM orders WHERE customer_id = {self.low}")
-            self.assertEqual(self.client.kinds(raw), "ERT003 ZE")
+            read = f"SELECT note FROM orders WHERE customer_id = {self.low}"
+            self.client.rows(read)
+            self.assertEqual(self.client.kinds(raw + wire.SYNC), answer + "ZT")
             self.client.kinds(query("ROLLBACK"))
+        self.client.kinds(query("BEGIN"))
+        self.client.rows(read)
+        self.assertEqual(self.client.kinds(parse("", read) + bind() + execute() + unnamed + wire.SYNC), "1 2 D C:SELECT 1 ERT003 ZE")
+        self.client.kinds(query("ROLLBACK"))
         self.assertEqual(self.client.kinds(bind("local") + execute() + wire.SYNC), "2 C:SELECT 0 ZI")
 
     def test_a_client_whose_state_is_on_another_shard_can_prepare(self):

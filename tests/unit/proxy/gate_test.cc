@@ -26,6 +26,10 @@ proxy::touch_bits touching(const gate_book& book, std::int64_t value, routing::d
   return book.bits_of(std::span(&touch, 1));
 }
 
+std::vector<routing::shard_id> shards_of(std::optional<routing::shard_id> one) {
+  return one ? std::vector{*one} : std::vector<routing::shard_id>();
+}
+
 enum class state { unknown, open, closing, closed, reopened, forgotten };
 
 gate_book book_in(state wanted) {
@@ -68,22 +72,22 @@ TEST_CASE("gate: who passes in which state") {
   for (const auto& row : rows) {
     CAPTURE(row.name);
     const auto book = book_in(row.now);
-    CHECK(book.judge(touching(book, 5), row.row_locks, row.attached) == row.expected);
-    CHECK(book.judge(touching(book, 100), row.row_locks, row.attached) == verdict::pass);
-    CHECK(book.judge(touching(book, 5, other), row.row_locks, row.attached) == verdict::pass);
+    CHECK(book.judge(touching(book, 5), row.row_locks, shards_of(row.attached)) == row.expected);
+    CHECK(book.judge(touching(book, 100), row.row_locks, shards_of(row.attached)) == verdict::pass);
+    CHECK(book.judge(touching(book, 5, other), row.row_locks, shards_of(row.attached)) == verdict::pass);
   }
 }
 
 TEST_CASE("gate: seal only ends a closing") {
   auto book = book_in(state::open);
   book.seal(7);
-  CHECK(book.judge(touching(book, 5), false, source) == verdict::pass);
+  CHECK(book.judge(touching(book, 5), false, shards_of(source)) == verdict::pass);
 }
 
 TEST_CASE("gate: a closed gate that is closed again stays closed") {
   auto book = book_in(state::closed);
   CHECK(book.close(7, 2));
-  CHECK(book.judge(touching(book, 5), false, source) == verdict::wait);
+  CHECK(book.judge(touching(book, 5), false, shards_of(source)) == verdict::wait);
 }
 
 TEST_CASE("gate: closing what is not known promises nothing") {
@@ -99,7 +103,7 @@ TEST_CASE("gate: a set announced twice keeps its bit, phase and count") {
   book.add(set_of(7, 0, 200));
   CHECK(touching(book, 150) == bits);
   CHECK(book.open_transactions(7) == 1);
-  CHECK(book.judge(bits, false, std::nullopt) == verdict::wait);
+  CHECK(book.judge(bits, false, {}) == verdict::wait);
 }
 
 TEST_CASE("gate: transactions are counted by set") {
@@ -124,9 +128,9 @@ TEST_CASE("gate: the worst of several sets decides") {
   book.add(set_of(7, 0, 100));
   book.add(set_of(8, 50, 150));
   book.close(8, 1);
-  CHECK(book.judge(touching(book, 10), false, std::nullopt) == verdict::pass);
-  CHECK(book.judge(touching(book, 60), false, std::nullopt) == verdict::wait);
-  CHECK(book.judge(touching(book, 60), false, source) == verdict::pass);
+  CHECK(book.judge(touching(book, 10), false, {}) == verdict::pass);
+  CHECK(book.judge(touching(book, 60), false, {}) == verdict::wait);
+  CHECK(book.judge(touching(book, 60), false, shards_of(source)) == verdict::pass);
 }
 
 TEST_CASE("gate: the highest range has no upper bound") {

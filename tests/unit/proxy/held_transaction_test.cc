@@ -144,11 +144,11 @@ TEST_CASE("held_transaction: the snapshot of another transaction is not that of 
 TEST_CASE("held_transaction: what was given to a server can be taken back") {
   held_transaction held;
   run(held, kind::begin, "BEGIN");
-  std::vector<std::string> given;
+  proxy::transaction_log given;
   held.give(given);
   CHECK_FALSE(held.open());
   CHECK(held.texts().empty());
-  given.emplace_back("SET LOCAL a.b = 'c'");
+  given.note({proxy::saying::what::setting, "SET LOCAL a.b = 'c'", {}}, true);
   held.take_back(given);
   CHECK(held.open());
   CHECK(held.texts() == std::vector<std::string>{"BEGIN", "SET LOCAL a.b = 'c'"});

@@ -1,0 +1,309 @@
+"""A client's transaction on several shards: it sees its own writes, ends on all of them or on none, and knows its savepoints and settings
+everywhere. Real clients in the simple and in the extended protocol.
+
+    branches.py [part ...]     all parts when none is named
+"""
+import sys
+import threading
+from contextlib import closing
+
+import psycopg
+import psycopg2
+
+from cluster import Scene, wait_until
+from fleet import DATABASE, Fleet
+
+
+class Shop:
+    def __init__(self, scene):
+        self.fleet = Fleet(scene, cluster_settings={"max_prepared_transactions": 20})
+        self.fleet.shop()
+        for shard in self.fleet.shards.values():
+            shard.psql("GRANT app TO pgrotor;", DATABASE)
+            shard.psql("SET ROLE shop_owner; CREATE TABLE account (id bigint PRIMARY KEY, amount bigint CHECK (amount >= 0)); GRANT ALL ON account TO app;"
+                       "CREATE TABLE note (text text); GRANT ALL ON note TO app;", DATABASE)
+        self.fleet.console("DISTRIBUTE TABLE account BY id IN DISTRIBUTION shop")
+        keys = range(1, 1000)
+        self.at = {shard: next(key for key in keys if self.fleet.owner(key) == shard) for shard in self.fleet.names}
+        with closing(self.fleet.app()) as client, client.cursor() as cursor:
+            for key in self.at.values():
+                cursor.execute("INSERT INTO account VALUES (%s, 100)", (key,))
+
+    def client(self, **options):
+        return psycopg.connect(host="127.0.0.1", port=self.fleet.pgrotor.port, user="app", password=self.fleet.app_password, dbname=DATABASE, **options)
+
+    def amounts(self):
+        return [self.fleet.query(shard, "SELECT amount FROM account WHERE id = %s", (key,))[0][0] for shard, key in self.at.items()]
+
+    def reset(self):
+        for shard in self.fleet.names:
+            self.fleet.query(shard, "UPDATE account SET amount = 100")
+
+    def nothing_left(self):
+        for shard in self.fleet.names:
+            assert self.fleet.query(shard, "SELECT gid FROM pg_prepared_xacts") == [], shard
+            assert self.fleet.query(shard, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND state LIKE 'idle in trans%%'") == [(0,)], shard
+
+
+def add(cursor, key, amount):
+    cursor.execute("UPDATE account SET amount = amount + %s WHERE id = %s", (amount, key))
+    assert cursor.rowcount == 1, cursor.rowcount
+
+
+def amount(cursor, key):
+    cursor.execute("SELECT amount FROM account WHERE id = %s", (key,))
+    return cursor.fetchone()[0]
+
+
+def refused(what, *sqlstates):
+    try:
+        what()
+    except (psycopg.Error, psycopg2.Error) as error:
+        code = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+        assert code in sqlstates, (code, str(error))
+        return error
+    raise AssertionError("it was not refused")
+
+
+def transfers(shop):
+    one, two, three = shop.at.values()
+    for prepare in (None, 0):  # text and binary protocols of psycopg: unnamed and named statements
+        with closing(shop.client(prepare_threshold=prepare)) as client, client.cursor() as cursor:
+            for _ in range(3):
+                add(cursor, one, -5)
+                add(cursor, two, 3)
+                add(cursor, three, 2)
+                assert amount(cursor, one) == 95 and amount(cursor, two) == 103 and amount(cursor, three) == 102
+                client.commit()
+                assert shop.amounts() == [95, 103, 102], shop.amounts()
+                add(cursor, two, -3)
+                add(cursor, one, 5)
+                client.rollback()
+                assert shop.amounts() == [95, 103, 102], shop.amounts()
+                shop.reset()
+    with closing(shop.fleet.app(autocommit=False)) as client, client.cursor() as cursor:
+        add(cursor, one, -1)
+        add(cursor, three, 1)
+        client.commit()
+        assert shop.amounts() == [99, 100, 101], shop.amounts()
+        cursor.execute("SELECT 1")
+        add(cursor, three, -1)
+        add(cursor, one, 1)
+        client.commit()
+    shop.nothing_left()
+
+
+def failures(shop):
+    one, two, _ = shop.at.values()
+    with closing(shop.client()) as client, client.cursor() as cursor:
+        add(cursor, one, -50)
+        refused(lambda: add(cursor, two, -500), "23514")
+        refused(lambda: add(cursor, one, 1), "25P02")
+        cursor.execute("COMMIT")
+        assert cursor.statusmessage == "ROLLBACK", cursor.statusmessage
+        assert shop.amounts() == [100, 100, 100]
+        cursor.execute("SELECT 1")
+        client.commit()
+        # What only COMMIT finds: a deferred constraint on one of the two.
+        for shard in shop.fleet.names:
+            shop.fleet.query(shard, "ALTER TABLE account ADD COLUMN IF NOT EXISTS twin bigint REFERENCES account DEFERRABLE INITIALLY DEFERRED")
+        for first, second in ((one, two), (two, one)):
+            add(cursor, first, -7)
+            cursor.execute("UPDATE account SET twin = -1 WHERE id = %s", (second,))
+            refused(client.commit, "23503")
+            assert shop.amounts() == [100, 100, 100], shop.amounts()
+        add(cursor, one, 1)
+        add(cursor, two, 1)
+        refused(lambda: cursor.execute("PREPARE TRANSACTION 'mine'"), "0A000")
+        client.rollback()
+        assert shop.amounts() == [100, 100, 100], shop.amounts()
+    shop.nothing_left()
+
+
+def savepoints(shop):
+    one, two, three = shop.at.values()
+    with closing(shop.client()) as client, client.cursor() as cursor:
+        cursor.execute("SAVEPOINT early")
+        add(cursor, one, -10)
+        cursor.execute("SAVEPOINT middle")
+        add(cursor, two, 10)  # comes late, and knows both
+        add(cursor, one, -1)
+        cursor.execute("ROLLBACK TO middle")
+        assert (amount(cursor, one), amount(cursor, two)) == (90, 100)
+        add(cursor, two, 4)
+        cursor.execute("SAVEPOINT late")
+        add(cursor, three, 6)
+        refused(lambda: add(cursor, three, -1000), "23514")
+        cursor.execute("ROLLBACK TO late")
+        assert (amount(cursor, one), amount(cursor, two), amount(cursor, three)) == (90, 104, 100)
+        cursor.execute("RELEASE middle")
+        add(cursor, three, 6)
+        client.commit()
+        assert shop.amounts() == [90, 104, 106], shop.amounts()
+        add(cursor, one, 1)
+        add(cursor, two, 1)
+        cursor.execute("SAVEPOINT s")
+        add(cursor, two, 1)
+        cursor.execute("ROLLBACK TO s")
+        cursor.execute("ROLLBACK TO s")
+        refused(lambda: cursor.execute("ROLLBACK TO early"), "3B001")
+        client.rollback()
+        assert shop.amounts() == [90, 104, 106], shop.amounts()
+    shop.reset()
+    shop.nothing_left()
+
+
+def settings(shop):
+    one, two, three = shop.at.values()
+    with closing(shop.client()) as client, client.cursor() as cursor:
+        show = "SELECT current_setting('work_mem'), current_setting('my.tenant', true), current_setting('transaction_isolation') FROM account WHERE id = %s"
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        cursor.execute("SET LOCAL work_mem = '8MB'")
+        add(cursor, one, 1)
+        cursor.execute("SELECT set_config('my.tenant', 'seven', true)")
+        cursor.execute("SAVEPOINT s")
+        cursor.execute("SET LOCAL work_mem = '16MB'")
+        for key in (two, one, three):
+            cursor.execute(show, (key,))
+            assert cursor.fetchone() == ("16MB", "seven", "repeatable read"), key
+        cursor.execute("ROLLBACK TO s")
+        for key in (three, two, one):
+            cursor.execute(show, (key,))
+            assert cursor.fetchone() == ("8MB", "seven", "repeatable read"), key
+        cursor.execute("SET my.tenant = 'eight'")
+        client.commit()
+        for key in (one, two, three):
+            cursor.execute(show, (key,))
+            assert cursor.fetchone() == ("4MB", "eight", "read committed"), key
+        client.rollback()
+    shop.reset()
+    shop.nothing_left()
+
+
+def locks_and_home(shop):
+    one, two, _ = shop.at.values()
+    with closing(shop.client()) as client, client.cursor() as cursor, closing(shop.client(autocommit=True)) as other:
+        cursor.execute("SELECT pg_advisory_xact_lock(42)")
+        cursor.execute("SELECT amount FROM account WHERE id = %s FOR UPDATE", (one,))
+        add(cursor, two, 1)
+        cursor.execute("INSERT INTO note VALUES ('at home')")
+        assert other.execute("SELECT pg_try_advisory_xact_lock(42)").fetchone() == (False,)
+        client.commit()
+        assert other.execute("SELECT pg_try_advisory_xact_lock(42)").fetchone() == (True,)
+        assert other.execute("SELECT text FROM note").fetchall() == [("at home",)]
+        heard = []
+        other.add_notify_handler(heard.append)
+        other.execute("LISTEN news")
+        add(cursor, one, 1)
+        add(cursor, two, -1)
+        cursor.execute("NOTIFY news, 'sent'")
+        client.commit()
+        wait_until(lambda: other.execute("SELECT 1") and heard, "the notification")
+        assert [(each.channel, each.payload) for each in heard] == [("news", "sent")]
+    shop.reset()
+    shop.nothing_left()
+
+
+def where_it_must_stay(shop):
+    one, two, _ = shop.at.values()
+    with closing(shop.client()) as client, client.cursor() as cursor:
+        cursor.execute("DECLARE c CURSOR FOR SELECT amount FROM account WHERE id = %s", (one,))
+        refused(lambda: add(cursor, two, 1), "RT003")
+        client.rollback()
+        add(cursor, one, 1)
+        add(cursor, two, 1)
+        refused(lambda: client.pgconn.exec_(b"SELECT 1; COMMIT") and client.execute("SELECT 1"), "25P02")
+        client.rollback()
+        with client.pipeline():
+            cursor.execute("UPDATE account SET amount = amount + 1 WHERE id = %s", (one,))
+            cursor.execute("UPDATE account SET amount = amount + 1 WHERE id = %s", (two,))
+            refused(lambda: client.commit(), "RT003", "25P02")
+        client.rollback()
+    assert shop.amounts() == [100, 100, 100], shop.amounts()
+    shop.nothing_left()
+
+
+def without_rights(shop):
+    """Nobody could finish after a crash what a role has prepared that pgrotor is not a member of: the commit is refused, and says what helps."""
+    one, two, _ = shop.at.values()
+    shop.fleet.query("s1", "REVOKE app FROM pgrotor")
+    try:
+        with closing(shop.client()) as client, client.cursor() as cursor:
+            for first, second in ((one, two), (two, one)):
+                if shop.fleet.owner(second) != "s1" and shop.fleet.owner(first) != "s1":
+                    continue
+                add(cursor, first, -1)
+                add(cursor, second, 1)
+                try:
+                    client.commit()
+                    shop.reset()
+                except psycopg.Error as error:
+                    assert error.sqlstate == "42501" and "GRANT app TO pgrotor" in error.diag.message_hint, error
+                    assert shop.amounts() == [100, 100, 100], shop.amounts()
+    finally:
+        shop.fleet.query("s1", "GRANT app TO pgrotor")
+    shop.reset()
+    shop.nothing_left()
+
+
+def a_branch_is_lost(shop):
+    one, two, _ = shop.at.values()
+    for victim in (one, two):
+        with closing(shop.client()) as client, client.cursor() as cursor:
+            add(cursor, one, -1)
+            add(cursor, two, 1)
+            shard = shop.fleet.owner(victim)
+            shop.fleet.query(shard, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app' AND state = 'idle in transaction'")
+            refused(lambda: (add(cursor, one, 1), client.commit()), "08006", "57P01", "25P02")
+            client.rollback()
+            assert shop.amounts() == [100, 100, 100], shop.amounts()
+            add(cursor, one, 0)
+            add(cursor, two, 0)
+            client.commit()
+    shop.nothing_left()
+
+
+def by_many(shop):
+    """Transfers to and fro by several clients keep the sum, and what is read in one of them is never half of another."""
+    one, two, three = shop.at.values()
+    pairs = [(one, two), (two, three), (three, one), (two, one)]
+    problems = []
+
+    def work(first, second):
+        try:
+            with closing(shop.client()) as client, client.cursor() as cursor:
+                for _ in range(40):
+                    try:
+                        for key, by in sorted(((first, -1), (second, 1))):
+                            add(cursor, key, by)
+                        client.commit()
+                    except psycopg.errors.CheckViolation:
+                        client.rollback()
+        except Exception as problem:  # pylint: disable=broad-except
+            problems.append(problem)
+    threads = [threading.Thread(target=work, args=pair) for pair in pairs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not problems, problems
+    assert sum(shop.amounts()) == 300, shop.amounts()
+    shop.reset()
+    shop.nothing_left()
+
+
+PARTS = (transfers, failures, savepoints, settings, locks_and_home, where_it_must_stay, without_rights, a_branch_is_lost, by_many)
+
+
+def main():
+    wanted = sys.argv[1:]
+    with Scene("branches") as scene:
+        shop = Shop(scene)
+        for part in PARTS:
+            if not wanted or part.__name__ in wanted:
+                print(part.__name__, flush=True)
+                part(shop)
+
+
+if __name__ == "__main__":
+    main()
