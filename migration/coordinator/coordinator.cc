@@ -13,6 +13,7 @@
 #include "migration/base/task.h"
 #include "migration/base/test_hooks.h"
 #include "migration/coordinator/coordinator_impl.h"
+#include "migration/coordinator/queue.h"
 #include "migration/strategy/strategies.h"
 #include "protocol/sqlstate.h"
 
@@ -26,7 +27,7 @@ constexpr milliseconds idle_round{250};          // so soon a lost catalog conne
 }  // namespace
 
 coordinator::coordinator(asio::io_context& context, coordinator_settings settings, gates& gates)
-    : impl_(std::make_unique<impl>(context, std::move(settings), gates)) {}
+    : impl_(std::make_shared<impl>(context, std::move(settings), gates)) {}
 coordinator::~coordinator() = default;
 task<void> coordinator::start() { co_await impl_->start(); }
 task<void> coordinator::run() { co_await impl_->run(); }
@@ -40,7 +41,7 @@ void coordinator::stop() {
     inside->watch.stop();
     inside->recovery->stop();
     inside->wake.cancel();
-    if (inside->current) inside->current->wish_stop();
+    for (const auto& [id, run] : inside->running) run->wish_stop();
   });
 }
 
@@ -178,37 +179,59 @@ task<std::string> coordinator::impl::try_step(const std::function<task<void>()>&
   co_return lost;
 }
 
-migration_row* coordinator::impl::next_row() {
+const migration_row* coordinator::impl::next_row() const {
   const auto now = clock::now();
-  for (auto& row : rows) {
-    if (waits_for_dba(row) || is_final(row.state) || changing.contains(row.id) || forsaken.contains(row.job)) continue;
+  const auto may_begin = [&](const migration_row& row) {
+    if (waits_for_dba(row) || changing.contains(row.id) || forsaken.contains(row.job)) return false;
     const auto waiting = aside.find(row.id);
-    if (waiting == aside.end() || waiting->second.until <= now) return &row;
-  }
-  return nullptr;
+    return waiting == aside.end() || waiting->second.until <= now;
+  };
+  std::vector<const migration_row*> now_running;
+  for (const auto& [id, run] : running) now_running.push_back(&run->row());
+  return next_to_begin(rows, now_running, engine.settings.migrations_at_once, may_begin);
 }
 
-task<void> coordinator::impl::run_one(migration_row& row) {
-  const auto id = row.id;
-  engine.active = 1;
-  current = std::make_shared<migration_run>(engine.executor, store, row, [this](migration_row& mine) { return make_strategy(engine, mine); });
+std::shared_ptr<migration_run> coordinator::impl::run_of(std::uint64_t id) const {
+  const auto found = running.find(id);
+  return found == running.end() ? nullptr : found->second;
+}
+
+void coordinator::impl::begin(const migration_row& row) {
+  auto run = std::make_shared<migration_run>(engine.executor, store, row, [this](migration_row& mine) { return make_strategy(engine, mine); });
+  running.emplace(row.id, run);
+  engine.active = running.size();
+  auto following = follow(std::move(run));
+  asio::co_spawn(engine.executor, std::move(following), [self = shared_from_this(), id = row.id](std::exception_ptr error) {
+    self->running.erase(id);
+    self->engine.active = self->running.size();
+    if (error && !self->run_failed) self->run_failed = error;
+    self->wake.cancel();
+  });
+}
+
+task<void> coordinator::impl::follow(std::shared_ptr<migration_run> run) {
+  const auto id = run->row().id;
   std::exception_ptr error;
   try {
-    co_await current->run();
+    co_await run->run();
   } catch (...) {
     error = std::current_exception();
   }
-  engine.active = 0;
+  ended[id] = run->progress();
+  if (error) std::rethrow_exception(error);  // the catalog knows better than the run's row, and is asked
   const auto found = std::find_if(rows.begin(), rows.end(), [id](const migration_row& r) { return r.id == id; });
-  if (found != rows.end() && !error) *found = current->row();  // with an error the catalog knows better, and is asked
-  ended[id] = current->progress();
-  const bool over = is_final(current->row().state) || waits_for_dba(current->row());
-  const auto why = current->waiting_for();
-  current.reset();
-  if (error) std::rethrow_exception(error);
-  if (over) aside.erase(id);
-  else if (!stopping) step_aside(aside[id], why);
+  if (found != rows.end()) *found = run->row();
+  if (is_final(run->row().state) || waits_for_dba(run->row())) aside.erase(id);
+  else if (!stopping) step_aside(aside[id], run->waiting_for());
   if (!stopping) co_await settle_shards();
+}
+
+// They have been told to stop.
+task<void> coordinator::impl::end_runs() {
+  while (!running.empty()) {
+    wake.expires_at(clock::time_point::max());
+    co_await wake.async_wait(asio::as_tuple(asio::use_awaitable));
+  }
 }
 
 void coordinator::impl::step_aside(waiting_row& row, std::string why) {
@@ -230,12 +253,13 @@ task<void> coordinator::impl::work() {
   while (!stopping) {
     bool lost = engine.catalog_lost();
     try {
+      if (run_failed) std::rethrow_exception(std::exchange(run_failed, nullptr));
       if (lost) {
         log_error("catalog: the connection is lost");
-      } else if (auto* row = next_row()) {
-        co_await run_one(*row);
+      } else if (const auto* row = next_row()) {
+        begin(*row);
       } else {
-        co_await guard_everywhere();
+        if (running.empty()) co_await guard_everywhere();
         co_await wait_for_work();
       }
     } catch (const catalog_lost& problem) {
@@ -244,6 +268,9 @@ task<void> coordinator::impl::work() {
     } catch (const pg::sql_error& problem) {
       log_error("coordinator: {}", problem.what());
       lost = problem.where == "catalog" && problem.connection_lost;
+    } catch (const refused& problem) {  // the catalog was away for too long while a shard was settled
+      log_error("coordinator: {}", problem.notice.message);
+      to_settle = true;
     }
     if (lost) co_await reconnect_catalog();
   }
@@ -255,11 +282,12 @@ task<void> coordinator::impl::run() {
   std::exception_ptr failed;
   try {
     co_await work();
+    co_await end_runs();
   } catch (...) {
-    failed = std::current_exception();
+    failed = std::current_exception();  // told at once: who still runs uses the catalog, and may not delay what ends with the term
   }
   co_await end_beside();
-  engine.catalog.reset();
+  if (running.empty()) engine.catalog.reset();
   if (failed) std::rethrow_exception(failed);
   keeper.give_back();
 }

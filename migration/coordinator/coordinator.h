@@ -62,7 +62,7 @@ class coordinator {
 
  private:
   struct impl;
-  std::unique_ptr<impl> impl_;
+  std::shared_ptr<impl> impl_;  // shared with the migrations that run: they may be there after run() has thrown
 };
 
 }  // namespace migration

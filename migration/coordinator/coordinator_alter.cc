@@ -77,14 +77,18 @@ task<answer> coordinator::impl::do_retry(std::uint64_t id, bool explain) {
   co_return co_await add_rows(std::move(planned), explain, "RETRY");
 }
 
-task<bool> coordinator::impl::is_running(std::uint64_t id) {
-  while (current && current->row().id == id && (waits_for_dba(current->row()) || is_final(current->row().state))) co_await sleep_for(milliseconds(5));
-  co_return current && current->row().id == id;
+task<std::shared_ptr<migration_run>> coordinator::impl::run_to_ask(std::uint64_t id) {
+  auto run = run_of(id);
+  while (run && (waits_for_dba(run->row()) || is_final(run->row().state))) {
+    co_await sleep_for(milliseconds(5));
+    run = run_of(id);
+  }
+  co_return run;
 }
 
 task<void> coordinator::impl::pause(std::uint64_t id) {
-  const bool running = co_await is_running(id);
-  if (running) co_return current->wish_pause();
+  const auto run = co_await run_to_ask(id);
+  if (run) co_return run->wish_pause();
   auto mine = row(id);
   if (mine.state == state::paused || !may_go(mine.options.strategy, mine.state, state::paused)) refuse_state(mine, " and cannot be paused");
   mine.resume_to = mine.state;
@@ -92,14 +96,14 @@ task<void> coordinator::impl::pause(std::uint64_t id) {
 }
 
 task<void> coordinator::impl::cut_over(std::uint64_t id) {
-  const bool running = co_await is_running(id);
-  if (!running) refuse_state(row(id), " and does not run");
-  current->wish_cutover();
+  const auto run = co_await run_to_ask(id);
+  if (!run) refuse_state(row(id), " and does not run");
+  run->wish_cutover();
 }
 
 task<void> coordinator::impl::cancel(std::uint64_t id) {
-  const bool running = co_await is_running(id);
-  if (running) co_return current->wish_cancel();
+  const auto run = co_await run_to_ask(id);
+  if (run) co_return run->wish_cancel();
   auto mine = row(id);
   if (!before_switch(mine.state) || mine.state == state::cutting_over) refuse_cancel(mine);
   const auto to = mine.state == state::planned ? state::cancelled : state::cancelling;
@@ -107,9 +111,9 @@ task<void> coordinator::impl::cancel(std::uint64_t id) {
 }
 
 task<answer> coordinator::impl::resume(alter_migration wanted) {
-  const bool running = co_await is_running(wanted.id);
+  const auto run = co_await run_to_ask(wanted.id);
   auto mine = row(wanted.id);
-  if (running || !waits_for_dba(mine)) refuse_state(mine, " and does not wait for RESUME");
+  if (run || !waits_for_dba(mine)) refuse_state(mine, " and does not wait for RESUME");
   answer out;
   out.tag = "RESUME";
   if (mine.state == state::paused) {
@@ -158,7 +162,7 @@ task<void> coordinator::impl::change_row(migration_row changed, state to, std::s
     std::uint64_t id;
   } mine(changing, id);
   const auto step = [&]() -> task<void> {
-    if ((current && current->row().id == id) || row(id).state != from) refuse_state(row(id), " by now", "Try again.");
+    if (run_of(id) || row(id).state != from) refuse_state(row(id), " by now", "Try again.");
     journal_entry entry{std::string(to_string(from)), std::string(to_string(to)), "", changed.attempt, 0, note};
     co_await engine.book().advance(changed, from, to, std::move(entry));
   };

@@ -193,14 +193,15 @@ task<answer> coordinator::impl::obey(request wanted) {
 std::vector<migration_row> coordinator::impl::unfinished() const {
   std::vector<migration_row> found;
   for (const auto& row : rows) {
-    if (!is_final(row.state)) found.push_back(current && current->row().id == row.id ? current->row() : row);
+    const auto run = run_of(row.id);
+    if (!is_final(row.state)) found.push_back(run ? run->row() : row);
   }
   std::erase_if(found, [](const migration_row& row) { return is_final(row.state); });
   return found;
 }
 
 const migration_row& coordinator::impl::row(std::uint64_t id) const {
-  if (current && current->row().id == id) return current->row();
+  if (const auto run = running.find(id); run != running.end()) return run->second->row();
   for (const auto& each : rows) {
     if (each.id == id) return each;
   }

@@ -19,7 +19,7 @@
 
 namespace migration {
 
-struct coordinator::impl {
+struct coordinator::impl : std::enable_shared_from_this<impl> {
   impl(boost::asio::io_context& context, coordinator_settings settings, migration::gates& gates)
       : engine(context.get_executor(), std::move(settings), gates), keeper(engine), wake(context),
         watch(engine, [this](auto edit, std::string reason) { return change_map(std::move(edit), std::move(reason)); }) {}
@@ -28,7 +28,8 @@ struct coordinator::impl {
   catalog_rows store{engine};
   term_keeper keeper;
   std::vector<migration_row> rows;         // as last persisted, all of them, by id
-  std::shared_ptr<migration_run> current;  // one migration runs at a time; the others wait in PLANNED
+  std::map<std::uint64_t, std::shared_ptr<migration_run>> running;  // those that run now, by id; the others wait
+  std::exception_ptr run_failed;           // one of them needs the catalog read again, or the term is over
   // Those that cannot go on because a shard is lost let others pass and are tried again.
   struct waiting_row {
     clock::time_point until{};
@@ -58,14 +59,17 @@ struct coordinator::impl {
   task<bool> find_out(std::function<task<bool>()> happened);
   task<std::string> try_step(const std::function<task<void>()>& step);
   task<void> for_certain(std::function<task<void>()> step, std::function<task<bool>()> happened);
-  migration_row* next_row();          // the lowest one that has something to do
-  task<void> run_one(migration_row&);
+  const migration_row* next_row() const;
+  void begin(const migration_row&);
+  task<void> follow(std::shared_ptr<migration_run>);  // until it ends
+  task<void> end_runs();
+  std::shared_ptr<migration_run> run_of(std::uint64_t id) const;  // nullptr: it does not run
   static void step_aside(waiting_row&, std::string why);
   task<void> wait_for_work();
   task<void> settle_shards();         // draining -> drained or back to active, when no drain is left
   const migration_row& row(std::uint64_t id) const;  // refuses when there is none
   std::vector<migration_row> unfinished() const;
-  std::vector<migration_row> current_rows() const;  // all, the running one as it is now
+  std::vector<migration_row> current_rows() const;  // all, those that run as they are now
 
   // Ownership guards (ownership.h). Of a table that is about to be distributed, on every shard or on none.
   task<void> refuse_unowned_rows(pg::connection& new_shard) const;  // it owns nothing, so the distributed tables that it has must be empty
@@ -109,7 +113,7 @@ struct coordinator::impl {
   task<answer> resume(alter_migration);
   task<void> keep_rows(migration_row, answer&);  // the source's rows of the moving set, in tables of their own
   task<void> change_row(migration_row changed, state to, std::string note);
-  task<bool> is_running(std::uint64_t id);  // waits for one that is about to stop
+  task<std::shared_ptr<migration_run>> run_to_ask(std::uint64_t id);  // as run_of(), but waits for one that is about to stop
   std::string waiting_for(std::uint64_t id) const;
   task<answer> do_show(show);
   answer show_catalog() const;

@@ -53,7 +53,7 @@ std::string orphans_sql(const routing::table& table, routing::key_type type, con
 std::vector<migration_row> coordinator::impl::current_rows() const {
   auto out = rows;
   for (auto& each : out) {
-    if (current && current->row().id == each.id) each = current->row();
+    if (const auto run = run_of(each.id)) each = run->row();
   }
   return out;
 }

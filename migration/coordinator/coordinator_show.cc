@@ -90,16 +90,16 @@ answer coordinator::impl::show_ranges() const {
 
 // Who or what is in the way of a migration that is not at its end.
 std::string coordinator::impl::waiting_for(std::uint64_t id) const {
-  if (current && current->row().id == id) return current->waiting_for();
+  if (const auto run = run_of(id)) return run->waiting_for();
   const auto found = aside.find(id);
   return found == aside.end() ? "" : found->second.why;
 }
 
 // The values of migration_columns.
 row_of_text coordinator::impl::live_figures(const migration_row& row) const {
-  const bool running = current && current->row().id == row.id;
+  const auto run = run_of(row.id);
   const auto before = ended.find(row.id);
-  const auto now = running ? current->progress() : before != ended.end() ? before->second : mover_progress{};
+  const auto now = run ? run->progress() : before != ended.end() ? before->second : mover_progress{};
   const auto* distribution = engine.map()->find_distribution(row.distribution);
   row_of_text out{std::to_string(row.id), std::to_string(row.job), std::string(to_string(row.kind)), distribution ? distribution->name : "",
                   engine.shard_name(row.source), engine.shard_name(row.target), std::string(to_string(row.state)),
@@ -117,9 +117,9 @@ std::vector<coordinator::migration_figures> coordinator::impl::figures() const {
   for (const auto& each : rows) {
     const auto& shown_row = row(each.id);
     if (is_final(shown_row.state)) continue;
-    const bool running = current && current->row().id == shown_row.id;
+    const auto run = run_of(shown_row.id);
     const auto before = ended.find(shown_row.id);
-    const auto progress = running ? current->progress() : before != ended.end() ? before->second : mover_progress{};
+    const auto progress = run ? run->progress() : before != ended.end() ? before->second : mover_progress{};
     const auto seconds = [now](auto since) { return std::chrono::duration<double>(now - since).count(); };
     out.push_back({shown_row.id, engine.shard_name(shown_row.source), engine.shard_name(shown_row.target), std::string(to_string(shown_row.state)),
                    seconds(shown_row.created), seconds(shown_row.changed), progress.rows_copied, progress.rows_left(), progress.backlog(),
@@ -160,15 +160,15 @@ task<answer> coordinator::impl::show_migration(std::uint64_t id) {
   const auto shown_row = row(id);
   const auto figures = live_figures(shown_row);
   for (std::size_t i = 0; i < figures.size(); ++i) out.rows.push_back({migration_columns[i], figures[i]});
-  const bool running = current && current->row().id == id;
-  if (running && shown_row.state == state::preparing) out.rows.back()[1] = co_await in_the_way_of_preparing(shown_row);
+  const auto run = run_of(id);
+  if (run && shown_row.state == state::preparing) out.rows.back()[1] = co_await in_the_way_of_preparing(shown_row);
   const auto add = [&out](std::string name, std::optional<std::string> value) { out.rows.push_back({std::move(name), std::move(value)}); };
   const auto number = [](const std::optional<std::uint64_t>& value) { return value ? std::optional(std::to_string(*value)) : std::nullopt; };
   add("ranges", to_string(shown_row.ranges));
   add("rows_compared", number(shown_row.rows_compared));
   add("rows_differing", number(shown_row.rows_differing));
-  if (running) {
-    const auto now = current->progress();
+  if (run) {
+    const auto now = run->progress();
     add("chunks_loaded", std::to_string(now.chunks_loaded));
     add("changes_applied", std::to_string(now.changes_applied));
     add("applied_lsn", protocol::to_string(now.applied));

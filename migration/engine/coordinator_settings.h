@@ -18,6 +18,7 @@ struct coordinator_settings {
   milliseconds cutover_budget{500};   // from closing the gates to the commit point; WITH (max_pause) lowers it
   milliseconds hold_budget{10'000};   // one held statement
   milliseconds poll{50};
+  std::size_t migrations_at_once = 1;  // that have no shard in common
   bool end_strangers = true;          // sessions that hold a lock of a fence without a right to it (strangers.h)
 };
 

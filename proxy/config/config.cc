@@ -239,6 +239,7 @@ class loader {
     gate.finish();
     auto cutover = section(top, "cutover");
     cutover.milliseconds("budget_ms", out_.cutover_budget, 20, 60'000);
+    cutover.integer("migrations_at_once", out_.migrations_at_once, 1, 16);
     std::string strangers = "end";
     cutover.text("strangers", strangers);
     if (strangers != "end" && strangers != "name") cutover.problem("strangers", R"(must be "end" or "name")");

@@ -100,6 +100,7 @@ struct config {
   std::chrono::milliseconds gate_hold_budget{10'000};  // [gate] hold_budget_ms
   std::chrono::milliseconds cutover_budget{500};       // [cutover] budget_ms
   std::chrono::milliseconds recover_after{10'000};     // [two_phase] recover_after_ms
+  int migrations_at_once = 1;                          // [cutover] migrations_at_once
   bool end_strangers = true;                           // [cutover] strangers: "end", else "name"
   std::chrono::milliseconds drain_timeout{30'000};     // [proxy] drain_timeout_ms: SIGTERM waits so long for open transactions
 

@@ -124,6 +124,7 @@ migration::answer show_config(const config& c) {
   add("gate.hold_budget_ms", c.gate_hold_budget.count());
   add("cutover.budget_ms", c.cutover_budget.count());
   add("two_phase.recover_after_ms", c.recover_after.count());
+  add("cutover.migrations_at_once", c.migrations_at_once);
   add("cutover.strangers", c.end_strangers ? "end" : "name");
   add("tools.pg_dump", c.pg_dump);
   add("log.level", c.log_level);

@@ -58,6 +58,7 @@ config in_force(const config& before, config now) {
   now.cutover_budget = before.cutover_budget;
   now.recover_after = before.recover_after;
   now.end_strangers = before.end_strangers;
+  now.migrations_at_once = before.migrations_at_once;
   now.gate_hold_budget = before.gate_hold_budget;
   now.workers = before.workers;
   return now;

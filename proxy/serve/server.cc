@@ -40,6 +40,7 @@ migration::coordinator_settings settings_for(const config& c) {
   settings.cutover_budget = c.cutover_budget;
   settings.end_strangers = c.end_strangers;
   settings.recover_after = c.recover_after;
+  settings.migrations_at_once = static_cast<std::size_t>(c.migrations_at_once);
   settings.hold_budget = c.gate_hold_budget;
   settings.question_timeout = c.connect_timeout;
   return settings;

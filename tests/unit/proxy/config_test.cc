@@ -109,6 +109,7 @@ max_waiters = 17
 hold_budget_ms = 1800
 [cutover]
 budget_ms = 190
+migrations_at_once = 3
 [tools]
 pg_dump = "/usr/bin/pg_dump"
 [log]
@@ -148,6 +149,7 @@ level = "debug"
   CHECK(c.gate_max_waiters == 17);
   CHECK(c.gate_hold_budget.count() == 1800);
   CHECK(c.cutover_budget.count() == 190);
+  CHECK(c.migrations_at_once == 3);
   CHECK(c.pg_dump == "/usr/bin/pg_dump");
   CHECK(c.log_level == "debug");
 }
