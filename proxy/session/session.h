@@ -230,14 +230,16 @@ class session final : public std::enable_shared_from_this<session>, public timed
   const branch* branch_on(routing::shard_id) const noexcept;
   boost::container::small_vector<routing::shard_id, 4> attached_shards() const;
   task<std::optional<protocol::notice>> go_to(routing::shard_id);
-  void say_missed();
+  void say_missed(branch&);
   bool must_go_back(const choice&) const noexcept;
+  std::optional<protocol::notice> refuse_savepoint(const routing::statement_plan&, bool alone) const;
   task<std::optional<protocol::notice>> go_back_elsewhere(const choice&);
   task<std::vector<two_phase::reply>> ask_branches(std::vector<branch*>, std::vector<std::string_view> messages);
   bool hear_branch(branch&, two_phase::reply&);
   void lose_branch(branch&, two_phase::reply&, std::string why);
   void discard_branch(branch&) noexcept;
   void lose_branches();
+  void lose_transaction();
   bool step_elsewhere();
   task<std::optional<protocol::notice>> end_branches(bool commit);
   task<std::optional<protocol::notice>> commit_branches(std::vector<branch*>);
@@ -424,7 +426,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   bool pipeline_open_ = false;  // messages were sent up to a Flush; Sync is to come
   bool skip_to_sync_ = false;   // an error happened: messages are discarded until Sync
   bool query_waits_ = false;    // the next message, for the answers of the pipeline before it
-  bool unit_says_ = false;  // it has changed log_
+  said_in_unit unit_says_ = said_in_unit::nothing;
   bool unit_in_block_ = false, unit_writes_ = false, unit_may_commit_ = false, unit_misreads_ = false;
   deadline_list::place unit_place_{*this}, transaction_place_{*this}, question_place_{*this};
   std::optional<timed> expired_;

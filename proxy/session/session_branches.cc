@@ -43,6 +43,10 @@ protocol::notice must_end_alone() {
                     "COMMIT and ROLLBACK of it cannot stand beside other statements of one message or pipeline.", "Send it behind a Sync, or as a query of its own.");
 }
 
+bool moves_savepoints(statement_kind kind) noexcept {
+  return kind == statement_kind::savepoint || kind == statement_kind::release || kind == statement_kind::rollback_to;
+}
+
 protocol::notice cannot_prepare() {
   return make_error(sqlstate::feature_not_supported, "PREPARE TRANSACTION of a transaction on several shards is not possible",
                     "It was rolled back.", "COMMIT is atomic over all of its shards; or use keys that live together.");
@@ -96,18 +100,30 @@ task<std::optional<protocol::notice>> session::go_to(routing::shard_id shard) {
   }
   catch_up();
   here_.status = transaction_status::in_transaction;
-  say_missed();
+  say_missed(here_);
   co_return std::nullopt;
 }
 
 // In front of what comes next, in the same write.
-void session::say_missed() {
-  if (here_.said == log_.size()) return;
-  for (; here_.said < log_.size(); ++here_.said) {
-    protocol::append(here_.server->out, protocol::query{log_.text(here_.said)});
-    here_.server->answers.expect(request::query, fate::swallow);
+void session::say_missed(branch& b) {
+  if (b.said == log_.size()) return;
+  for (; b.said < log_.size(); ++b.said) {
+    protocol::append(b.server->out, protocol::query{log_.text(b.said)});
+    b.server->answers.expect(request::query, fate::swallow);
   }
-  here_.server->statements.unnamed = 0;
+  b.server->statements.unnamed = 0;
+}
+
+// Of a transaction on several shards every move among savepoints has to be known one by one, and to have been run.
+std::optional<protocol::notice> session::refuse_savepoint(const routing::statement_plan& plan, bool alone) const {
+  if (elsewhere_.empty() || !moves_savepoints(plan.kind)) return std::nullopt;
+  if (!alone)
+    return make_error(sqlstate::not_one_shard, "savepoints of a transaction on several shards must be sent alone",
+                      "SAVEPOINT, RELEASE and ROLLBACK TO cannot stand beside other statements of one query.", "Send each as a query of its own.");
+  if (plan.kind != statement_kind::rollback_to || log_.knows_savepoints()) return std::nullopt;
+  return make_error(sqlstate::not_one_shard, "the transaction on several shards cannot go back to a savepoint any more",
+                    "What moved savepoints failed or was cancelled, or something beside it in one pipeline; which there are is not known.",
+                    "ROLLBACK the transaction.");
 }
 
 // What goes back to a savepoint goes back to it on all shards that know it, before the client hears of it. The others have done nothing since.
@@ -126,14 +142,15 @@ task<std::optional<protocol::notice>> session::go_back_elsewhere(const choice& c
     std::vector<branch*> those;
     for (auto& other : elsewhere_)
       if (other.said >= *at) those.push_back(&other);
+    for (auto* other : those) say_missed(*other);  // a newer savepoint of that name was released, and would hide it there
     const std::vector<std::string_view> same(those.size(), each.text);
     const auto replies = co_await ask_branches(those, same);
     for (std::size_t i = 0; i < those.size(); ++i) {
       those[i]->said = *at;
       if (replies[i].is == two_phase::reply::what::done) continue;
-      auto why = replies[i].why;
-      lose_branches();
-      co_return why;
+      lose_transaction();
+      if (state_went_) fatal(replies[i].why);
+      co_return replies[i].why;
     }
   }
   co_return std::nullopt;
@@ -233,6 +250,18 @@ void session::lose_branches() {
   log_.clear();
 }
 
+// ... and the one at hand. What is left of the transaction is failed, and can only end.
+void session::lose_transaction() {
+  keep_passed();
+  here_.detach();
+  discard_branch(here_);
+  here_ = branch();
+  lose_branches();
+  end_transaction();
+  held_.clear();
+  held_.fail();
+}
+
 // Between two messages of the client: a notice, or the end of a connection that the transaction needs.
 bool session::step_elsewhere() {
   bool moved = false;
@@ -241,15 +270,7 @@ bool session::step_elsewhere() {
     two_phase::reply reply;
     moved = hear_branch(other, reply) || moved;
     if (reply.is != two_phase::reply::what::lost) continue;
-    std::erase_if(elsewhere_, [](const branch& b) { return !b.server; });
-    keep_passed();
-    here_.detach();
-    discard_branch(here_);
-    here_ = branch();
-    lose_branches();
-    end_transaction();
-    held_.clear();
-    held_.fail();
+    lose_transaction();
     lost_ = std::move(reply.why);
     if (state_went_) fatal(std::exchange(*lost_, {}));
     return true;

@@ -62,12 +62,17 @@ void session::note_sayings(const choice& c) {
   if (c.says.empty() && !c.unsaid) return;
   for (const auto& each : c.says) {
     const bool is_heard = here_.status != protocol::transaction_status::failed || each.is == saying::what::rollback_to || each.is == saying::what::end;
-    if (is_heard) log_.note(each, elsewhere_.empty());
+    if (!is_heard) continue;
+    const bool goes = each.is == saying::what::release || each.is == saying::what::rollback_to;
+    if (each.is == saying::what::savepoint || (goes && log_.find(each.name))) unit_says_ = said_in_unit::savepoints;
+    log_.note(each, elsewhere_.empty());
   }
   if (c.unsaid) log_.lose();
   here_.said = log_.size();
   for (auto& other : elsewhere_) other.said = std::min(other.said, log_.size());
-  unit_says_ = unit_says_ || c.says.size() > 1 || batch_.size() > 3 || here_.unsynced;
+  const auto runs = std::count_if(batch_.begin(), batch_.end(), [](const batch_item& item) { return item.type == 'E'; });
+  const bool several = c.says.size() > 1 || runs > 1 || here_.unsynced;
+  if (several && unit_says_ == said_in_unit::nothing) unit_says_ = said_in_unit::several;
 }
 
 // What the statement has to be followed by on another shard. Of one that sets nothing, that is nothing; of what sets something and can be known

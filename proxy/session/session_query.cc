@@ -113,6 +113,7 @@ session::choice session::choose_for_query(const routing::text_plan& plan, std::s
       chosen.refused = make_error(sqlstate::feature_not_supported, "DEALLOCATE ALL must be sent alone");
       return chosen;
     }
+    if (chosen.refused = refuse_savepoint(statement, stands_alone(plan)); chosen.refused) return chosen;
     here_.transaction.name(statement.effects, literals_);
     if (!add_to_choice(chosen, statement, literals_)) return chosen;
   }

@@ -33,7 +33,8 @@ void session::begin_unit() {
   unit_open_ = true;
   unit_started_ = clock::now();
   unit_in_block_ = status() != transaction_status::idle;
-  unit_writes_ = unit_may_commit_ = unit_misreads_ = unit_says_ = cancelled_ = false;
+  unit_writes_ = unit_may_commit_ = unit_misreads_ = cancelled_ = false;
+  unit_says_ = said_in_unit::nothing;
   prepared_on_.clear();
   clock_work();
 }
@@ -139,7 +140,8 @@ void session::on_error_relayed() {
   // The primary has become a standby, or was made read only: the next transaction looks for the one that writes.
   if (answers.sqlstate() == sqlstate::read_only_transaction && here_.server->must_write) here_.server->unusable = true;
   if (!here_.borrowed) here_.transaction.note_failure(), here_.unbound = false;
-  if (unit_says_) log_.lose();
+  if (unit_says_ == said_in_unit::savepoints) log_.lose_savepoints();
+  else if (unit_says_ == said_in_unit::several) log_.lose();
   here_.map_after_end.reset();
   if (here_.borrowed && held_.open()) held_.fail();
   // What the client still sends for the COPY is for nobody. A simple query ends by itself.

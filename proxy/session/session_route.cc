@@ -123,14 +123,18 @@ task<std::optional<protocol::notice>> session::settle(const choice& c, bool& aga
     again = !why;
     co_return why;
   }
-  if (must_go_back(c)) {
-    auto why = co_await go_back_elsewhere(c);
-    if (why) co_return why;
-  }
   if (attached && c.arrived) {
     auto why = co_await judge_snapshot();
     again = closing_ || version != w_.routing_version;
     if (why || again) co_return why;
+  }
+  if (must_go_back(c)) {
+    auto why = co_await go_back_elsewhere(c);
+    again = closing_ || version != w_.routing_version;
+    if (why || again) co_return why;
+    why = prepare_for(c);
+    if (why) log_.lose_savepoints();  // the others have gone back, this one has not
+    co_return why;
   }
   if (attached) co_return prepare_for(c);
   auto failed = co_await attach(c.shard.value_or(usual_shard()), c.sequence_values);
@@ -245,7 +249,7 @@ void session::put_held_in_front() {
     unit_in_block_ = true;
     held_.give(log_);
   }
-  say_missed();
+  say_missed(here_);
 }
 
 void session::touch(const choice& c) {
@@ -254,6 +258,7 @@ void session::touch(const choice& c) {
   note_snapshot(c);
   if (here_.unbound) here_.unbound = !c.bound && log_.complete();
   note_sayings(c);
+  if (log_.size() > 0 && !log_.complete()) here_.unbound = false;
   if (w_.gate.nothing_known() || c.touches.empty()) return;
   const auto fresh = w_.gate.bits_of(c.touches) & ~touched_;
   note_touch(fresh);

@@ -30,6 +30,7 @@ void transaction_log::note(saying said, bool alone) {
     case savepoint: savepoints_.push_back({std::move(said.name), texts_.size() + 1}); break;
     default: break;
   }
+  if (lost_) return;  // nobody will be told
   bytes_ += weight(said.text);
   texts_.push_back(std::move(said.text));
   if (bytes_ > max_bytes) lose();
@@ -77,7 +78,7 @@ void transaction_log::clear() noexcept {
   texts_.clear();
   savepoints_.clear();
   bytes_ = 0;
-  lost_ = false;
+  lost_ = savepoints_lost_ = false;
 }
 
 }  // namespace proxy

@@ -19,6 +19,9 @@ struct saying {
   std::string name;  // of the savepoint
 };
 
+// What of it is in doubt once something of one pipeline, or one statement, has failed.
+enum class said_in_unit : char { nothing, several, savepoints };
+
 struct named_savepoint {
   std::string name;        // names may repeat: the newest hides the others
   std::size_t said_until;  // as many of the texts are older than it, its own included
@@ -35,10 +38,13 @@ class transaction_log {
   void give(std::vector<std::string>& texts, std::vector<named_savepoint>& savepoints);
   // Something was done that no other shard can be told, or may have been.
   void lose() noexcept { lost_ = true; }
+  // ... or what moved savepoints may not have been run: which there are is not known until the end.
+  void lose_savepoints() noexcept { lost_ = savepoints_lost_ = true; }
   void clear() noexcept;
 
   // May another shard join? Only where it is known what it would have to be told.
   bool complete() const noexcept { return !texts_.empty() && !lost_; }
+  bool knows_savepoints() const noexcept { return !savepoints_lost_; }
   std::size_t size() const noexcept { return texts_.size(); }
   const std::string& text(std::size_t i) const noexcept { return texts_[i]; }
   // How much a branch must have heard to know the savepoint; nullopt: there is none of that name.
@@ -52,7 +58,7 @@ class transaction_log {
   std::vector<std::string> texts_;  // the first is BEGIN
   std::vector<named_savepoint> savepoints_;
   std::size_t bytes_ = 0;
-  bool lost_ = false;
+  bool lost_ = false, savepoints_lost_ = false;
 };
 
 }  // namespace proxy

@@ -3,6 +3,8 @@ everywhere. Real clients in the simple and in the extended protocol.
 
     branches.py [part ...]     all parts when none is named
 """
+import os
+import signal
 import sys
 import threading
 from contextlib import closing
@@ -63,6 +65,13 @@ def refused(what, *sqlstates):
         assert code in sqlstates, (code, str(error))
         return error
     raise AssertionError("it was not refused")
+
+
+def unread(port):
+    """Whether bytes wait for somebody who has been connected on this port."""
+    with open("/proc/net/tcp") as sockets:
+        rows = [line.split() for line in sockets][1:]
+    return [row for row in rows if int(row[1].split(":")[1], 16) == port and row[4].split(":")[1] != "00000000" and row[3] == "01"]
 
 
 def transfers(shop):
@@ -150,6 +159,94 @@ def savepoints(shop):
         client.rollback()
         assert shop.amounts() == [90, 104, 106], shop.amounts()
     shop.reset()
+    shop.nothing_left()
+
+
+def savepoints_of_one_name(shop):
+    """A shard that was away when the newest of a name was released goes back to the one before it, as the others do."""
+    one, two, _ = shop.at.values()
+    with closing(shop.client()) as client, client.cursor() as cursor:
+        add(cursor, one, -10)
+        cursor.execute("SAVEPOINT s")
+        add(cursor, two, 1)
+        cursor.execute("SAVEPOINT s")
+        add(cursor, two, 2)
+        add(cursor, one, -1)
+        cursor.execute("RELEASE s")
+        cursor.execute("ROLLBACK TO s")
+        assert (amount(cursor, one), amount(cursor, two)) == (90, 100)
+        client.commit()
+    assert shop.amounts() == [90, 100, 100], shop.amounts()
+    shop.reset()
+    shop.nothing_left()
+
+
+def savepoints_that_are_not_known(shop):
+    """What moved savepoints and was sent among others, or failed, leaves ROLLBACK as the only way back: on all shards or on none."""
+    one, two, _ = shop.at.values()
+    with closing(shop.client()) as client, client.cursor() as cursor:
+        for several in (f"ROLLBACK TO s; UPDATE account SET amount = amount + 7 WHERE id = {two}", "RELEASE s; SELECT 1", "SAVEPOINT s; SELECT 1"):
+            add(cursor, one, -1)
+            cursor.execute("SAVEPOINT s")
+            add(cursor, one, -1)
+            add(cursor, two, 1)
+            answer = client.pgconn.exec_(several.encode())
+            assert answer.error_field(psycopg.pq.DiagnosticField.SQLSTATE) == b"RT003", several
+            cursor.execute("ROLLBACK TO s")
+            assert (amount(cursor, one), amount(cursor, two)) == (99, 100), several
+            client.rollback()
+        # The pipeline fails in front of what goes back, or of a savepoint.
+        for last in ("ROLLBACK TO s", "SAVEPOINT t"):
+            add(cursor, one, -1)
+            for name in "st":
+                cursor.execute(f"SAVEPOINT {name}")
+                add(cursor, two, 1)
+                add(cursor, one, -1)
+            with client.pipeline() as pipeline:
+                cursor.execute("UPDATE account SET amount = amount - 1000 WHERE id = %s", (one,))
+                cursor.execute(last)
+                refused(pipeline.sync, "23514")
+            refused(lambda: cursor.execute("ROLLBACK TO t"), "RT003")
+            client.rollback()
+            assert shop.amounts() == [100, 100, 100], (last, shop.amounts())
+        # A failed setting is no move.
+        add(cursor, one, -1)
+        add(cursor, two, 1)
+        cursor.execute("SAVEPOINT s")
+        refused(lambda: cursor.execute("SET LOCAL work_mem = %s" % "'much'"), "22023")
+        cursor.execute("ROLLBACK TO s")
+        client.commit()
+    assert shop.amounts() == [99, 101, 100], shop.amounts()
+    shop.reset()
+    shop.nothing_left()
+
+
+def a_branch_is_lost_going_back(shop):
+    """It breaks while it goes back to a savepoint: the transaction can only end, whatever the others still know."""
+    one, two, _ = shop.at.values()
+    with closing(shop.client()) as client, client.cursor() as cursor:
+        add(cursor, one, -5)
+        add(cursor, two, 5)
+        cursor.execute("SAVEPOINT s")
+        add(cursor, two, 1)
+        add(cursor, one, -1)
+        victim = "SELECT pid FROM pg_stat_activity WHERE usename = 'app' AND state = 'idle in transaction'"
+        (pid,), = shop.fleet.query(shop.fleet.owner(two), victim)
+        os.kill(pid, signal.SIGSTOP)
+        told = []
+        thread = threading.Thread(target=lambda: told.append(refused(lambda: cursor.execute("ROLLBACK TO s"), "08006", "57P01")))
+        try:
+            thread.start()
+            wait_until(lambda: unread(shop.fleet.shards[shop.fleet.owner(two)].port), "ROLLBACK TO to have been sent there")
+            os.kill(pid, signal.SIGTERM)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        thread.join(30)
+        assert told, "it went back, or still waits"
+        refused(lambda: cursor.execute("ROLLBACK TO s"), "25P02")
+        cursor.execute("COMMIT")
+        assert cursor.statusmessage == "ROLLBACK", cursor.statusmessage
+    assert shop.amounts() == [100, 100, 100], shop.amounts()
     shop.nothing_left()
 
 
@@ -292,7 +389,9 @@ def by_many(shop):
     shop.nothing_left()
 
 
-PARTS = (transfers, failures, savepoints, settings, locks_and_home, where_it_must_stay, without_rights, a_branch_is_lost, by_many)
+PARTS = (transfers, failures, savepoints, savepoints_of_one_name, savepoints_that_are_not_known,
+         a_branch_is_lost_going_back, settings, locks_and_home, where_it_must_stay, without_rights,
+         a_branch_is_lost, by_many)
 
 
 def main():

@@ -5,6 +5,7 @@
 
 Takes some ten seconds a row; needs ./tests/run's build (build/test), or the build folder named by PGROTOR_BUILD.
 """
+import functools
 import os
 import shlex
 import subprocess
@@ -14,10 +15,12 @@ import tempfile
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.abspath(os.environ.get("PGROTOR_BUILD", os.path.join(SOURCE, "build", "test")))
 
-# name: (file, test file beside it in tests/unit/migration, what stands there, what stands there instead)
-CUTOVER = ("migration/strategy/cutover.cc", "cutover_test.cc")
-APPLIER = ("migration/mover/applier.cc", "applier_test.cc")
-RUN = ("migration/coordinator/migration_run.cc", "migration_run_test.cc")
+# name: (file, its test in tests/unit, what stands there, what stands there instead)
+CUTOVER = ("migration/strategy/cutover.cc", "migration/cutover_test.cc")
+APPLIER = ("migration/mover/applier.cc", "migration/applier_test.cc")
+RUN = ("migration/coordinator/migration_run.cc", "migration/migration_run_test.cc")
+ENDS = ("proxy/transaction/two_phase.cc", "proxy/two_phase_walk_test.cc")
+LOG = ("proxy/transaction/transaction_log.cc", "proxy/transaction_log_test.cc")
 ROWS = {
     "cutover: goes on past a fence that was refused": (*CUTOVER, 'if (why) co_return "step 2: " + *why;', ""),
     "cutover: goes on past a marker that did not come": (*CUTOVER, "if (!reached)", "if (false)"),
@@ -59,6 +62,43 @@ ROWS = {
     "migration_run: works without a catalog": (*RUN, 'if (rows_.lost()) throw catalog_lost("the connection is lost");', ""),
     "migration_run: leaves its mover behind": (*RUN, "  co_await strategy_->stop_work();  // also when", "  // also when"),
     "migration_run: works while a DBA is waited for": (*RUN, "!stop_ && !waits_for_dba(row_) &&", "!stop_ &&"),
+    "two_phase: decides before it prepares": (
+        *ENDS, "begin(has_id ? state::prepare : state::fix_xid);", "begin(has_id ? state::decide : state::fix_xid);"),
+    "two_phase: COMMIT PREPARED before the decision": (*ENDS, "  begin(state::decide);", "  begin(state::finish);"),
+    "two_phase: ROLLBACK PREPARED behind the decision": (*ENDS, "return begin(alone ? state::committed : state::finish);",
+                                                         "return begin(alone ? state::committed : state::undo);"),
+    "two_phase: locks are let go first": (*ENDS, "only_locks(i) == (next == state::finish_locks)", "only_locks(i) != (next == state::finish_locks)"),
+    "two_phase: locks are let go while their work is prepared": (*ENDS, "begin(all && !locks ? state::finish_locks", "begin(!locks ? state::finish_locks"),
+    "two_phase: what holds locks is no participant": (*ENDS, "if (writers + lockers == 1)", "if (writers == 1)"),
+    "two_phase: the decider has no transaction id": (*ENDS, "begin(has_id ? state::prepare : state::fix_xid);", "begin(state::prepare);"),
+    "two_phase: what cannot be prepared does not decide": (*ENDS, "if (writers++ == 0 || p.must_decide) {", "if (writers++ == 0) {"),
+    "two_phase: a lost answer to PREPARE is forgotten": (
+        *ENDS, "else if (replies[i].is == reply::what::lost) states_[i] = branch_state::maybe_prepared;", ""),
+    "two_phase: what cannot be finished is forgotten": (
+        *ENDS, "    else all = false;\n", "    else all = false, states_[i] = branch_state::ended;\n"),
+    "two_phase: a lost decision is an abort": (*ENDS, "begin(alone ? state::unknown : state::doubt);", "begin(alone ? state::unknown : state::undo);"),
+    "two_phase: a lost COMMIT is an abort": (*ENDS, "begin(alone ? state::unknown : state::doubt);", "begin(alone ? state::aborted : state::doubt);"),
+    "two_phase: a verdict of abort is proof": (*ENDS, "bool proven = !told_;", "bool proven = true;"),
+    "two_phase: somebody else's ROLLBACK PREPARED is proof": (
+        *ENDS, "if (replies[i].is == reply::what::done) proven = true;", "if (replies[i].is == reply::what::done || is_gone(replies[i])) proven = true;"),
+    "two_phase: who has failed is not rolled back": (
+        *ENDS, "const bool failed = replies[i].is == reply::what::error && replies[i].over;", "const bool failed = replies[i].is == reply::what::error;"),
+    "two_phase: who is gone is rolled back": (*ENDS, "if ((replies[i].is == reply::what::lost || failed)", "if (failed"),
+    "two_phase: readers may fail": (*ENDS, "  if (failed) return fail(replies, *failed);\n  begin(writer_left", "  begin(writer_left"),
+    "transaction_log: what is gone back behind stays": (*LOG, "while (texts_.size() > known->said_until) drop_last();", ""),
+    "transaction_log: savepoints that were gone back behind stay": (*LOG, "  savepoints_.erase(std::next(known), savepoints_.end());\n", ""),
+    "transaction_log: a release leaves later savepoints": (
+        *LOG, "savepoints_.erase(known, savepoints_.end());", "savepoints_.erase(known);"),
+    "transaction_log: a release is forgotten that others must hear": (
+        *LOG, "const bool nothing_since = alone && known->said_until == texts_.size();", "const bool nothing_since = known->said_until == texts_.size();"),
+    "transaction_log: what is said in between is forgotten": (
+        *LOG, "const bool nothing_since = alone && known->said_until == texts_.size();", "const bool nothing_since = alone;"),
+    "transaction_log: the oldest of a name counts": (
+        *LOG, "std::find_if(savepoints_.rbegin(), savepoints_.rend(), [name](const named_savepoint& s) { return s.name == name; });\n"
+        "  return found == savepoints_.rend() ? savepoints_.end() : std::prev(found.base());",
+        "std::find_if(savepoints_.begin(), savepoints_.end(), [name](const named_savepoint& s) { return s.name == name; });\n  return found;"),
+    "transaction_log: grows for nobody": (*LOG, "  if (lost_) return;  // nobody will be told\n", ""),
+    "transaction_log: what was taken back weighs on": (*LOG, "  bytes_ -= weight(texts_.back());\n", ""),
 }
 
 
@@ -66,14 +106,16 @@ def run(command, **more):
     return subprocess.run(command, capture_output=True, text=True, **more)
 
 
-def commands():
+@functools.cache
+def commands(room):
     """What ninja would run: the compiler's line for a test of this folder, and the linker's."""
-    lines = run(["ninja", "-C", BUILD, "-t", "commands", "migration_test"], check=True).stdout.splitlines()
-    compiler = shlex.split(next(line for line in lines if line.endswith("/main.cc")))
-    linker = next(line for line in lines if " -o tests/unit/migration/migration_test " in line).split("&&")[1].split()
+    lines = run(["ninja", "-C", BUILD, "-t", "commands", f"{room}_test"], check=True).stdout.splitlines()
+    compiler = shlex.split(next(line for line in lines if line.endswith(f"{room}/main.cc")))
+    program = f"tests/unit/{room}/{room}_test"
+    linker = next(line for line in lines if f" -o {program} " in line).split("&&")[1].split()
     keep = [word for word in compiler if word.startswith(("-D", "-I", "-std", "/usr/bin/c++", "-isystem"))]
     at = compiler.index("-isystem")
-    libraries = linker[linker.index("tests/unit/migration/migration_test") + 1:]
+    libraries = linker[linker.index(program) + 1:]
     return [word for word in keep if word != "-isystem"] + compiler[at:at + 2] + ["-O0"], libraries
 
 
@@ -82,12 +124,14 @@ def source(path):
         return file.read()
 
 
-def passes(text, test, folder, compiler, libraries):
+def passes(text, test, folder):
     """Whether the test passes with this text of the file; a string says why it was not made."""
+    room, test = test.split("/")
+    compiler, libraries = commands(room)
     broken, program = os.path.join(folder, "broken.cc"), os.path.join(folder, "test")
     with open(broken, "w", encoding="utf-8") as file:
         file.write(text)
-    tests = [os.path.join(SOURCE, "tests", "unit", "migration", name) for name in ("main.cc", test)]
+    tests = [os.path.join(SOURCE, "tests", "unit", room, name) for name in ("main.cc", test)]
     # What is linked first wins over the library's own.
     made = run([*compiler, broken, *tests, "-o", program, "-Wl,--allow-multiple-definition", *libraries], cwd=BUILD)
     if made.returncode != 0:
@@ -99,7 +143,6 @@ def passes(text, test, folder, compiler, libraries):
 
 
 def main():
-    made = commands()
     wrong, whole = 0, set()
     for name, (path, test, there, instead) in ROWS.items():
         if not all(word in name for word in sys.argv[1:]):
@@ -108,11 +151,11 @@ def main():
         with tempfile.TemporaryDirectory() as folder:
             if text.count(there) != 1:
                 found = f"{there!r} stands {text.count(there)} times in {path}"
-            elif (path, test) not in whole and passes(text, test, folder, *made) is not True:
+            elif (path, test) not in whole and passes(text, test, folder) is not True:
                 found = f"{test} is red with the rule in force"
             else:
                 whole.add((path, test))
-                found = {True: "all tests pass", False: "red"}.get(answer := passes(text.replace(there, instead), test, folder, *made), answer)
+                found = {True: "all tests pass", False: "red"}.get(answer := passes(text.replace(there, instead), test, folder), answer)
         print(f"{name}: {found}", flush=True)
         wrong += found != "red"
     return 1 if wrong else 0
