@@ -14,3 +14,6 @@ endforeach()
 # What transactions over several shards leave prepared.
 add_test(NAME integration_two_phase_recoverer COMMAND /usr/bin/python3 -B ${CMAKE_CURRENT_SOURCE_DIR}/two_phase_recoverer.py)
 set_tests_properties(integration_two_phase_recoverer PROPERTIES ENVIRONMENT "${PGROTOR_TEST_ENV}" TIMEOUT 300 RESOURCE_LOCK clusters)
+# Transfers between shards while clients, pgrotor and shards are killed at the steps of their commits, and while ranges move.
+add_test(NAME integration_transfers COMMAND /usr/bin/python3 -B ${CMAKE_CURRENT_SOURCE_DIR}/transfers.py --sample 8 --storm 4 --moves 1)
+set_tests_properties(integration_transfers PROPERTIES ENVIRONMENT "${PGROTOR_TEST_ENV}" TIMEOUT 300 RESOURCE_LOCK clusters)
