@@ -10,6 +10,7 @@ inline constexpr std::string_view stale_generation = "RT002";       // a strict 
 inline constexpr std::string_view not_one_shard = "RT003";          // cannot be proven to stay on one shard
 inline constexpr std::string_view wrong_shard = "RT020";            // a database is not the shard that it should be
 inline constexpr std::string_view later_term = "RT021";             // a shard serves a later term of another pgrotor
+inline constexpr std::string_view wrong_version = "RT022";           // schema pgrotor is of a version that this build does not work with
 inline constexpr std::string_view warning = "01000";                // of the console: done, and the DBA should know something
 inline constexpr std::string_view connection_failure = "08006";     // the shard's connection broke, or cannot be made
 inline constexpr std::string_view transaction_unknown = "08007";    // COMMIT was sent and its outcome is not known

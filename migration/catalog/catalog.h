@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "migration/catalog/process_mark.h"
+#include "migration/catalog/schema_version.h"
 #include "migration/pg/pg.h"
 #include "migration/plan/gates.h"
 #include "migration/plan/lease.h"
@@ -56,7 +57,7 @@ class catalog : public ledger {
  public:
   // Connects and begins a term: epoch + 1. The lease of another process is waited for, unless that process is known to be gone; when it
   // is renewed meanwhile, refuses and names who does. `again`: this owner has had the term before; throws superseded when somebody else
-  // has had one since. Throws sql_error; what `pgrotor init` has not made yet is turned into "run pgrotor init".
+  // has had one since, or upgraded the catalog. Throws sql_error; refused where the catalog is not of this build's version.
   static task<std::unique_ptr<catalog>> open(boost::asio::any_io_executor, pg::connect_options, term_owner, bool again = false);
 
   std::uint64_t epoch() const noexcept { return epoch_; }
@@ -105,9 +106,16 @@ class catalog : public ledger {
   boottime begun_{};
 };
 
-// Creates or upgrades schema pgrotor of the catalog (sql/catalog.sql), and says which cluster's it is. Refuses a copy of a catalog.
-task<cluster_mark> init_catalog(pg::connection&);
-// The same of one that is there already; throws sql_error.
+// Makes schema pgrotor of the catalog or brings it to this build's version. Refuses a copy of a catalog, one that a newer pgrotor has made, and
+// to upgrade one that somebody works on. Nobody who had the term before has it after an upgrade.
+struct upgraded_catalog {
+  cluster_mark cluster;
+  upgrade_report report;
+};
+task<upgraded_catalog> init_catalog(pg::connection&);
+// Refuses one that is not of this build's version; nothing is changed.
+task<void> check_catalog_version(pg::connection&);
+// Which cluster's it is; throws sql_error.
 task<cluster_mark> read_cluster(pg::connection&);
 
 }  // namespace migration

@@ -244,12 +244,11 @@ task<answer> coordinator::impl::do_add_shard(add_shard wanted, bool explain) {
     co_return with_warnings(would(fmt::format("shard {} can be reached and is fit; schema pgrotor would be created on it", wanted.name)), std::move(told));
   }
   engine.demand_catalog();
-  co_await init_shard(*shard);
   const auto id = co_await new_shard_id(engine);
-  std::vector<routing::shard_id> taken;
+  shard_claim claim{engine.pass.cluster, id, wanted.name, {}};
   const auto known = engine.map();
-  for (const auto& each : known->shards()) taken.push_back(each.id);
-  co_await claim_shard(*shard, engine.pass.cluster, id, wanted.name, std::move(taken));
+  for (const auto& each : known->shards()) claim.taken.push_back(each.id);
+  co_await init_shard(*shard, std::move(claim));
   const auto mine = co_await engine.ownership_turn.lock();
   const std::vector<migration_row> none;
   const auto now = engine.map();

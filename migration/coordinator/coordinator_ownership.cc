@@ -208,7 +208,7 @@ task<row_of_text> coordinator::impl::orphans_of(const routing::shard& shard, con
   row_of_text row{shard.name, table.schema, table.name, std::nullopt, std::nullopt, std::nullopt};
   const auto quoted = pg::quote_ident(table.schema, table.name);
   try {
-    const auto connection = co_await engine.connect(shard.id);
+    const auto connection = co_await engine.connect_to_read(shard.id);
     const bool there = co_await relation_exists(*connection, quoted);
     if (!there) co_return row_of_text{};
     for (bool settled = false; !settled;) {  // what a migration moves meanwhile is no orphan

@@ -45,7 +45,7 @@ task<void> hidden_watch::run() {
 
 task<pg::connection*> hidden_watch::connection_to(routing::shard_id shard) {
   auto& known = connections_[shard];
-  if (!known || known->broken()) known = co_await engine_.connect(shard);
+  if (!known || known->broken()) known = co_await engine_.connect_to_read(shard);
   co_return known.get();
 }
 

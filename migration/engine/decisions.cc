@@ -45,9 +45,7 @@ task<decisions::verdict> decisions::settle(std::string uuid, std::string owner, 
 
 task<void> decisions::connect(asked_shard& shard, routing::shard_id id, milliseconds timeout) {
   shard.connection.reset();
-  auto options = engine_.shard_options(id);
-  options.timeout = timeout;
-  auto made = co_await pg::connection::open(engine_.executor, std::move(options));
+  auto made = co_await engine_.connect(id, timeout);
   co_await made->query(fmt::format("SET lock_timeout = {}", wait_for_decider.count()));
   shard.connection = std::move(made);
 }

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "migration/base/refused.h"
+#include "migration/catalog/schema_version.h"
 #include "migration/shard/identity.h"
 #include "protocol/sqlstate.h"
 
@@ -54,8 +55,18 @@ pg::connect_options engine::shard_options(routing::shard_id id) const {
   return options;
 }
 
-task<std::unique_ptr<pg::connection>> engine::connect(routing::shard_id id) const {
+task<std::unique_ptr<pg::connection>> engine::connect(routing::shard_id id, milliseconds timeout) const {
+  auto made = co_await connect_to_read(id, timeout);
+  const auto found = co_await read_version(*made, schema_part::shard);
+  const auto problem = version_problem(*made, schema_part::shard, found);
+  // As good as a shard that is down: whoever wanted it tries again later.
+  if (problem) throw pg::sql_error(made->where(), problem->sqlstate, problem->message, problem->detail, problem->hint, true);
+  co_return made;
+}
+
+task<std::unique_ptr<pg::connection>> engine::connect_to_read(routing::shard_id id, milliseconds timeout) const {
   auto options = shard_options(id);
+  if (timeout.count() > 0) options.timeout = timeout;
   co_return co_await pg::connection::open(executor, std::move(options));
 }
 

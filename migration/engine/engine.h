@@ -52,7 +52,10 @@ struct engine {
   pg::connect_options catalog_options() const;
   // How pgrotor itself logs in to a shard; the shard's DSN comes from the map.
   pg::connect_options shard_options(routing::shard_id) const;
-  task<std::unique_ptr<pg::connection>> connect(routing::shard_id) const;
+  // Throws sql_error also where schema pgrotor of the shard is of another version. `timeout` zero: the usual one.
+  task<std::unique_ptr<pg::connection>> connect(routing::shard_id, milliseconds timeout = {}) const;
+  // For who uses nothing of schema pgrotor there: any version is good.
+  task<std::unique_ptr<pg::connection>> connect_to_read(routing::shard_id, milliseconds timeout = {}) const;
   std::string shard_name(routing::shard_id) const;
 
   term_news news() const;  // any thread

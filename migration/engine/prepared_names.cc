@@ -76,9 +76,7 @@ task<bool> prepared_names::ask(asked_shard& shard, routing::shard_id id, std::st
   for (bool fresh = false; !fresh;) {
     fresh = !shard.connection || shard.connection->broken();
     if (fresh) {
-      auto options = engine_.shard_options(id);
-      options.timeout = engine_.settings.question_timeout;
-      shard.connection = co_await pg::connection::open(engine_.executor, std::move(options));
+      shard.connection = co_await engine_.connect_to_read(id, engine_.settings.question_timeout);
     }
     try {
       pg::text_params params{name};

@@ -109,9 +109,7 @@ task<void> recoverer::round(routing::shard_id id, shard_part& part) {
 }
 
 task<void> recoverer::connect(routing::shard_id id, shard_part& part) {
-  auto options = engine_.shard_options(id);
-  options.timeout = engine_.settings.question_timeout;
-  part.connection = co_await pg::connection::open(engine_.executor, std::move(options));
+  part.connection = co_await engine_.connect(id, engine_.settings.question_timeout);
 }
 
 task<void> recoverer::look(shard_part& part) {

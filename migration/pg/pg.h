@@ -120,6 +120,7 @@ class connection {
   void interrupt() noexcept;
   bool broken() const noexcept { return broken_; }
   int backend_pid() const noexcept { return PQbackendPID(conn_); }
+  std::string_view database() const noexcept { return PQdb(conn_); }
   int server_version() const noexcept { return PQserverVersion(conn_); }
   const std::string& where() const noexcept { return options_.where; }
   PGconn* native() noexcept { return conn_; }

@@ -127,6 +127,6 @@ struct object_names {
   std::string register_sequence, guard_function;          // pgrotor.register_7, pgrotor.guard_7
   std::string trigger_prefix;                             // ~~pgrotor_7_ (+ ins, upd, del, trunc)
 };
-inline constexpr std::int32_t coordinator_lock_namespace = 1885827702;  // (namespace, 0) in the catalog, per session
+inline constexpr std::int32_t coordinator_lock_namespace = 1885827702;  // (namespace, 0) in the catalog, per session; 1: whoever upgrades
 
 }  // namespace migration

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "migration/base/log.h"
+#include "migration/catalog/schema_version.h"
 #include "migration/shard/equal_shards.h"
 #include "migration/shard/schema_copy.h"
 #include "migration/shard/sql_text.h"
@@ -149,17 +150,25 @@ task<bool> find_server_problems(pg::connection& connection, problems& found) {
 task<void> find_shard_problems(pg::connection& connection, problems& found) {
   const bool goes_on = co_await find_server_problems(connection, found);
   if (!goes_on) co_return;
+  const auto version = co_await read_version(connection, schema_part::shard);
+  if (const auto problem = version_problem(connection, schema_part::shard, version)) {
+    found.add(named(connection, *problem));
+    co_return;
+  }
   const auto objects = co_await connection.query("SELECT to_regprocedure('pgrotor.set_owner_guard(regclass, text, text, text, text)') IS NULL"
                                                 " OR to_regprocedure('pgrotor.admit(uuid, text, integer, bigint, text)') IS NULL");
   if (objects.boolean(0, 0)) {
-    found.add(sqlstate::wrong_state, connection.where() + ": schema pgrotor is missing or older than this pgrotor", "Its functions move registers and put up guards.",
-              "Run `pgrotor init` first.");
+    found.add(sqlstate::wrong_state, connection.where() + ": functions of schema pgrotor are missing",
+              "They move registers and put up guards.", "Run `pgrotor init` first.");
   }
 }
 
 task<void> check_new_shard(pg::connection& connection) {
   problems found;
   co_await find_server_problems(connection, found);
+  const auto version = co_await read_version(connection, schema_part::shard);
+  const auto problem = version_problem(connection, schema_part::shard, version);
+  if (version.number > version_made(schema_part::shard)) found.add(named(connection, *problem));  // init_shard takes any other
   found.refuse_if_any(connection.where());
 }
 

@@ -35,13 +35,16 @@ std::string admit_sql(const term_pass& pass, routing::shard_id shard, bool stand
   return standby ? call : "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; " + call + "; COMMIT";
 }
 
-task<void> claim_shard(pg::connection& connection, const cluster_mark& cluster, routing::shard_id shard, std::string name,
-                       std::vector<routing::shard_id> taken) {
+task<void> claim_shard(pg::connection& connection, const shard_claim& claim) {
+  const auto cluster = pg::quote_literal(claim.cluster.id);
+  if (!claim.shard) {
+    co_await ask(connection, fmt::format("SELECT pgrotor.check_identity(i, {}, i.catalog, i.shard) FROM pgrotor.identity i", cluster));
+    co_return;
+  }
   std::string numbers;
-  for (const auto id : taken) numbers += fmt::format("{}{}", numbers.empty() ? "" : ",", id.value);
-  const auto sql = fmt::format("SELECT pgrotor.claim({}, {}, {}, {}, '{{{}}}')", pg::quote_literal(cluster.id), place_literal(cluster.place),
-                               shard.value, pg::quote_literal(name), numbers);
-  co_await ask(connection, sql);
+  for (const auto id : claim.taken) numbers += fmt::format("{}{}", numbers.empty() ? "" : ",", id.value);
+  co_await ask(connection, fmt::format("SELECT pgrotor.claim({}, {}, {}, {}, '{{{}}}')", cluster, place_literal(claim.cluster.place),
+                                       claim.shard->value, pg::quote_literal(claim.name), numbers));
 }
 
 task<void> check_identity(pg::connection& connection, const cluster_mark& cluster, routing::shard_id shard) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,8 +18,15 @@ std::string enter_sql(const term_pass&, routing::shard_id);
 // What a login of a pool runs first, as the client's own role. One simple query. `standby`: nothing can be written there.
 std::string admit_sql(const term_pass&, routing::shard_id, bool standby);
 
-// Makes the database that shard, or refuses and says whose it is. `taken`: the numbers that the map has given out.
-task<void> claim_shard(pg::connection&, const cluster_mark&, routing::shard_id, std::string name, std::vector<routing::shard_id> taken);
+// What a database is to be. `taken`: the numbers that the map has given out. Without a number: whichever shard of the cluster, or none yet.
+struct shard_claim {
+  cluster_mark cluster;
+  std::optional<routing::shard_id> shard;
+  std::string name;
+  std::vector<routing::shard_id> taken;
+};
+// Makes the database that shard, or refuses and says whose it is.
+task<void> claim_shard(pg::connection&, const shard_claim&);
 // Refuses a database that is not that shard; nothing is changed.
 task<void> check_identity(pg::connection&, const cluster_mark&, routing::shard_id);
 

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include "migration/base/refused.h"
-#include "migration/base/sql.h"
 #include "migration/base/task.h"
 #include "migration/base/test_hooks.h"
 #include "migration/shard/checks.h"
@@ -130,15 +129,11 @@ task<void> make_guards(preparation& p, routing::key_type type, newcomer_gate* at
 
 }  // namespace
 
-task<void> init_shard(pg::connection& connection) {
+task<upgrade_report> init_shard(pg::connection& connection, std::optional<shard_claim> claim) {
   co_await check_rights(connection);
-  co_await connection.query(std::string(sql::shard_objects));
-  co_await connection.query(std::string(sql::identity));
-  co_await connection.query(std::string(sql::mover_tables));
-  co_await connection.query(std::string(sql::ownership));
-  co_await connection.query(std::string(sql::sequences));
-  co_await connection.query(std::string(sql::two_phase));
-  co_await connection.query(std::string(sql::dump_rights));
+  upgrade_hooks hooks;
+  if (claim) hooks.after = [&connection, &claim](const upgrade_report&) { return claim_shard(connection, *claim); };
+  co_return co_await upgrade_schema(connection, schema_part::shard, std::move(hooks));
 }
 
 task<void> prepare(ledger& book, pg::connection& source, pg::connection& target, const routing::distribution& distribution,

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,15 +13,16 @@
 #include "migration/pg/pg.h"
 #include "migration/plan/moving_table.h"
 #include "migration/plan/state.h"
+#include "migration/shard/identity.h"
 #include "protocol/backend.h"
 
 namespace migration {
 
 class newcomer_gate;
 
-// Creates schema pgrotor, its functions and progress tables on a shard (sql/shard_objects.sql); refuses with the exact GRANTs when
-// the role lacks rights. Run by `init` and ADD SHARD.
-task<void> init_shard(pg::connection&);
+// Makes schema pgrotor of a shard or brings it to this build's version, and makes the database that shard, all or nothing. Refuses with the
+// exact GRANTs when the role lacks rights, what a newer pgrotor has made, and another cluster's shard. Run by `init` and ADD SHARD.
+task<upgrade_report> init_shard(pg::connection&, std::optional<shard_claim> = {});
 
 // What DISTRIBUTE TABLE and PREPARE need to know of a table, read from the server's catalogs.
 task<moving_table> describe_table(pg::connection&, std::string schema, std::string name, std::string key_column);

@@ -3,23 +3,6 @@
 --
 -- A new process writes its epoch here before it changes anything, and ends the sessions of the one before: whoever was stopped, or cut
 -- off from the catalog, can neither go on here nor log in again.
-CREATE TABLE IF NOT EXISTS pgrotor.identity (
-  only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
-  cluster uuid NOT NULL,
-  catalog text,
-  shard integer NOT NULL,
-  name text NOT NULL,
-  place text,
-  epoch bigint NOT NULL DEFAULT 0,
-  process text NOT NULL DEFAULT '',
-  entered_at timestamptz
-);
-COMMENT ON TABLE pgrotor.identity IS 'The shard that this database is. To use it for another cluster: DELETE FROM pgrotor.identity';
-COMMENT ON COLUMN pgrotor.identity.place IS 'Of this database as its shard (pgrotor.place); NULL: taken from where it is found next';
-
--- As unlogged as what it lists: after a crash there are no sessions.
-CREATE UNLOGGED TABLE IF NOT EXISTS pgrotor.servers (pid integer PRIMARY KEY, since timestamptz NOT NULL, process text NOT NULL);
-COMMENT ON TABLE pgrotor.servers IS 'Sessions of clients that pgrotor has opened here, some of which may be gone';
 
 -- NULL where pgrotor's role may not know. A promoted standby keeps both numbers, a copy that was restored has others.
 CREATE OR REPLACE FUNCTION pgrotor.place() RETURNS text

@@ -4,7 +4,6 @@
 -- Advisory locks: lock_key(set) of the guard, lock_key(set) + 1 of the register. The key is random and even, made with the register and
 -- kept as the START value of its sequence: whoever locks by a number of his own is not in the way. It is not a secret (pg_locks shows
 -- what is held): who takes it on purpose is found by pgrotor.strangers.
-CREATE SCHEMA IF NOT EXISTS pgrotor;
 GRANT USAGE, CREATE ON SCHEMA pgrotor TO pgrotor_guard;
 
 -- Runs as pgrotor_guard, who owns the sequences: nothing else moves a register. No SET clause, so every name is qualified.

@@ -4,16 +4,6 @@
 --
 -- Everybody may read names of prepared transactions, and so the uuid of another's. A verdict is therefore one on the transactions of a role:
 -- who decides on a uuid of another's decides nothing.
-CREATE TABLE IF NOT EXISTS pgrotor.decisions (
-  uuid uuid NOT NULL,
-  owner regrole NOT NULL,
-  verdict text NOT NULL CHECK (verdict IN ('commit', 'abort')),
-  xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
-  decided timestamptz NOT NULL DEFAULT clock_timestamp(),
-  UNIQUE (uuid, owner)
-);
-COMMENT ON TABLE pgrotor.decisions IS 'Verdicts on transactions over several shards which this one decides, until no shard has them prepared any more';
-COMMENT ON COLUMN pgrotor.decisions.owner IS 'Of the prepared transactions (pg_prepared_xacts.owner); by number, which a renamed role keeps';
 GRANT INSERT ON pgrotor.decisions TO pgrotor_guard;
 
 -- The setting `role` is the caller's own, whatever this function runs as, and nobody can set it to a role that he is not a member of.

@@ -57,6 +57,7 @@ task<void> check_catalog(const config& c, std::vector<std::string>& findings, fl
   const auto connection = co_await try_open(c, what, findings);
   if (!connection) co_return;
   try {
+    co_await migration::check_catalog_version(*connection);
     auto newest = co_await migration::read_map(*connection);
     for (const auto& table : newest.tables) all.tables.push_back(migration::pg::quote_ident(table.schema, table.name));
     for (const auto& shard : newest.shards)
@@ -64,9 +65,6 @@ task<void> check_catalog(const config& c, std::vector<std::string>& findings, fl
     if (newest.number.value == 0) findings.push_back(problem_line(c, what, "the catalog has no map; run pgrotor init -c " + c.path));
     all.cluster = co_await migration::read_cluster(*connection);
     all.map = std::move(newest);
-  } catch (const migration::pg::sql_error& error) {
-    const bool missing = error.sqlstate == "3F000" || error.sqlstate == "42P01" || error.sqlstate == "42883";
-    findings.push_back(problem_line(c, what, missing ? "the catalog is not initialised for this version; run pgrotor init -c " + c.path : refusal_text(what, error)));
   } catch (const std::exception& error) {
     findings.push_back(problem_line(c, what, refusal_text(what, error)));
   }

@@ -57,10 +57,11 @@ class initializer {
     auto connection = co_await try_open(config_, what, problems_);
     if (!connection) co_return nullptr;
     try {
-      cluster_ = co_await migration::init_catalog(*connection);
+      const auto made = co_await migration::init_catalog(*connection);
+      fmt::print("catalog: {}\n", made.report.text());
+      cluster_ = made.cluster;
       newest_ = co_await migration::read_map(*connection);
       if (newest_.number.value == 0) newest_.shards = first_map(config_).shards;
-      fmt::print("catalog: schema pgrotor is in place\n");
       co_return connection;
     } catch (const std::exception& error) {
       problems_.push_back(problem_line(config_, what, refusal_text(what, error)));
@@ -73,20 +74,21 @@ class initializer {
     const auto connection = co_await try_open(config_, what, problems_);
     if (!connection) co_return;
     try {
-      co_await migration::init_shard(*connection);
-      co_await claim(*connection, shard);
-      fmt::print("shard {}: schema pgrotor is in place\n", shard.name);
+      auto claim = claim_of(shard);
+      const auto made = co_await migration::init_shard(*connection, std::move(claim));
+      fmt::print("shard {}: {}\n", shard.name, made.text());
     } catch (const std::exception& error) {
       problems_.push_back(problem_line(config_, what, refusal_text(what, error)));
     }
   }
 
   // Those of the file that are not in the map get their number from ADD SHARD.
-  task<void> claim(migration::pg::connection& connection, const shard_config& shard) {
-    std::vector<routing::shard_id> taken;
-    for (const auto& each : newest_.shards) taken.push_back(each.id);
+  std::optional<migration::shard_claim> claim_of(const shard_config& shard) const {
+    migration::shard_claim claim{cluster_, std::nullopt, shard.name, {}};
+    for (const auto& each : newest_.shards) claim.taken.push_back(each.id);
     const auto known = std::ranges::find(newest_.shards, shard.name, &routing::shard::name);
-    if (known != newest_.shards.end()) co_await migration::claim_shard(connection, cluster_, known->id, shard.name, std::move(taken));
+    if (known != newest_.shards.end()) claim.shard = known->id;
+    return claim;
   }
 
   task<void> write_map(connection_ptr connection) {

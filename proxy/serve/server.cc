@@ -152,6 +152,11 @@ task<void> server::warn_about_shards() {
       co_await asio::co_spawn(coordinator_io_, std::move(look), asio::use_awaitable);
     } catch (const migration::pg::sql_error& error) {
       const bool answers = error.sqlstate.starts_with("RT") || error.sqlstate.starts_with("42");
+      if (error.sqlstate == protocol::sqlstate::wrong_version) {
+        log_warning("{}; until then moves, commands and transactions over several shards do not run there, other statements of clients do",
+                    problem_line(config_, what, refusal_text(what, error)));
+        continue;
+      }
       log_warning("{}; statements for other shards go on", answers ? refusal_text(what, error) : unreachable_text(what, error));
     }
   }

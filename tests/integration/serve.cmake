@@ -1,6 +1,9 @@
 # The life of `pgrotor`: init, check, serve and its signals, console and HTTP, on real clusters.
 add_test(NAME integration_serve COMMAND /usr/bin/python3 -B ${CMAKE_CURRENT_SOURCE_DIR}/serve.py)
 set_tests_properties(integration_serve PROPERTIES ENVIRONMENT "${PGROTOR_TEST_ENV}" TIMEOUT 300 RESOURCE_LOCK clusters)
+# Versions of catalog and shards.
+add_test(NAME integration_version COMMAND /usr/bin/python3 -B ${CMAKE_CURRENT_SOURCE_DIR}/version.py)
+set_tests_properties(integration_version PROPERTIES ENVIRONMENT "${PGROTOR_TEST_ENV}" TIMEOUT 300 RESOURCE_LOCK clusters)
 # The term, and identities of shards.
 add_test(NAME integration_term COMMAND /usr/bin/python3 -B ${CMAKE_CURRENT_SOURCE_DIR}/term.py)
 set_tests_properties(integration_term PROPERTIES ENVIRONMENT "${PGROTOR_TEST_ENV}" TIMEOUT 300 RESOURCE_LOCK clusters)

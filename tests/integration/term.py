@@ -238,12 +238,12 @@ def older_catalog(world):
     """Of a version without terms: serve says what to run, init brings it up to date."""
     assert world.pgrotor.terminate() == 0
     assert world.catalog.query("SELECT until FROM pgrotor.lease", "book") == [(None,)]  # given back
-    world.catalog.psql("DROP TABLE pgrotor.lease, pgrotor.cluster; DROP SEQUENCE pgrotor.shard_number", "book")
+    world.catalog.psql("DROP TABLE pgrotor.lease, pgrotor.cluster, pgrotor.versions; DROP SEQUENCE pgrotor.shard_number", "book")
     world.pgrotor.serve(ready=False)
     assert world.pgrotor.child.wait(30) == 1
     assert f"run pgrotor init -c {world.pgrotor.config} first" in log_of(world.pgrotor)
     for name in ("s1", "s2"):
-        world.fleet.shards[name].psql("DROP TABLE pgrotor.identity CASCADE", DATABASE)
+        world.fleet.shards[name].psql("DROP TABLE pgrotor.identity, pgrotor.versions CASCADE", DATABASE)
     world.pgrotor.command("init")
     world.pgrotor.serve()
     world.wait_up()

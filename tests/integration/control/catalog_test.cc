@@ -193,8 +193,7 @@ TEST_CASE("catalog: without init the message says what to run") {
   exec(*super, "DROP SCHEMA IF EXISTS pgrotor CASCADE");
   const auto open = [] { open_catalog(); };
   const auto refusal = refusal_of(open);
-  CHECK(refusal == "55000: catalog: there is no pgrotor catalog of this version in this database\nDETAIL: relation \"pgrotor.coordinator\" does not exist"
-                   "\nHINT: Run `pgrotor init` first.");
+  CHECK(refusal == "RT022: catalog: there is no pgrotor catalog in database shop\nDETAIL: \nHINT: Run `pgrotor init` first.");
 }
 
 TEST_CASE("catalog: a map comes back as it was saved, one generation after the other, and the last sixteen are kept") {

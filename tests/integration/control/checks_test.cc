@@ -245,7 +245,9 @@ TEST_CASE("checks: missing rights of the role, each with the exact GRANT") {
 TEST_CASE("checks: a schema that is missing and limits that are reached") {
   fresh_shop();
   auto text = shard_refusal("ALTER SCHEMA pgrotor RENAME TO elsewhere", "ALTER SCHEMA elsewhere RENAME TO pgrotor");
-  CHECK(text == "55000: shard s1: schema pgrotor is missing or older than this pgrotor\nDETAIL: Its functions move registers and put up guards.\nHINT: Run `pgrotor init` first.");
+  CHECK(text == "RT022: shard s1: schema pgrotor of a shard is missing in database shop\nDETAIL: \nHINT: Run `pgrotor init` first.");
+  text = shard_refusal("ALTER FUNCTION pgrotor.admit RENAME TO admitted", "ALTER FUNCTION pgrotor.admitted RENAME TO admit");
+  CHECK(text == "55000: shard s1: functions of schema pgrotor are missing\nDETAIL: They move registers and put up guards.\nHINT: Run `pgrotor init` first.");
   const auto super = connect("SUPER_A");
   const auto limit = value(*super, "SHOW max_replication_slots");
   text = shard_refusal("SELECT pg_create_physical_replication_slot('s' || i) FROM generate_series(1, " + limit + ") i",

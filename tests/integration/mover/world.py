@@ -59,7 +59,7 @@ class World:
             shard.psql(f"CREATE ROLE app LOGIN; CREATE ROLE shop_owner NOLOGIN; CREATE DATABASE {DATABASE} OWNER shop_owner")
             shard.psql(sql_file("deploy", "shard_rights.sql"), DATABASE, password=self.password, owner="shop_owner")
             shard.psql("CREATE SCHEMA pgrotor AUTHORIZATION pgrotor; SET ROLE pgrotor;\n"
-                       + sql_file("migration", "sql", "mover_tables.sql"), DATABASE)
+                       + sql_file("migration", "sql", "shard_1.sql"), DATABASE)
             shard.psql("SET ROLE shop_owner;\n" + schema, DATABASE)
 
     def prepare(self):
