@@ -83,6 +83,10 @@ gate_book::verdict gate_book::judge(touch_bits bits, bool row_locks, std::span<c
   return worst;
 }
 
+bool gate_book::knows(routing::distribution_id distribution) const noexcept {
+  return std::any_of(sets_.begin(), sets_.end(), [&](const entry& e) { return e.set.distribution == distribution; });
+}
+
 void gate_book::transaction_touched(touch_bits bits) noexcept {
   for (auto& e : sets_)
     if ((bits & bit(e.bit)) != 0) ++e.touching;

@@ -52,6 +52,11 @@ class gate_book {
   std::uint64_t open_transactions(std::uint64_t set) const noexcept;
   const migration::moving_set* known(std::uint64_t set) const noexcept;  // nullptr: not announced
   touch_bits bit_of(std::uint64_t set) const noexcept;                   // 0: not announced
+  bool knows(routing::distribution_id) const noexcept;  // a set of it
+  // Statements over several shards, which no set is moved for, between the look at what is known and the last BindComplete.
+  void snapshots_begin() noexcept { ++taking_snapshots_; }
+  void snapshots_end() noexcept { --taking_snapshots_; }
+  bool snapshots_under_way() const noexcept { return taking_snapshots_ > 0; }
   bool nothing_known() const noexcept { return sets_.empty(); }  // the hot path's only question, almost always true
 
  private:
@@ -65,6 +70,7 @@ class gate_book {
   };
   entry* find(std::uint64_t set) noexcept;
   std::vector<entry> sets_;
+  std::size_t taking_snapshots_ = 0;
 };
 
 class gate_controller : public migration::gates {

@@ -21,6 +21,7 @@
 #include "proxy/net/wakeup.h"
 #include "proxy/serve/reach.h"
 #include "proxy/serve/reload.h"
+#include "proxy/transaction/commit_barrier.h"
 
 namespace proxy {
 
@@ -98,10 +99,12 @@ int server::run() {
 }
 
 void server::start_threads() {
+  const auto barrier = std::make_shared<commit_barrier>();
   for (const auto& one : workers_) {
     one->set_console(admin_);
     one->set_names(coordinator_.names());
     one->set_recoverer(coordinator_.recovery());
+    one->set_barrier(barrier);
     one->set_peers(workers_);
     one->start();
   }

@@ -24,6 +24,7 @@
 #include "proxy/shard/pool.h"
 #include "proxy/state/inferred_types.h"
 #include "proxy/state/prepared.h"
+#include "proxy/transaction/commit_barrier.h"
 #include "routing/route/plan_cache.h"
 
 namespace migration {
@@ -35,10 +36,11 @@ namespace proxy {
 
 class console;
 
-// What the coordinator does for clients; nothing where there is none, and then each shard looks after its own.
-struct coordinator_desk {
+// What is there once for all workers. What the coordinator does for clients is nothing where there is none: each shard then looks after its own.
+struct shared_desk {
   std::shared_ptr<migration::prepared_names> names;  // of prepared transactions
   std::shared_ptr<migration::recoverer> recovery;    // of transactions over several shards
+  std::shared_ptr<commit_barrier> barrier = std::make_shared<commit_barrier>();
 };
 
 struct services {
@@ -51,7 +53,7 @@ struct services {
   config settings;
   std::shared_ptr<const users> accounts;  // a RELOAD brings others
   proxy::console* commands = nullptr;  // none: not ready
-  coordinator_desk coordinator;
+  shared_desk shared;
   std::shared_ptr<const tls_context> client_tls;  // for the next client; nullptr: none
 
   std::shared_ptr<const routing::shard_map> map;  // nullptr until the first is published

@@ -316,12 +316,18 @@ void session::end_skipping() {
 void session::cancel(std::string_view key) noexcept try {
   if (!logged_in_ || !equal_in_constant_time(key, cancel_key())) return;
   ++w_.counted.cancels;
-  if (here_.server && unit_open_) return w_.cancel_on_server(*here_.server);
+  if (here_.server && unit_open_) return cancel_running();
   if (!waiting_) return;
   cancelled_ = true;
   wake_.notify();
 } catch (...) {
   fail(std::current_exception());
+}
+
+void session::cancel_running() {
+  w_.cancel_on_server(*here_.server);
+  if (!scattering_) return;
+  for (auto& other : elsewhere_) w_.cancel_on_server(*other.server);
 }
 
 void session::leave_when_idle() {

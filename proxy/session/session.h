@@ -35,6 +35,8 @@
 
 namespace proxy {
 
+class concat;
+
 class session final : public std::enable_shared_from_this<session>, public timed_client, private readiness_listener {
  public:
   session(services&, int client_socket, std::int32_t pid);
@@ -106,6 +108,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   bool wait_for_answers();
   void taken(char type, std::size_t size, bool done);
   void queue_up(pool&);
+  void cancel_running();
   bool leave_queue();
   void refuse_held_up(char type, protocol::notice why);
   task<void> run_held_up();
@@ -235,7 +238,9 @@ class session final : public std::enable_shared_from_this<session>, public timed
   std::optional<protocol::notice> refuse_savepoint(const routing::statement_plan&, bool alone) const;
   task<std::optional<protocol::notice>> go_back_elsewhere(const choice&);
   task<std::vector<two_phase::reply>> ask_branches(std::vector<branch*>, std::vector<std::string_view> messages);
+  bool read_branch(branch&, std::string& into, exchange::step&);
   bool hear_branch(branch&, two_phase::reply&);
+  static protocol::notice lost_in_transaction(std::string_view shard, std::string_view why);
   void lose_branch(branch&, two_phase::reply&, std::string why);
   void discard_branch(branch&) noexcept;
   void lose_branches();
@@ -243,6 +248,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   bool step_elsewhere();
   task<std::optional<protocol::notice>> end_branches(bool commit);
   task<std::optional<protocol::notice>> commit_branches(std::vector<branch*>);
+  task<void> enter_barrier(bool& inside);
   task<two_phase::verdict> ask_verdict(const two_phase&);
   task<void> finish_branches();
   bool ends_branches(std::span<const routing::statement_plan>) const noexcept;
@@ -250,6 +256,21 @@ class session final : public std::enable_shared_from_this<session>, public timed
   task<std::optional<protocol::notice>> end_by(routing::statement_kind, bool chain, std::string& tag);
   task<void> end_by_query(routing::statement_plan, bool alone);
   task<void> end_by_batch(char end);
+
+  // session_scatter.cc
+  bool may_scatter(choice&, const routing::statement_plan&, const routing::decision&) const;
+  bool batch_scatters(char end) const noexcept;
+  static protocol::notice scattered_beside_others();
+  task<bool> scatter_batch(char end);
+  task<std::optional<protocol::notice>> gather_branches(const choice&, bool& again);
+  task<bool> run_scattered(const choice&, bool simple, bool& again);
+  task<bool> scatter_query(const choice&, const routing::statement_plan&, std::string_view sql, bool& again);
+  task<void> scatter(const choice&, bool simple);
+  task<std::optional<protocol::notice>> take_snapshots(const choice&, std::vector<std::string>& early);
+  task<std::optional<protocol::notice>> hear_bind(std::string& said);
+  task<std::optional<protocol::notice>> pass_answer(concat*);
+  task<void> wait_for_server();
+  std::optional<protocol::notice> hear_scattered(std::string& said, bool& moved);
 
   // session_reading.cc
   bool changes_reading(const routing::statement_plan&) const;
@@ -302,6 +323,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   task<std::optional<protocol::notice>> hold_at_gate(touch_bits);
   task<std::optional<protocol::notice>> attach(routing::shard_id, bool sequence_values = false);
   bool attach_now(routing::shard_id);
+  task<std::optional<protocol::notice>> settle_commits(routing::shard_id);
   server_ptr take_given(const pool*);
   void take_server(server_ptr);
   pool* pool_for(routing::shard_id);
@@ -408,6 +430,8 @@ class session final : public std::enable_shared_from_this<session>, public timed
   transaction_log log_;                // of the transaction on here_ and elsewhere_
   std::optional<clock::time_point> holds_since_;  // it may hold locks
   bool state_went_ = false;            // with a branch that was lost
+  bool scattering_ = false;            // a statement runs on all of them
+  std::optional<protocol::notice> scatter_refused_;
   held_transaction held_;
   session_state state_;
   client_statements names_;

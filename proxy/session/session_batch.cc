@@ -59,6 +59,8 @@ task<void> session::handle_batch(char end) {
   if (batch_ends_branches()) co_return co_await end_by_batch(end);
   auto failed = co_await find_prepared_of_batch();
   if (!failed && !closing_) failed = co_await learn_types();
+  const bool scattered = !failed && !closing_ && co_await scatter_batch(end);
+  if (scattered) co_return;
   bool again = !failed;
   if (failed) cut_batch(0, std::move(*failed));
   else if (!closing_) co_await claim_names_of_batch();
@@ -260,7 +262,7 @@ bool session::choose_for_item(const batch_item& item, choice& chosen) {
     return false;
   }
   if (item.type == 'P') {
-    if (plan->destination != destination_kind::refused) return true;
+    if (plan->destination != destination_kind::refused || plan->adds_up) return true;
     return add_to_choice(chosen, *plan, {});
   }
   literals_.clear();
@@ -348,6 +350,7 @@ routing::shard_id session::preparing_shard() const {
 // The same as place_batch() where nothing has to be waited for; false: it has, or may have.
 bool session::place_batch_now(char end) {
   const auto chosen = choose_for_batch();
+  if (!chosen.scatter.empty()) return false;
   if (here_.server || batch_needs_transaction(end)) {
     if (!settle_now(chosen)) return false;
     put_held_in_front();

@@ -20,6 +20,8 @@ namespace {
 
 // For one round of the end. Who has not answered by then is taken for lost.
 constexpr auto round_time = std::chrono::seconds(10);
+// For statements over several shards that are taking their snapshots.
+constexpr auto barrier_budget = std::chrono::milliseconds(50);
 
 std::string random_uuid() {
   auto bytes = random_bytes(16);
@@ -31,11 +33,6 @@ std::string random_uuid() {
     text += fmt::format("{:02x}", static_cast<unsigned char>(bytes[i]));
   }
   return text;
-}
-
-protocol::notice lost_in_transaction(std::string_view shard, std::string_view why) {
-  return make_error(sqlstate::connection_failure, fmt::format("the connection to shard {} broke", shard), std::string(why),
-                    "The transaction did not take effect; retry it.");
 }
 
 protocol::notice must_end_alone() {
@@ -53,6 +50,11 @@ protocol::notice cannot_prepare() {
 }
 
 }  // namespace
+
+protocol::notice session::lost_in_transaction(std::string_view shard, std::string_view why) {
+  return make_error(sqlstate::connection_failure, fmt::format("the connection to shard {} broke", shard), std::string(why),
+                    "The transaction did not take effect; retry it.");
+}
 
 // The statement's shard is another one than that on which the transaction was last.
 bool session::must_branch(const choice& c) const noexcept {
@@ -81,6 +83,7 @@ boost::container::small_vector<routing::shard_id, 4> session::attached_shards() 
 
 // Without a notice, here_ is on that shard, or the session is closing. A shard that cannot be had leaves the transaction where it was.
 task<std::optional<protocol::notice>> session::go_to(routing::shard_id shard) {
+  if (branch_on(shard) == &here_) co_return std::nullopt;
   keep_passed();
   const auto known = std::find_if(elsewhere_.begin(), elsewhere_.end(), [shard](const branch& b) { return b.server->shard == shard; });
   if (known != elsewhere_.end()) {
@@ -99,7 +102,7 @@ task<std::optional<protocol::notice>> session::go_to(routing::shard_id shard) {
     co_return failed;
   }
   catch_up();
-  here_.status = transaction_status::in_transaction;
+  if (unit_in_block_) here_.status = transaction_status::in_transaction;
   say_missed(here_);
   co_return std::nullopt;
 }
@@ -189,25 +192,31 @@ task<std::vector<two_phase::reply>> session::ask_branches(std::vector<branch*> b
   co_return replies;
 }
 
+// What the branch has for the client goes to `into`. True when bytes moved.
+bool session::read_branch(branch& b, std::string& into, exchange::step& step) {
+  auto& server = *b.server;
+  bool moved = server.output_pending() && server.flush().bytes > 0;
+  if (server.socket.readable() && server.in.size() < b.whole + byte_queue::block_size) {
+    const auto result = server.socket.read(server.in, b.whole);
+    b.closed = result.closed;
+    moved = moved || result.bytes > 0;
+  }
+  step = server.answers.feed(server.in.view(), into);
+  into.append(step.run);
+  server.in.consume(step.used);
+  b.whole = step.whole;
+  return moved || step.used > 0;
+}
+
 // True when bytes moved.
 bool session::hear_branch(branch& b, two_phase::reply& reply) {
   auto& server = *b.server;
-  bool moved = server.output_pending() && server.flush().bytes > 0;
-  bool ended = false;
-  if (server.socket.readable()) {
-    const auto result = server.socket.read(server.in, b.whole);
-    ended = result.closed;
-    moved = moved || result.bytes > 0;
-  }
-  auto step = server.answers.feed(server.in.view(), out_);
-  out_.append(step.run);
-  server.in.consume(step.used);
-  b.whole = step.whole;
+  exchange::step step;
+  const bool moved = read_branch(b, out_, step);
   switch (step.what) {
     case exchange::event::need_more:
-      if (ended && step.used == 0) lose_branch(b, reply, "The shard closed the connection.");
-      else if (ended) return true;
-      return moved || step.used > 0;
+      if (b.closed && !moved) lose_branch(b, reply, "The shard closed the connection.");
+      return moved;
     case exchange::event::captured: break;
     case exchange::event::fatal: return lose_branch(b, reply, std::string(server.answers.last_words())), true;
     default: return lose_branch(b, reply, "The shard sent a message that does not belong here."), true;
@@ -250,7 +259,7 @@ void session::lose_branches() {
   log_.clear();
 }
 
-// ... and the one at hand. What is left of the transaction is failed, and can only end.
+// All that it has open is given up. What is left of a block is failed, and can only end.
 void session::lose_transaction() {
   keep_passed();
   here_.detach();
@@ -258,6 +267,7 @@ void session::lose_transaction() {
   here_ = branch();
   lose_branches();
   end_transaction();
+  if (!unit_in_block_) return;
   held_.clear();
   held_.fail();
 }
@@ -270,6 +280,7 @@ bool session::step_elsewhere() {
     two_phase::reply reply;
     moved = hear_branch(other, reply) || moved;
     if (reply.is != two_phase::reply::what::lost) continue;
+    unit_in_block_ = true;
     lose_transaction();
     lost_ = std::move(reply.why);
     if (state_went_) fatal(std::exchange(*lost_, {}));
@@ -301,6 +312,7 @@ task<std::optional<protocol::notice>> session::commit_branches(std::vector<branc
   std::vector<two_phase::participant> participants;
   for (const auto* each : all) participants.push_back({each->server->shard, each->has});
   two_phase end(std::move(participants), random_uuid());
+  bool inside = false;
   while (end.result() == two_phase::outcome::pending) {
     PGROTOR_STOP_POINT("two_phase." + std::string(end.step()));
     if (end.in_doubt()) {
@@ -308,13 +320,15 @@ task<std::optional<protocol::notice>> session::commit_branches(std::vector<branc
       end.take(verdict);
       continue;
     }
+    if (end.step() == "decide") co_await enter_barrier(inside);
     std::vector<std::string_view> messages;
     for (std::size_t i = 0; i < all.size(); ++i) messages.push_back(end.message(i));
     const auto replies = co_await ask_branches(all, messages);
     end.take(replies);
   }
+  if (inside) w_.shared.barrier->leave_commit();
   for (const auto& left : end.left_over()) {
-    if (w_.coordinator.recovery) w_.coordinator.recovery->left_over(left.shard, left.gid);
+    if (w_.shared.recovery) w_.shared.recovery->left_over(left.shard, left.gid);
     if (end.result() != two_phase::outcome::committed) continue;
     auto warning = make_error("01000", fmt::format("shard {} has not carried out the commit yet", w_.map->find_shard(left.shard)->name),
                               "The transaction is committed. What it did there is seen as soon as that shard can be asked.");
@@ -329,9 +343,17 @@ task<std::optional<protocol::notice>> session::commit_branches(std::vector<branc
   co_return end.why();
 }
 
+// Until the last answer: no statement over several shards takes its snapshots meanwhile. One that has not taken them in time takes them again.
+task<void> session::enter_barrier(bool& inside) {
+  if (migration::test_hooks::broken("no_barrier")) co_return;
+  const auto deadline = clock::now() + barrier_budget;
+  while (!w_.shared.barrier->enter_commit(clock::now() >= deadline)) co_await wake_.wait(clock::now() + std::chrono::milliseconds(1));
+  inside = true;
+}
+
 task<two_phase::verdict> session::ask_verdict(const two_phase& end) {
-  if (!w_.coordinator.recovery) co_return two_phase::verdict::unknown;
-  const auto recoverer = w_.coordinator.recovery;
+  if (!w_.shared.recovery) co_return two_phase::verdict::unknown;
+  const auto recoverer = w_.shared.recovery;
   const auto deadline = clock::now() + round_time;
   const auto shard = end.decider_shard();
   const auto said = co_await recoverer->ask(end.uuid(), end.owner(), shard, deadline);

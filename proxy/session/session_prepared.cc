@@ -116,7 +116,7 @@ bool session::must_be_claimed(const routing::statement_plan* plan, bool& in_bloc
   const bool prepares = plan->kind == statement_kind::prepare_transaction && in_block;
   if (plan->kind == statement_kind::begin) in_block = true;
   else if (ends_transaction(plan->kind)) in_block = plan->chain;
-  if (!prepares || w_.map->shards().size() < 2 || !w_.coordinator.names) return false;
+  if (!prepares || w_.map->shards().size() < 2 || !w_.shared.names) return false;
   return std::none_of(claims_.begin(), claims_.end(), [plan](const auto& mine) { return mine.name() == plan->gid; });
 }
 
@@ -133,7 +133,7 @@ bool session::has_names_to_claim() const {
 // The shard on which the transaction is looks at the name itself.
 task<std::optional<protocol::notice>> session::claim_name(std::string gid) {
   const auto here = here_.server && !here_.borrowed ? std::optional(here_.server->shard) : std::nullopt;
-  const auto names = w_.coordinator.names;
+  const auto names = w_.shared.names;
   try {
     auto mine = co_await names->take(std::move(gid), here);
     claims_.push_back(std::move(mine));

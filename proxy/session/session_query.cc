@@ -16,7 +16,7 @@ bool only_blanks(const routing::text_plan& plan) {
 // Beside others it stands in their transaction, which PostgreSQL refuses.
 bool stands_alone(const routing::text_plan& plan) { return plan.statements.size() == 1; }
 
-bool moves_savepoints(const routing::statement_plan& plan) {
+bool touches_savepoints(const routing::statement_plan& plan) {
   return plan.kind == statement_kind::savepoint || plan.kind == statement_kind::release || plan.kind == statement_kind::rollback_to;
 }
 
@@ -39,7 +39,7 @@ bool session::query_now(std::string_view frame) {
   if (has_names_to_claim(plan->statements)) return false;
   const auto chosen = choose_for_query(*plan, decoded->sql);
   if (chosen.refused) return refuse_query(*chosen.refused), true;
-  if (!settle_now(chosen)) return false;
+  if (!chosen.scatter.empty() || !settle_now(chosen)) return false;
   send_query(frame, *plan, chosen);
   return true;
 }
@@ -61,6 +61,12 @@ task<void> session::handle_query(std::string_view frame) {
     const auto chosen = choose_for_query(*plan, sql);
     if (chosen.refused) co_return refuse_query(*chosen.refused);
     bool again = false;
+    if (!chosen.scatter.empty()) {
+      const bool done = co_await scatter_query(chosen, plan->statements.front(), sql, again);
+      if (done || closing_) co_return;
+      if (scatter_refused_) co_return refuse_query(*std::exchange(scatter_refused_, std::nullopt));
+      continue;
+    }
     const auto failed = co_await settle(chosen, again);
     if (failed) co_return refuse_query(*failed);
     if (!again && name_refused) co_return refuse_prepare(*name_refused);
@@ -117,6 +123,7 @@ session::choice session::choose_for_query(const routing::text_plan& plan, std::s
     here_.transaction.name(statement.effects, literals_);
     if (!add_to_choice(chosen, statement, literals_)) return chosen;
   }
+  if (!chosen.scatter.empty() && !stands_alone(plan)) chosen.refused = scattered_beside_others();
   note_sayings_of(chosen, plan, sql);
   return chosen;
 }
@@ -128,7 +135,7 @@ void session::note_sayings_of(choice& c, const routing::text_plan& plan, std::st
   for (const auto& statement : plan.statements) note_saying(each, statement, sql, literals_);
   if (each.says.empty() && !each.unsaid) return;
   const bool settings = !each.unsaid && std::all_of(plan.statements.begin(), plan.statements.end(), [](const auto& s) {
-    return s.unbound && !moves_savepoints(s) && s.kind != statement_kind::begin && !ends_transaction(s.kind);
+    return s.unbound && !touches_savepoints(s) && s.kind != statement_kind::begin && !ends_transaction(s.kind);
   });
   if (settings) c.says.push_back(saying{saying::what::setting, std::string(sql), {}});
   else c.unsaid = true;
@@ -145,7 +152,7 @@ bool session::answer_query_alone(const routing::text_plan& plan, std::string_vie
   } else if (!here_.server && held_.can_answer(plan.statements) && !(lost_ && plan.statements.front().kind != statement_kind::rollback)) {
     lost_.reset();
     for (const auto& statement : plan.statements) answer_control(statement, sql, out_);
-    held_.keep(sql, !stands_alone(plan) && std::any_of(plan.statements.begin(), plan.statements.end(), moves_savepoints));
+    held_.keep(sql, !stands_alone(plan) && std::any_of(plan.statements.begin(), plan.statements.end(), touches_savepoints));
   } else {
     return false;
   }

@@ -1,6 +1,7 @@
 // Which shard a message runs on, the gate in front of it, and the server it gets. Declared in proxy/session/session.h.
 #include <fmt/format.h>
 
+#include "migration/engine/recoverer.h"
 #include "proxy/session/session.h"
 #include "routing/analysis/refusals.h"
 
@@ -37,6 +38,12 @@ bool session::add_to_choice(choice& c, const routing::statement_plan& plan, std:
     decided.shard = *found;
   }
   if (prepared) c.executes.push_back(prepared);
+  if (decided.destination == destination_kind::refused && may_scatter(c, plan, decided)) {
+    c.scatter.assign(decided.scattered.begin(), decided.scattered.end());
+    c.bound = true;
+    return true;
+  }
+  if (decided.destination == destination_kind::refused && c.refused) return false;
   if (decided.destination == destination_kind::refused) {
     ++w_.counted.refused_not_one_shard;
     c.refused = as_notice(*decided.refused);
@@ -197,6 +204,7 @@ pool* session::pool_for(routing::shard_id shard) {
 
 // False: it has to be waited for, a server or that it takes the session's settings.
 bool session::attach_now(routing::shard_id shard) {
+  if (w_.shared.recovery && w_.shared.recovery->in_doubt(shard)) return false;
   auto found = take_parked(shard);
   if (!found) {
     auto* from = pool_for(shard);
@@ -227,6 +235,16 @@ void session::take_server(server_ptr server) {
   here_.foreign_snapshot = here_.borrowed = here_.unbound = false;
 }
 
+// What was committed over several shards, and could not be carried out on this one yet, is seen by nobody before it is.
+task<std::optional<protocol::notice>> session::settle_commits(routing::shard_id shard) {
+  const auto recovery = w_.shared.recovery;
+  if (!recovery || !recovery->in_doubt(shard)) co_return std::nullopt;
+  const bool settled = co_await recovery->settle(shard, clock::now() + w_.settings.connect_timeout);
+  if (settled) co_return std::nullopt;
+  co_return make_error(sqlstate::connection_failure, "a transaction over several shards has not ended on this shard yet",
+                       "It is prepared there, and what it did is not to be seen until it has been carried out.", "Retry.");
+}
+
 task<std::optional<protocol::notice>> session::attach(routing::shard_id shard, bool sequence_values) {
   if (auto parked = take_parked(shard)) {
     take_server(std::move(parked));
@@ -234,6 +252,8 @@ task<std::optional<protocol::notice>> session::attach(routing::shard_id shard, b
   }
   auto* from = pool_for(shard);
   if (!from) co_return make_error(sqlstate::too_many_connections, "too many combinations of user, database and startup parameters");
+  auto unfinished = co_await settle_commits(shard);
+  if (unfinished) co_return unfinished;
   waiting_ = true;
   auto got = co_await from->acquire(wake_, cancelled_, state_.wanted, sequence_values ? pid_ : 0);
   waiting_ = false;
@@ -254,7 +274,7 @@ void session::put_held_in_front() {
 
 void session::touch(const choice& c) {
   if (c.by_key) ++w_.counted.routed_by_key;
-  else ++w_.counted.routed_default;
+  else if (c.scatter.empty()) ++w_.counted.routed_default;
   note_snapshot(c);
   if (here_.unbound) here_.unbound = !c.bound && log_.complete();
   note_sayings(c);

@@ -60,7 +60,7 @@ void session::note_time(timed kind) {
 void session::cancel_overdue() {
   ++w_.counted.timeouts_statement;
   if (!here_.server || !unit_open_) return;
-  w_.cancel_on_server(*here_.server);
+  cancel_running();
   w_.deadlines.start(timed::obey, unit_place_, clock::now());
 }
 
@@ -94,7 +94,7 @@ void session::end_disobedience() {
 void session::end_overdue_transaction() {
   if (unit_open_ && unit_may_commit_) return;
   ++w_.counted.timeouts_transaction;
-  if (here_.server && unit_open_) w_.cancel_on_server(*here_.server);
+  if (here_.server && unit_open_) cancel_running();
   closing_ = here_.server && !here_.server->answers.at_boundary();  // in the middle of a message nothing can be said
   if (!closing_) fatal(make_error(sqlstate::transaction_timeout, "terminating connection due to transaction timeout"));
 }

@@ -60,6 +60,14 @@ task<bool> announce_here(worker_impl& w, migration::moving_set set) {
   if (!bit) co_return false;
   ++w.routing_version;
   const auto* known = w.gate.known(id);
+  // A statement over several shards that is on its way was placed as if nothing moved: it takes its snapshots first.
+  asio::steady_timer pause(w.io);
+  while (w.gate.snapshots_under_way()) {
+    pause.expires_after(std::chrono::milliseconds(1));
+    co_await pause.async_wait(asio::use_awaitable);
+  }
+  known = w.gate.known(id);
+  if (!known) co_return true;
   // Restricted first: what is open on the source from before may have touched the set without anybody having noted it.
   for (const auto& [pid, client] : w.sessions) client->touch_if_attached(known->source, w.gate.bit_of(id));
   co_return true;

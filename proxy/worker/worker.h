@@ -24,6 +24,8 @@ class recoverer;
 
 namespace proxy {
 
+class commit_barrier;
+
 class console;
 struct worker_impl;
 class tls_context;
@@ -40,6 +42,7 @@ class worker {
   // Before start(): where names of prepared transactions are kept unique. Without it each shard looks after its own.
   void set_names(std::shared_ptr<migration::prepared_names>);
   void set_recoverer(std::shared_ptr<migration::recoverer>);
+  void set_barrier(std::shared_ptr<commit_barrier>);
   // Before start(): all workers in order of index, so that a CancelRequest that reached another worker finds its client. Without it
   // a cancel only finds clients of the worker that received it.
   void set_peers(std::span<const std::unique_ptr<worker>>);

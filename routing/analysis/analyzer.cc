@@ -6,6 +6,7 @@
 
 #include "routing/analysis/query_analysis.h"
 #include "routing/analysis/refusals.h"
+#include "routing/analysis/scatter.h"
 #include "routing/analysis/utility.h"
 #include "routing/text/ast.h"
 #include "routing/text/text_bounds.h"
@@ -38,12 +39,17 @@ bool only_sets_config(const ast::node& n) noexcept {
   });
 }
 
-// `only_sets`: as only_sets_config() says.
-statement_plan plan_of(query_analysis& query, bool only_sets) {
+statement_plan plan_of(query_analysis& query, const ast::node& n) {
   if (query.refused()) return refused_plan(*query.refused());
   statement_plan plan;
+  if (query.graph().has_tables() && rows_add_up(n)) plan.adds_up = query.graph().first_distribution();
   if (query.graph().has_tables()) {
-    if (const auto use = query.graph().solve()) return refused_plan(unproven(*use));
+    if (const auto use = query.graph().solve()) {
+      auto refused = refused_plan(unproven(*use));
+      refused.adds_up = plan.adds_up;
+      refused.plain_read = plan.adds_up.has_value();
+      return refused;
+    }
     if (!query.local_table().empty()) return refused_plan(mixed_with_local(query.graph().first_table(), query.local_table()));
     plan.keys = query.keys();
     // Nothing but NULL for a key: no row anywhere matches, and PostgreSQL refuses to store one.
@@ -58,7 +64,7 @@ statement_plan plan_of(query_analysis& query, bool only_sets) {
   plan.effects = query.effects();
   plan.home_effect = query.home_effect();
   const bool calls = !query.effects().calls.empty() || query.effects().unknown_calls;
-  plan.unbound = query.is_unbound() && !query.writes() && !query.locks_rows() && (!calls || (only_sets && !query.effects().unknown_calls));
+  plan.unbound = query.is_unbound() && !query.writes() && !query.locks_rows() && (!calls || (only_sets_config(n) && !query.effects().unknown_calls));
   plan.plain_read = !query.writes() && !query.locks_rows() && !query.may_have_effects();
   const bool advisory = plan.home_effect.starts_with("pg_advisory_") || plan.home_effect.starts_with("pg_try_advisory_");
   plan.only_locks = !query.writes() && (plan.effects.makes & state::anything) == 0 && (advisory || (query.locks_rows() && !query.may_have_effects()));
@@ -80,13 +86,14 @@ statement_plan analyze_node(const ast::node& n, const shard_map& map) {
   if (is_query(n)) {
     query_analysis query(map);
     query.read(n);
-    return plan_of(query, only_sets_config(n));
+    return plan_of(query, n);
   }
   utility_plan utility = read_utility(n, map);
   utility.plan.only_locks = n.node_case == PG_QUERY__NODE__NODE_LOCK_STMT;
   if (!utility.query) return utility.plan;
   statement_plan plan = analyze_node(*utility.query, map);
   plan.plain_read = plan.unbound = false;
+  plan.adds_up.reset();
   plan.opens_cursor = n.node_case == PG_QUERY__NODE__NODE_DECLARE_CURSOR_STMT;
   plan.effects.makes |= utility.plan.effects.makes;
   if (utility.plan.kind != statement_kind::query) plan.kind = utility.plan.kind;

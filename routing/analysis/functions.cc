@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "routing/analysis/key_constant.h"
+
 namespace routing {
 namespace {
 
@@ -163,6 +165,17 @@ std::string home_effect_of(const ast::message& m) {
     if (found.empty()) found = home_effect_of(child);
   });
   return found;
+}
+
+// now() is when the transaction began, and two shards would not agree: CURRENT_TIMESTAMP and its like, and 'now' as a literal. The type of a
+// cast that is not known here may be one of time.
+bool tells_the_time(const ast::message& m) {
+  if (const auto* f = ast::as<PgQuery__SQLValueFunction>(m, pg_query__sqlvalue_function__descriptor))
+    return f->op <= PG_QUERY__SQLVALUE_FUNCTION_OP__SVFOP_LOCALTIMESTAMP_N;
+  const auto* cast = ast::as<PgQuery__TypeCast>(m, pg_query__type_cast__descriptor);
+  if (!cast) return false;
+  const auto type = ast::name_of(ast::list(cast->type_name->names, cast->type_name->n_names));
+  return cast_of(*cast->type_name, 0) == key_constant::cast_type::none && !(type.is_builtin() && type.name == "bool");
 }
 
 bool is_unbound_call(const PgQuery__FuncCall& call) noexcept {

@@ -21,6 +21,9 @@ std::string home_effect_of(const ast::message&);
 // Does it give the same on every shard, or set what can be set again on another? The time at which the transaction began is not the same.
 bool is_unbound_call(const PgQuery__FuncCall&) noexcept;
 
+// Not the same on two shards, whatever they store: CURRENT_TIMESTAMP and its like, 'now' as a literal, casts to types that are not known.
+bool tells_the_time(const ast::message&);
+
 // What a call may leave on the server connection. A function that is not known may leave anything.
 void note_call(const PgQuery__FuncCall&, session_effects&);
 

@@ -55,6 +55,11 @@ key_type key_graph::type_of(vertex v) const noexcept {
   return key_type_of_oid(vertices_[v].used->key_type_oid).value_or(key_type::int8);
 }
 
+std::optional<distribution_id> key_graph::first_distribution() const noexcept {
+  const auto first = std::find_if(vertices_.begin(), vertices_.end(), [](const entry& e) { return e.used != nullptr; });
+  return first == vertices_.end() ? std::nullopt : first->used->distribution;
+}
+
 std::string_view key_graph::first_table() const noexcept {
   const auto first = std::find_if(vertices_.begin(), vertices_.end(), [](const entry& e) { return e.used != nullptr; });
   return first == vertices_.end() ? std::string_view() : first->shown_as;

@@ -38,6 +38,7 @@ class key_graph {
   void explain(vertex v, std::string why);
 
   bool has_tables() const noexcept { return tables_ > 0; }
+  std::optional<distribution_id> first_distribution() const noexcept;
   std::string_view first_table() const noexcept;  // as shown; empty if there is none
   std::size_t size() const noexcept { return vertices_.size(); }
   key_type type_of(vertex v) const noexcept;  // of a table use

@@ -118,6 +118,7 @@ struct statement_plan {
   std::optional<refusal> refused;     // with destination refused
   bool plain_read = false;            // SELECT without row locks, data-modifying CTE, cursors or functions that may write
   bool unbound = false;               // says the same on every shard, and leaves nothing that cannot be made again: settings, savepoints
+  std::optional<distribution_id> adds_up;  // its rows are those that each shard of this distribution gives for itself
   bool row_locks = false;             // FOR UPDATE / SHARE on a sharded table
   bool only_locks = false;            // changes nothing, but takes locks: FOR UPDATE, advisory ones, LOCK TABLE
   bool opens_cursor = false;          // DECLARE

@@ -37,17 +37,6 @@ std::string_view locked_reference(const from_item& item, std::span<ast::node* co
   return names.empty() || std::any_of(names.begin(), names.end(), is_named) ? std::string_view(item.reference) : std::string_view();
 }
 
-// now() is when the transaction began, and two shards would not agree: CURRENT_TIMESTAMP and its like, and 'now' as a literal. The type of a
-// cast that is not known here may be one of time.
-bool tells_the_time(const ast::message& m) {
-  if (const auto* f = ast::as<PgQuery__SQLValueFunction>(m, pg_query__sqlvalue_function__descriptor))
-    return f->op <= PG_QUERY__SQLVALUE_FUNCTION_OP__SVFOP_LOCALTIMESTAMP_N;
-  const auto* cast = ast::as<PgQuery__TypeCast>(m, pg_query__type_cast__descriptor);
-  if (!cast) return false;
-  const auto type = ast::name_of(ast::list(cast->type_name->names, cast->type_name->n_names));
-  return cast_of(*cast->type_name, 0) == key_constant::cast_type::none && !(type.is_builtin() && type.name == "bool");
-}
-
 bool is_row_by_row(const PgQuery__SelectStmt& s) {
   if (s.n_distinct_clause || s.n_group_clause || s.having_clause || s.n_window_clause || s.limit_count || s.limit_offset ||
       s.n_locking_clause) {

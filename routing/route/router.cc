@@ -135,6 +135,21 @@ void for_each_key(key_type type, const key_source& source, const parameter& p, A
   }
 }
 
+void add_shard(decision& d, shard_id shard) {
+  const auto at = std::lower_bound(d.scattered.begin(), d.scattered.end(), shard);
+  if (at == d.scattered.end() || *at != shard) d.scattered.insert(at, shard);
+}
+
+void scatter_to_owners(decision& d, const shard_map& map) {
+  for (const auto& t : d.touches) add_shard(d, map.find_distribution(t.distribution)->owner_of(t.value));
+}
+
+void scatter_to_all(decision& d, distribution_id id, const shard_map& map) {
+  const auto* distribution = map.find_distribution(id);
+  if (!distribution) return;
+  for (const auto& range : distribution->ranges) add_shard(d, range.owner);
+}
+
 // Fills in a decision that is made for the default shard, or says why it must be a refusal.
 std::optional<refusal> route_by_key(decision& d, const statement_plan& plan, const shard_map& map, std::span<const parameter> given) {
   bool several = false, changes = false;
@@ -157,6 +172,7 @@ std::optional<refusal> route_by_key(decision& d, const statement_plan& plan, con
   if (d.touches.empty()) d.destination = destination_kind::any;
   if (plan.keys.back().assigned && (changes || !is_one_value(d))) return refuse_change(*map.find_distribution(plan.keys.back().distribution));
   if (!several) return std::nullopt;
+  if (plan.adds_up) scatter_to_owners(d, map);
   return not_one_shard(fmt::format("the shard keys of this statement live on {} shards", count_owners(d, map)), "",
                        "Send one statement for each shard key.");
 }
@@ -223,6 +239,7 @@ decision route(const statement_plan& plan, const shard_map& map, std::span<const
     keep_at_home(d, plan.home_effect, map);
   } else if (plan.destination == destination_kind::refused) {
     refuse(d, *plan.refused);
+    if (plan.adds_up) scatter_to_all(d, *plan.adds_up, map);
   }
   return d;
 }

@@ -1,7 +1,8 @@
 """A client's transaction on several shards: it sees its own writes, ends on all of them or on none, and knows its savepoints and settings
 everywhere. Real clients in the simple and in the extended protocol.
 
-    branches.py [part ...]     all parts when none is named
+    branches.py [part ...]                     all parts when none is named
+    branches.py --broken                       without the commit barrier: a statement has to see a half of a commit
 """
 import os
 import signal
@@ -17,8 +18,8 @@ from fleet import DATABASE, Fleet
 
 
 class Shop:
-    def __init__(self, scene):
-        self.fleet = Fleet(scene, cluster_settings={"max_prepared_transactions": 20})
+    def __init__(self, scene, test=""):
+        self.fleet = Fleet(scene, test=test, cluster_settings={"max_prepared_transactions": 20})
         self.fleet.shop()
         for shard in self.fleet.shards.values():
             shard.psql("GRANT app TO pgrotor;", DATABASE)
@@ -389,15 +390,89 @@ def by_many(shop):
     shop.nothing_left()
 
 
-PARTS = (transfers, failures, savepoints, savepoints_of_one_name, savepoints_that_are_not_known,
-         a_branch_is_lost_going_back, settings, locks_and_home, where_it_must_stay, without_rights,
-         a_branch_is_lost, by_many)
+def scattered(shop):
+    """A plain SELECT over all shards, or over those of several keys: one answer, alone and in a transaction, in both protocols."""
+    one, two, three = shop.at.values()
+    every = sorted((key, 100) for key in shop.at.values())
+    with closing(shop.fleet.app()) as simple, simple.cursor() as cursor:
+        cursor.execute("SELECT id, amount FROM account")
+        assert cursor.statusmessage == "SELECT 3" and sorted(cursor.fetchall()) == every
+        cursor.execute("SELECT id, amount FROM account WHERE id = ANY (ARRAY[%s, %s])", (one, three))
+        assert sorted(cursor.fetchall()) == [row for row in every if row[0] != two]
+        cursor.execute("SELECT upper(text) FROM note")
+        for fold in ("SELECT count(*) FROM account", "SELECT id FROM account ORDER BY id", "SELECT id FROM account LIMIT 1", "SELECT DISTINCT amount FROM account",
+                     "SELECT id FROM account WHERE id IN (SELECT id FROM account)", "SELECT id, now() FROM account", "SELECT id FROM account FOR UPDATE",
+                     "SELECT row_number() OVER () FROM account", "SELECT id FROM account; SELECT 1", "UPDATE account SET amount = 1", "SELECT tableoid FROM account",
+                     "EXPLAIN SELECT id FROM account", "DECLARE c CURSOR FOR SELECT id FROM account"):
+            refused(lambda fold=fold: cursor.execute(fold), "RT003")
+        refused(lambda: cursor.execute("SELECT 100 / (amount - 100) FROM account"), "22012")
+        refused(lambda: cursor.execute("SELECT nothing FROM account"), "42703")
+        cursor.execute("SELECT 1")
+    for prepare in (None, 0):
+        with closing(shop.client(prepare_threshold=prepare)) as client, client.cursor(binary=prepare == 0) as cursor:
+            for _ in range(2):
+                cursor.execute("SELECT id, amount FROM account WHERE amount > %s", (50,))
+                assert cursor.rowcount == 3 and sorted(cursor.fetchall()) == every
+                add(cursor, two, -1)
+                cursor.execute("SELECT amount FROM account WHERE amount < %s", (1000,))  # what it has written itself
+                assert sorted(cursor.fetchall()) == [(99,), (100,), (100,)]
+                cursor.execute("SAVEPOINT s")
+                refused(lambda: cursor.execute("SELECT 100 / (amount - %s) FROM account", (99,)), "22012")
+                refused(lambda: cursor.execute("SELECT 1"), "25P02")
+                cursor.execute("ROLLBACK TO s")
+                cursor.execute("SELECT id FROM account")
+                assert len(cursor.fetchall()) == 3
+                client.rollback()
+            cursor.execute("SELECT repeat('x', 3000000), id FROM account")
+            assert [len(text if isinstance(text, str) else text.decode()) for text, _ in cursor.fetchall()] == [3000000] * 3
+            client.rollback()
+    shop.nothing_left()
+
+
+def never_half_of_a_commit(shop):
+    """A transfer is seen on both shards or on none, by statements over several shards."""
+    one, two, _ = shop.at.values()
+    stop, problems = threading.Event(), []
+
+    def move():
+        try:
+            with closing(shop.client()) as client, client.cursor() as cursor:
+                while not stop.is_set():
+                    for first, second in ((one, two), (two, one)):
+                        add(cursor, first, -10)
+                        add(cursor, second, 10)
+                        client.commit()
+        except Exception as problem:  # pylint: disable=broad-except
+            problems.append(problem)
+    mover = threading.Thread(target=move)
+    mover.start()
+    try:
+        with closing(shop.client(autocommit=True)) as client:
+            for _ in range(400):
+                sums = sum(amount for amount, in client.execute("SELECT amount FROM account").fetchall())
+                assert sums == 300, sums
+    finally:
+        stop.set()
+        mover.join()
+    assert not problems, problems
+    shop.reset()
+    shop.nothing_left()
+
+
+PARTS = (transfers, failures, savepoints, savepoints_of_one_name, savepoints_that_are_not_known, a_branch_is_lost_going_back, settings, locks_and_home,
+         where_it_must_stay, without_rights, a_branch_is_lost, by_many, scattered, never_half_of_a_commit)
 
 
 def main():
-    wanted = sys.argv[1:]
+    wanted, broken = [part for part in sys.argv[1:] if part != "--broken"], "--broken" in sys.argv
     with Scene("branches") as scene:
-        shop = Shop(scene)
+        shop = Shop(scene, "break:no_barrier" if broken else "")
+        if broken:
+            try:
+                never_half_of_a_commit(shop)
+            except AssertionError as seen:
+                return print(f"without the barrier a statement sees {seen}")
+            raise AssertionError("nothing was seen without the barrier")
         for part in PARTS:
             if not wanted or part.__name__ in wanted:
                 print(part.__name__, flush=True)

@@ -14,6 +14,8 @@ foreach(part pools timeouts verbs unequal_shards whole_database branches)
   add_test(NAME integration_${part} COMMAND /usr/bin/python3 -B ${CMAKE_CURRENT_SOURCE_DIR}/${part}.py)
   set_tests_properties(integration_${part} PROPERTIES ENVIRONMENT "${PGROTOR_TEST_ENV}" TIMEOUT 300 RESOURCE_LOCK clusters)
 endforeach()
+add_test(NAME integration_mutation_no_barrier COMMAND /usr/bin/python3 -B ${CMAKE_CURRENT_SOURCE_DIR}/branches.py --broken)
+set_tests_properties(integration_mutation_no_barrier PROPERTIES ENVIRONMENT "${PGROTOR_TEST_ENV}" TIMEOUT 300 RESOURCE_LOCK clusters)
 # What transactions over several shards leave prepared.
 add_test(NAME integration_two_phase_recoverer COMMAND /usr/bin/python3 -B ${CMAKE_CURRENT_SOURCE_DIR}/two_phase_recoverer.py)
 set_tests_properties(integration_two_phase_recoverer PROPERTIES ENVIRONMENT "${PGROTOR_TEST_ENV}" TIMEOUT 300 RESOURCE_LOCK clusters)

@@ -1,0 +1,283 @@
+// A statement that several shards answer together (executor `concat`, DESIGN 9): each is a branch of the client's transaction, or of one that lasts
+// as long as the statement. All are sent Parse and Bind under the commit barrier, so that no snapshot is taken in the middle of a commit over several
+// shards, then Execute; their answers are passed on one shard after the other, while the others' wait in their sockets. Declared in
+// proxy/session/session.h.
+#include <algorithm>
+
+#include "proxy/session/session.h"
+#include "proxy/transaction/concat.h"
+
+namespace proxy {
+
+using protocol::transaction_status;
+
+namespace {
+
+constexpr auto barrier_poll = std::chrono::milliseconds(1);
+constexpr int most_tries = 10;  // commits that come over the barrier while snapshots are taken
+
+protocol::notice not_while_moving() {
+  return make_error(sqlstate::not_one_shard, "a statement over several shards is not possible while keys of its table are being moved",
+                    "Both shards of a migration hold rows of the moving range until it has ended.", "Retry after the migration, or name the shard key.");
+}
+
+protocol::notice older_snapshot() {
+  return make_error(sqlstate::serialization_failure, "could not serialize access: the routing map has changed during the transaction",
+                    "A snapshot of the transaction is older and does not see rows that have moved since.", "Retry the transaction.");
+}
+
+bool has_error(std::string_view frames) {
+  protocol::frame_header header;
+  while (protocol::read_header(frames, protocol::peer::backend, protocol::max_frame_size, header) == protocol::frame_error::none) {
+    if (header.type == 'E') return true;
+    frames.remove_prefix(std::min<std::size_t>(header.size, frames.size()));
+  }
+  return false;
+}
+
+}  // namespace
+
+// May what is refused for being on several shards run on all of them?
+bool session::may_scatter(choice& c, const routing::statement_plan& plan, const routing::decision& decided) const {
+  if (decided.scattered.size() < 2 || plan.execute) return false;
+  const bool attached = here_.server && !here_.borrowed;
+  if (attached && !may_branch()) return false;
+  if (c.foreign_snapshot) return false;
+  if (w_.gate.knows(*plan.adds_up)) return c.refused = not_while_moving(), false;
+  const auto is_older = [this](const branch& b) { return b.server && !b.borrowed && (b.snapshot_map ? b.snapshot_map : b.map_at_attach) != w_.map; };
+  if (attached && (is_older(here_) || std::any_of(elsewhere_.begin(), elsewhere_.end(), is_older))) return c.refused = older_snapshot(), false;
+  return true;
+}
+
+protocol::notice session::scattered_beside_others() {
+  return make_error(sqlstate::not_one_shard, "a statement over several shards must be alone in its message or pipeline", "",
+                    "Send it with its own Sync, and fetch all of its rows at once.");
+}
+
+// One statement, bound once and run to its end.
+bool session::batch_scatters(char end) const noexcept {
+  const auto count = [this](char type) { return std::count_if(batch_.begin(), batch_.end(), [type](const auto& item) { return item.type == type; }); };
+  const auto* plan = batch_.empty() ? nullptr : batch_.back().plan;
+  const bool one = std::all_of(batch_.begin(), batch_.end(), [&](const batch_item& item) { return item.type == 'c' || (item.plan == plan && !item.is_front()); });
+  if (end != 'S' || !one || count('B') != 1 || count('E') != 1 || batch_.back().type != 'E' || count('y') + count('z') > 0) return false;
+  const auto execute = protocol::decode_execute(batch_.back().body());
+  return execute && execute->max_rows == 0 && !batch_refused_;
+}
+
+// Without a notice every shard has its branch, or the session is closing. `again`: the map or a gate changed meanwhile.
+task<std::optional<protocol::notice>> session::gather_branches(const choice& c, bool& again) {
+  const auto version = w_.routing_version;
+  if (!here_.server) {
+    choice first;
+    first.shard = c.scatter.front();
+    auto failed = co_await settle(first, again);
+    if (failed || again || closing_) co_return failed;
+    put_held_in_front();
+  }
+  for (const auto shard : c.scatter) {  // in the order of their ids, so that two who gather do not wait for each other
+    if (branch_on(shard)) continue;
+    auto failed = co_await go_to(shard);
+    if (failed || closing_) co_return failed;
+  }
+  again = version != w_.routing_version;
+  co_return std::nullopt;
+}
+
+// Has the statement been run? `again`: it is to be placed anew.
+task<bool> session::run_scattered(const choice& c, bool simple, bool& again) {
+  auto failed = co_await gather_branches(c, again);
+  if (!failed && !again && !closing_) {
+    touch(c);
+    co_await scatter(c, simple);
+    co_return true;
+  }
+  if (!unit_in_block_) co_await finish_branches();
+  if (failed) scatter_refused_ = std::move(failed);
+  co_return false;
+}
+
+// A simple query is sent as one of the extended protocol: there BindComplete says that the snapshot has been taken.
+task<bool> session::scatter_query(const choice& c, const routing::statement_plan& plan, std::string_view sql, bool& again) {
+  std::string frames;
+  std::array<std::size_t, 5> ends{};
+  protocol::parse parse;
+  parse.sql = sql;
+  const protocol::describe describe{'P', ""};
+  protocol::append(frames, parse);
+  ends[1] = frames.size();
+  protocol::append(frames, protocol::bind{});
+  ends[2] = frames.size();
+  protocol::append(frames, describe);
+  ends[3] = frames.size();
+  protocol::append(frames, protocol::execute{});
+  ends[4] = frames.size();
+  batch_.clear();
+  const auto statement = w_.statements.find_or_make(sql, {}, false);
+  for (std::size_t i = 0; i < 4; ++i) {
+    auto& item = batch_.emplace_back();
+    item.type = "PBdE"[i];
+    item.frame = std::string_view(frames).substr(ends[i], ends[i + 1] - ends[i]);
+    item.statement = statement;
+    item.plan = &plan;
+  }
+  const bool done = co_await run_scattered(c, true, again);
+  batch_.clear();
+  co_return done;
+}
+
+// False: the pipeline is not one of a statement over several shards, or no longer, or it is refused.
+task<bool> session::scatter_batch(char end) {
+  while (!closing_) {
+    find_plans();
+    const auto chosen = choose_for_batch();
+    if (chosen.scatter.empty()) co_return false;
+    if (!batch_scatters(end)) {
+      ++w_.counted.refused_not_one_shard;
+      cut_batch(0, scattered_beside_others());
+      co_return false;
+    }
+    bool again = false;
+    const bool done = co_await run_scattered(chosen, false, again);
+    if (done) batch_.clear();
+    if (done || closing_) co_return true;
+    if (!scatter_refused_) continue;
+    cut_batch(0, *std::exchange(scatter_refused_, std::nullopt));
+    co_return false;
+  }
+  co_return true;
+}
+
+// Sends all, and lets the client see one answer.
+task<void> session::scatter(const choice& c, bool simple) {
+  ++w_.counted.routed_scattered;
+  scattering_ = true;
+  concat answer(simple);
+  std::vector<std::string> early(c.scatter.size());
+  auto failed = co_await take_snapshots(c, early);
+  const bool bound = !failed && std::none_of(early.begin(), early.end(), [](const auto& said) { return has_error(said); });
+  for (std::size_t i = 0; i < c.scatter.size() && !failed && !closing_; ++i) {
+    co_await go_to(c.scatter[i]);
+    if (bound) write_item(batch_.back());
+    end_run();
+    protocol::append_sync(here_.server->out);
+    here_.server->answers.expect(request::sync);
+    flush_server();
+  }
+  std::optional<routing::shard_id> failed_on;
+  for (std::size_t i = 0; i < c.scatter.size() && !failed && !closing_; ++i) {
+    co_await go_to(c.scatter[i]);
+    answer.take(early[i], out_);
+    failed = co_await pass_answer(&answer);
+    if (answer.failed() && !failed_on) failed_on = c.scatter[i];
+    answer.next_shard();
+  }
+  scattering_ = false;
+  if (failed && !answer.at_boundary()) closing_ = true;  // nothing can be said in the middle of a message
+  if (closing_) co_return;
+  if (failed) {
+    if (!answer.failed()) answer_error(*failed);
+    lose_transaction();
+  } else {
+    answer.finish(out_);
+    if (failed_on) co_await go_to(*failed_on);  // the transaction has failed there
+  }
+  if (!unit_in_block_) co_await finish_branches();
+  if (!closing_) finish_alone();
+}
+
+// Parse and Bind on all of them; what they say to that is kept.
+task<std::optional<protocol::notice>> session::take_snapshots(const choice& c, std::vector<std::string>& early) {
+  std::optional<protocol::notice> failed;
+  for (int tries = 0; tries < most_tries && !closing_; ++tries) {
+    while (!closing_ && !w_.shared.barrier->enter_statement()) co_await wake_.wait(clock::now() + barrier_poll);
+    const auto since = w_.shared.barrier->overruns();
+    w_.gate.snapshots_begin();
+    if (w_.gate.knows(*batch_.back().plan->adds_up)) failed = not_while_moving();  // since the statement was placed
+    for (std::size_t i = 0; i < c.scatter.size() && !failed; ++i) {
+      co_await go_to(c.scatter[i]);
+      say_missed(here_);
+      for (const auto& item : batch_)
+        if (item.type != 'E') write_item(item);
+      end_run();
+      for (auto& item : batch_) item.undo = 0;  // taken back once, by the first shard that refuses it
+      protocol::append_flush(here_.server->out);
+      flush_server();
+    }
+    for (std::size_t i = 0; i < c.scatter.size() && !failed; ++i) {
+      co_await go_to(c.scatter[i]);
+      early[i].clear();
+      failed = co_await hear_bind(early[i]);
+    }
+    w_.gate.snapshots_end();
+    if (!w_.shared.barrier->leave_statement(since) || failed) co_return failed;
+    for (const auto shard : c.scatter) {  // a commit has come over it: none of this is seen by the client
+      co_await go_to(shard);
+      protocol::append_sync(here_.server->out);
+      here_.server->answers.expect(request::sync);
+      failed = co_await pass_answer(nullptr);
+      if (failed || closing_) co_return failed;
+    }
+  }
+  co_return failed;
+}
+
+// Up to BindComplete, or an error.
+task<std::optional<protocol::notice>> session::hear_bind(std::string& said) {
+  while (here_.server->answers.has(request::bind) && !closing_) {
+    bool moved = false;
+    auto failed = hear_scattered(said, moved);
+    if (failed) co_return failed;
+    if (!moved) co_await wait_for_server();
+  }
+  co_return std::nullopt;
+}
+
+// Up to ReadyForQuery; to nobody without `answer`.
+task<std::optional<protocol::notice>> session::pass_answer(concat* answer) {
+  std::string said;
+  while (!closing_) {
+    flush_client();
+    if (out_.size() - out_at_ > byte_queue::block_size) {
+      client_.watch_write();
+      co_await wake_.wait();
+      continue;
+    }
+    bool moved = false;
+    auto failed = hear_scattered(said, moved);
+    if (answer) answer->take(said, out_);
+    said.clear();
+    if (failed) co_return failed;
+    if (here_.server->answers.idle()) co_return std::nullopt;
+    if (!moved) co_await wait_for_server();
+  }
+  co_return std::nullopt;
+}
+
+task<void> session::wait_for_server() {
+  if (expired_) obey_time();
+  if (killed_) obey_kill();
+  if (closing_) co_return;
+  if (here_.server->output_pending()) here_.server->socket.watch_write();
+  here_.server->socket.watch_read();
+  co_await wake_.wait();
+}
+
+// What the branch says next; a notice when it is lost.
+std::optional<protocol::notice> session::hear_scattered(std::string& said, bool& moved) {
+  auto& server = *here_.server;
+  exchange::step step;
+  moved = read_branch(here_, said, step);
+  if (server.answers.has_reports()) absorb_reports(server);
+  switch (step.what) {
+    case exchange::event::need_more:
+      if (here_.closed && !moved) return lost_in_transaction(server.shard_name, "The shard closed the connection.");
+      return std::nullopt;
+    case exchange::event::error: return on_error_relayed(), std::nullopt;
+    case exchange::event::ready: here_.status = step.status; return std::nullopt;
+    case exchange::event::captured: return on_captured(), std::nullopt;
+    case exchange::event::fatal: return lost_in_transaction(server.shard_name, server.answers.last_words());
+    default: return lost_in_transaction(server.shard_name, "The shard sent a message that does not belong here.");
+  }
+}
+
+}  // namespace proxy

@@ -1,0 +1,113 @@
+#include "proxy/transaction/concat.h"
+
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+#include "protocol/backend.h"
+#include "protocol/frame.h"
+#include "protocol/wire.h"
+#include "proxy/config/errors.h"
+#include "proxy/transaction/commit_barrier.h"
+
+namespace {
+
+std::string frame(char type, std::string_view body) {
+  std::string out(1, type);
+  protocol::append_int(out, static_cast<std::int32_t>(body.size() + 4));
+  return out.append(body);
+}
+
+std::string columns(std::int32_t table, std::int32_t type) {
+  std::string body;
+  protocol::append_int(body, std::int16_t{1});
+  body.append("id").push_back('\0');
+  protocol::append_int(body, table);
+  protocol::append_int(body, std::int16_t{1});
+  protocol::append_int(body, type);
+  protocol::append_int(body, std::int16_t{8});
+  protocol::append_int(body, std::int32_t{-1});
+  protocol::append_int(body, std::int16_t{0});
+  return frame('T', body);
+}
+
+std::string done(int rows) { return frame('C', "SELECT " + std::to_string(rows) + '\0'); }
+std::string error(const char* text) {
+  std::string out;
+  protocol::append_error(out, proxy::make_error("22012", text));
+  return out;
+}
+
+const std::string opening = frame('1', "") + frame('2', ""), ready = frame('Z', "I");
+
+// The types of what the client sees.
+std::string kinds(std::string_view bytes) {
+  std::string out;
+  while (!bytes.empty()) {
+    out.push_back(bytes.front());
+    bytes.remove_prefix(protocol::load_int<std::uint32_t>(bytes.data() + 1) + std::size_t{1});
+  }
+  return out;
+}
+
+std::string answer(const std::vector<std::string>& shards, bool simple, std::size_t piece) {
+  proxy::concat whole(simple);
+  std::string out;
+  for (const auto& said : shards) {
+    for (std::size_t at = 0; at < said.size(); at += piece) whole.take(std::string_view(said).substr(at, piece), out);
+    CHECK(whole.at_boundary());
+    whole.next_shard();
+  }
+  whole.finish(out);
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("concat: one answer of many, wherever they are cut") {
+  const auto row = frame('D', std::string(40, 'x')), notice = frame('N', "SNOTICE\0\0");
+  const std::vector<std::string> shards = {opening + columns(1, 20) + row + done(1) + ready, opening + columns(2, 20) + done(0) + ready,
+                                           opening + columns(3, 20) + row + notice + row + done(2) + ready};
+  for (std::size_t piece = 1; piece < 60; ++piece) {
+    CAPTURE(piece);
+    const auto simple = answer(shards, true, piece), extended = answer(shards, false, piece);
+    CHECK(kinds(simple) == "TDDNDC");
+    CHECK(kinds(extended) == "12TDDNDC");
+    CHECK(simple.ends_with(done(3)));
+  }
+}
+
+TEST_CASE("concat: the first error ends it, and rows behind it are nobody's") {
+  const auto row = frame('D', "xxxx");
+  const std::vector<std::string> shards = {opening + columns(1, 20) + row + done(1) + ready, opening + columns(1, 20) + row + error("one") + ready,
+                                           opening + columns(1, 20) + row + error("two") + ready};
+  for (std::size_t piece = 1; piece < 40; ++piece) {
+    const auto seen = answer(shards, true, piece);
+    CHECK(kinds(seen) == "TDDE");
+    CHECK(seen.find("one") != std::string::npos);
+  }
+  CHECK(kinds(answer({error("refused") + ready, error("refused") + ready}, true, 7)) == "E");
+}
+
+TEST_CASE("concat: shards that differ in columns are not one table") {
+  const auto seen = answer({opening + columns(1, 20) + done(0) + ready, opening + columns(1, 25) + frame('D', "xx") + done(1) + ready}, true, 5);
+  CHECK(kinds(seen) == "TE");
+}
+
+TEST_CASE("commit_barrier: statements keep commits waiting, and commits statements, but none its own kind") {
+  proxy::commit_barrier barrier;
+  REQUIRE(barrier.enter_statement());
+  REQUIRE(barrier.enter_statement());
+  CHECK_FALSE(barrier.enter_commit(false));
+  const auto since = barrier.overruns();
+  CHECK_FALSE(barrier.leave_statement(since));
+  REQUIRE(barrier.enter_commit(true));
+  CHECK(barrier.leave_statement(since));  // takes its snapshots again
+  CHECK_FALSE(barrier.enter_statement());
+  REQUIRE(barrier.enter_commit(false));
+  barrier.leave_commit();
+  CHECK_FALSE(barrier.enter_statement());
+  barrier.leave_commit();
+  CHECK(barrier.enter_statement());
+}
