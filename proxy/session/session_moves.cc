@@ -89,7 +89,7 @@ void session::note_saying(choice& c, const routing::statement_plan& plan, std::s
     case statement_kind::rollback:
     case statement_kind::prepare_transaction:
       c.unsaid = plan.chain;  // with what the next one begins
-      return say(end);
+      return void(c.says.push_back(saying{end, {}, {}}));
     case statement_kind::set_local:
       if (plan.imports_snapshot) c.unsaid = true;
       return say(setting);

@@ -29,7 +29,7 @@ struct session_choice {
   bool arrived = false;              // a key came to this shard after the transaction did
   bool foreign_snapshot = false;     // the transaction's is that of another one
   bool bound = false;                // it does more than what can be done again on another shard
-  std::vector<saying> says;          // what other shards of the transaction have to hear, in this order,
+  boost::container::small_vector<saying, 2> says;  // what other shards of the transaction have to hear, in this order,
   bool unsaid = false;               // ... and whether there is more that cannot be told
   bool misreads = false;             // what runs before the next statement may change how that is read,
   bool writes = false;               // ... or its triggers may
