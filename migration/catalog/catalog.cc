@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include "migration/base/json_text.h"
 #include "migration/base/refused.h"
 #include "migration/catalog/catalog_map.h"
 #include "protocol/sqlstate.h"
@@ -30,7 +29,9 @@ std::string ledger_json(const ledger_entry& entry) {
 }
 
 std::string range_json(const routing::placement_range& range) {
-  return json_object().number("lower", range.lower.value).raw("upper", range.upper ? fmt::format("{}", range.upper->value) : "null").take();
+  json_object out;
+  add_range(out, range);
+  return out.take();
 }
 
 std::string migration_json(const migration_row& row) {
@@ -177,9 +178,7 @@ task<std::vector<migration_row>> catalog::load_migrations() {
     const auto id = static_cast<std::uint64_t>(ranges.integer(row, 0));
     while (at != out.end() && at->id < id) ++at;
     if (at == out.end() || at->id != id) continue;
-    routing::placement_range range{routing::placement{ranges.integer(row, 1)}, std::nullopt};
-    if (!ranges.is_null(row, 2)) range.upper = routing::placement{ranges.integer(row, 2)};
-    at->ranges.push_back(range);
+    at->ranges.push_back(read_range(ranges, row, 1));
   }
   co_return out;
 }

@@ -4,7 +4,6 @@
 #include <stdexcept>
 #include <tuple>
 
-#include "migration/base/json_text.h"
 
 namespace migration {
 namespace {
@@ -37,8 +36,8 @@ std::string ranges_json(const std::vector<routing::distribution>& distributions)
   for (const auto& distribution : distributions) {
     for (const auto& [range, owner] : distribution.ranges) {
       json_object row;
-      row.number("distribution", distribution.id.value).number("lower", range.lower.value);
-      row.raw("upper", range.upper ? fmt::format("{}", range.upper->value) : "null").number("owner", owner.value);
+      add_range(row.number("distribution", distribution.id.value), range);
+      row.number("owner", owner.value);
       all += (all.empty() ? "" : ",") + row.take();
     }
   }
@@ -113,9 +112,7 @@ task<void> read_distributions(pg::connection& connection, shard_map::parts& part
     const auto id = to_distribution_id(ranges.integer(row, 0));
     const auto found = std::ranges::find(parts.distributions, id, &routing::distribution::id);
     if (found == parts.distributions.end()) unreadable("distribution", ranges.get(row, 0));
-    routing::owned_range owned{{routing::placement{ranges.integer(row, 1)}, std::nullopt}, to_shard_id(ranges.integer(row, 3))};
-    if (!ranges.is_null(row, 2)) owned.range.upper = routing::placement{ranges.integer(row, 2)};
-    found->ranges.push_back(owned);
+    found->ranges.push_back({read_range(ranges, row, 1), to_shard_id(ranges.integer(row, 3))});
   }
 }
 
@@ -147,6 +144,17 @@ task<void> read_tables(pg::connection& connection, shard_map::parts& parts) {
 }
 
 }  // namespace
+
+void add_range(json_object& out, const routing::placement_range& range) {
+  const auto [lower, upper] = routing::hashes_of_range(range);
+  out.number("lower", lower).optional_number("upper", upper);
+}
+
+routing::placement_range read_range(const pg::result& rows, int row, int lower_column) {
+  routing::hash_bounds bounds{rows.integer(row, lower_column), std::nullopt};
+  if (!rows.is_null(row, lower_column + 1)) bounds.upper = rows.integer(row, lower_column + 1);
+  return routing::range_of_hashes(bounds);
+}
 
 std::string map_json(const shard_map::parts& unordered) {
   const auto parts = in_canonical_order(unordered);

@@ -80,8 +80,9 @@ answer coordinator::impl::show_ranges() const {
   const auto map = engine.map();
   for (const auto& distribution : map->distributions()) {
     for (const auto& part : distribution.ranges) {
-      row_of_text row{distribution.name, std::to_string(part.range.lower.value), std::nullopt, engine.shard_name(part.owner)};
-      if (part.range.upper) row[2] = std::to_string(part.range.upper->value);
+      const auto [lower, upper] = routing::hashes_of_range(part.range);
+      row_of_text row{distribution.name, std::to_string(lower), std::nullopt, engine.shard_name(part.owner)};
+      if (upper) row[2] = std::to_string(*upper);
       out.rows.push_back(std::move(row));
     }
   }

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "protocol/backend.h"
-#include "routing/map/types.h"
+#include "routing/map/placement_range.h"
 
 namespace migration {
 

@@ -19,16 +19,14 @@ __extension__ typedef unsigned __int128 wide;
 
 constexpr wide whole_space = wide{1} << 64;
 
-// Placements as distances from the lowest one, so that widths are plain arithmetic and "no upper bound" is 2^64.
-wide offset(placement p) { return static_cast<std::uint64_t>(p.value) ^ (std::uint64_t{1} << 63); }
-wide end_of(const placement_range& range) { return range.upper ? offset(*range.upper) : whole_space; }
-wide width(const placement_range& range) { return end_of(range) - offset(range.lower); }
-placement at(wide position) { return placement{static_cast<std::int64_t>(static_cast<std::uint64_t>(position) ^ (std::uint64_t{1} << 63))}; }
+// Hashes as distances from the lowest one, so that widths are plain arithmetic and the end is 2^64.
+wide offset(const placement& p) { return p == routing::end_of_placements ? whole_space : static_cast<std::uint64_t>(p.number()) ^ (std::uint64_t{1} << 63); }
+wide width(const placement_range& range) { return offset(range.upper) - offset(range.lower); }
+std::int64_t at(wide position) { return static_cast<std::int64_t>(static_cast<std::uint64_t>(position) ^ (std::uint64_t{1} << 63)); }
 placement_range between(wide from, wide to) {
-  placement_range range{at(from), std::nullopt};
-  if (to < whole_space) range.upper = at(to);
-  return range;
+  return routing::range_of_hashes({at(from), to < whole_space ? std::optional(at(to)) : std::nullopt});
 }
+placement_range common(const placement_range& a, const placement_range& b) { return {std::max(a.lower, b.lower), std::min(a.upper, b.upper)}; }
 
 std::uint64_t parse_bytes(const std::string& name, std::string_view text) {
   std::uint64_t value = 0;
@@ -79,8 +77,8 @@ const routing::shard& target_named(const routing::shard_map& map, const std::str
 
 // As the console takes it.
 std::string typed(const placement_range& range) {
-  return fmt::format("[{}, {})", range.lower == routing::lowest_placement ? "MINVALUE" : std::to_string(range.lower.value),
-                     range.upper ? std::to_string(range.upper->value) : "MAXVALUE");
+  const auto [lower, upper] = routing::hashes_of_range(range);
+  return fmt::format("[{}, {})", range.lower == routing::lowest_placement ? "MINVALUE" : std::to_string(lower), upper ? std::to_string(*upper) : "MAXVALUE");
 }
 
 // Deals `ranges` out into `parts` shares of equal width, in order.
@@ -91,10 +89,11 @@ std::vector<std::vector<placement_range>> deal(const std::vector<placement_range
   wide done = 0;
   for (const auto& range : ranges) {
     wide from = offset(range.lower);
-    while (from < end_of(range)) {
+    const wide end = offset(range.upper);
+    while (from < end) {
       const auto part = std::min<std::size_t>(static_cast<std::size_t>(done * parts / total), parts - 1);
       const wide share_end = part + 1 == parts ? total : (total * (part + 1) + parts - 1) / parts;
-      const wide to = std::min(end_of(range), from + (share_end - done));
+      const wide to = std::min(end, from + (share_end - done));
       shares[part].push_back(between(from, to));
       done += to - from;
       from = to;
@@ -115,7 +114,7 @@ void refuse_overlap(const std::vector<migration_row>& unfinished, const migratio
     if (other.distribution != planned.distribution) continue;
     for (const auto& a : other.ranges) {
       for (const auto& b : planned.ranges) {
-        if (offset(a.lower) < end_of(b) && offset(b.lower) < end_of(a)) {
+        if (a.overlaps(b)) {
           refuse(sqlstate::wrong_state, fmt::format("migration {} is moving a part of these placements", other.id),
                  fmt::format("It is {}.", to_string(other.state)), way_out(other));
         }
@@ -184,14 +183,13 @@ std::vector<migration_row> plan_move(const routing::shard_map& map, const std::v
   const auto* distribution = map.find_distribution(wanted.distribution);
   if (!distribution) refuse(sqlstate::undefined_object, fmt::format("distribution \"{}\" does not exist", wanted.distribution));
   const auto& target = target_named(map, wanted.target);
-  if (offset(wanted.range.lower) >= end_of(wanted.range)) refuse(sqlstate::invalid_parameter, "the range is empty: its lower bound is not below its upper bound");
+  if (wanted.range.empty()) refuse(sqlstate::invalid_parameter, "the range is empty: its lower bound is not below its upper bound");
 
   const auto options = parse_options(wanted.options);
   std::vector<migration_row> rows;
   for (const auto& part : distribution->ranges) {
-    const wide from = std::max(offset(part.range.lower), offset(wanted.range.lower));
-    const wide to = std::min(end_of(part.range), end_of(wanted.range));
-    if (from >= to || part.owner == target.id) continue;
+    const auto moved = common(part.range, wanted.range);
+    if (moved.empty() || part.owner == target.id) continue;
     auto same = std::find_if(rows.begin(), rows.end(), [&](const migration_row& row) { return row.source == part.owner; });
     if (same == rows.end()) {
       migration_row row;
@@ -202,7 +200,7 @@ std::vector<migration_row> plan_move(const routing::shard_map& map, const std::v
       row.options = options;
       same = rows.insert(rows.end(), std::move(row));
     }
-    same->ranges.push_back(between(from, to));
+    same->ranges.push_back(moved);
   }
   for (const auto& row : rows) refuse_overlap(unfinished, row);
   if (rows.empty()) refuse(sqlstate::wrong_state, fmt::format("shard \"{}\" owns all of this range already", target.name));
@@ -231,11 +229,11 @@ void refuse_unless_owned(const routing::shard_map& map, const migration_row& row
   if (!distribution || !source) refuse(sqlstate::undefined_object, "the source or the distribution of the migration is not in the map any more");
   for (const auto& range : row.ranges) {
     for (const auto& part : distribution->ranges) {
-      const wide from = std::max(offset(part.range.lower), offset(range.lower)), to = std::min(end_of(part.range), end_of(range));
-      if (from >= to || part.owner == row.source) continue;
+      const auto foreign = common(part.range, range);
+      if (foreign.empty() || part.owner == row.source) continue;
       const auto* owner = map.find_shard(part.owner);
       const auto* target = map.find_shard(row.target);
-      const auto lost = typed(between(from, to));
+      const auto lost = typed(foreign);
       const bool there = part.owner == row.target || !target;
       refuse(sqlstate::wrong_state, fmt::format("shard \"{}\" does not own all of what migration {} moves", source->name, row.id),
              fmt::format("{} of distribution {} belongs to shard {} by generation {}, so its rows are there.", lost, distribution->name,
@@ -251,7 +249,7 @@ void refuse_if_owned(const routing::shard_map& map, const migration_row& row, ro
   for (const auto& part : distribution->ranges) {
     if (part.owner != shard) continue;
     for (const auto& range : row.ranges) {
-      if (offset(range.lower) >= end_of(part.range) || offset(part.range.lower) >= end_of(range)) continue;
+      if (!range.overlaps(part.range)) continue;
       refuse(sqlstate::wrong_state, fmt::format("migration {} must not delete rows from shard \"{}\", which owns {} of distribution {}", row.id,
                                                 map.find_shard(shard)->name, typed(part.range), distribution->name));
     }
@@ -287,7 +285,8 @@ double share_of_shard(const routing::distribution& distribution, routing::shard_
 std::string to_string(const std::vector<placement_range>& ranges) {
   std::string out;
   for (const auto& range : ranges) {
-    out += fmt::format("{}[{}, {})", out.empty() ? "" : ", ", range.lower.value, range.upper ? std::to_string(range.upper->value) : "");
+    const auto [lower, upper] = routing::hashes_of_range(range);
+    out += fmt::format("{}[{}, {})", out.empty() ? "" : ", ", lower, upper ? std::to_string(*upper) : "");
   }
   return out;
 }

@@ -12,14 +12,15 @@ namespace {
 
 constexpr milliseconds guard_budget{60'000};
 
-std::string bound(std::string_view comparison, routing::placement value) {
-  return fmt::format(" OPERATOR(pg_catalog.{}) '{}'::pg_catalog.int8", comparison, value.value);
+std::string bound(std::string_view comparison, std::int64_t value) {
+  return fmt::format(" OPERATOR(pg_catalog.{}) '{}'::pg_catalog.int8", comparison, value);
 }
 
 std::string range_filter(const std::string& placement, const routing::placement_range& range) {
+  const auto [lower, upper] = routing::hashes_of_range(range);
   std::string out;
-  if (range.lower != routing::lowest_placement) out = placement + bound(">=", range.lower);
-  if (range.upper) out += (out.empty() ? "" : " AND ") + placement + bound("<", *range.upper);
+  if (range.lower != routing::lowest_placement) out = placement + bound(">=", lower);
+  if (upper) out += (out.empty() ? "" : " AND ") + placement + bound("<", *upper);
   return out.empty() ? "true" : "(" + out + ")";
 }
 

@@ -46,11 +46,8 @@ std::vector<routing::placement_range> merged(std::vector<routing::placement_rang
   std::ranges::sort(ranges, {}, &routing::placement_range::lower);
   std::vector<routing::placement_range> out;
   for (const auto& range : ranges) {
-    if (out.empty() || (out.back().upper && *out.back().upper < range.lower)) {
-      out.push_back(range);
-    } else if (out.back().upper && (!range.upper || *out.back().upper < *range.upper)) {
-      out.back().upper = range.upper;
-    }
+    if (out.empty() || out.back().upper < range.lower) out.push_back(range);
+    else out.back().upper = std::max(out.back().upper, range.upper);
   }
   return out;
 }

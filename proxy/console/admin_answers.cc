@@ -39,7 +39,7 @@ std::string keys_text(const routing::statement_plan& plan, const routing::decisi
   std::vector<std::string> parts;
   for (const auto& touch : decided.touches) {
     const auto* distribution = map.find_distribution(touch.distribution);
-    parts.push_back(fmt::format("{}: placement {}", distribution->name, touch.value.value));
+    parts.push_back(fmt::format("{}: placement {}", distribution->name, touch.value.number()));
   }
   if (!parts.empty()) return fmt::format("{}", fmt::join(parts, ", "));
   for (const auto& key : plan.keys) {

@@ -56,15 +56,16 @@ migration::option_list read_options(admin_cursor& in) {
 }
 
 routing::placement_range read_interval(admin_cursor& in) {
-  routing::placement_range range;
+  routing::hash_bounds bounds;
   in.expect_symbol('[');
-  if (!in.take_word("minvalue")) range.lower.value = in.expect_integer<std::int64_t>("a signed 64-bit number or MINVALUE");
+  if (!in.take_word("minvalue")) bounds.lower = in.expect_integer<std::int64_t>("a signed 64-bit number or MINVALUE");
   in.expect_symbol(',');
   const auto position = in.now().position;
   if (!in.take_word("maxvalue") && !in.now().is_symbol(')')) {
-    range.upper = routing::placement{in.expect_integer<std::int64_t>("a signed 64-bit number, MAXVALUE or nothing")};
+    bounds.upper = in.expect_integer<std::int64_t>("a signed 64-bit number, MAXVALUE or nothing");
   }
-  if (range.upper && *range.upper <= range.lower) in.fail_at(position, "the range is empty: its upper bound is not above its lower bound");
+  const auto range = routing::range_of_hashes(bounds);
+  if (range.empty()) in.fail_at(position, "the range is empty: its upper bound is not above its lower bound");
   if (!in.take_symbol(')')) in.fail("\")\" (the upper bound is not part of the range)");
   return range;
 }

@@ -38,7 +38,7 @@ struct lookup3 {
     a ^= c; a -= std::rotl(c, 4);
     b ^= a; b -= std::rotl(a, 14);
     c ^= b; c -= std::rotl(b, 24);
-    return {static_cast<std::int64_t>((std::uint64_t{b} << 32) | c)};
+    return placement(static_cast<std::int64_t>((std::uint64_t{b} << 32) | c));
   }
 };
 

@@ -9,7 +9,6 @@
 #include <string_view>
 
 #include "routing/map/shard_map.h"
-#include "routing/map/types.h"
 
 namespace routing {
 

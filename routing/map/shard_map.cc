@@ -31,22 +31,21 @@ void check_shards(const shard_map::parts& p) {
 
 void check_ranges(const distribution& d, const std::vector<shard>& shards) {
   if (d.ranges.empty()) invalid(fmt::format("distribution \"{}\" has no ranges", d.name));
-  std::optional<placement> expected = lowest_placement;
+  placement expected = lowest_placement;
   for (const auto& r : d.ranges) {
-    if (!expected) invalid(fmt::format("distribution \"{}\" has a range after the one without upper bound", d.name));
-    if (r.range.lower != *expected) {
-      invalid(fmt::format("distribution \"{}\" has {} between {} and {}", d.name, r.range.lower > *expected ? "a gap" : "an overlap",
-                          expected->value, r.range.lower.value));
+    const auto lower = r.range.lower.number();
+    if (expected == end_of_placements) invalid(fmt::format("distribution \"{}\" has a range after the one without upper bound", d.name));
+    if (r.range.lower != expected) {
+      invalid(fmt::format("distribution \"{}\" has {} between {} and {}", d.name, r.range.lower > expected ? "a gap" : "an overlap",
+                          expected.number(), lower));
     }
-    if (r.range.upper && *r.range.upper <= r.range.lower) {
-      invalid(fmt::format("distribution \"{}\" has an empty range at {}", d.name, r.range.lower.value));
-    }
+    if (r.range.empty()) invalid(fmt::format("distribution \"{}\" has an empty range at {}", d.name, lower));
     if (!find_in(shards, [&](const shard& s) { return s.id == r.owner; })) {
-      invalid(fmt::format("distribution \"{}\" has a range at {} owned by unknown shard {}", d.name, r.range.lower.value, r.owner.value));
+      invalid(fmt::format("distribution \"{}\" has a range at {} owned by unknown shard {}", d.name, lower, r.owner.value));
     }
     expected = r.range.upper;
   }
-  if (expected) invalid(fmt::format("distribution \"{}\" has no range from {} upward", d.name, expected->value));
+  if (expected != end_of_placements) invalid(fmt::format("distribution \"{}\" has no range from {} upward", d.name, expected.number()));
 }
 
 void check_distributions(const shard_map::parts& p) {
@@ -55,6 +54,9 @@ void check_distributions(const shard_map::parts& p) {
   for (const auto& d : p.distributions) {
     if (!ids.insert(d.id).second) invalid(fmt::format("distribution id {} is given twice", d.id.value));
     if (!names.insert(d.name).second) invalid(fmt::format("distribution name \"{}\" is given twice", d.name));
+    if (d.method != distribution_method::hash) {
+      invalid(fmt::format("distribution \"{}\" is by {}: this version knows distributions by hash only", d.name, to_string(d.method)));
+    }
     check_ranges(d, p.shards);
   }
 }
@@ -86,16 +88,14 @@ void check_tables(const shard_map::parts& p) {
 // Puts the piece of `whole` between the bounds of `cut` under `to` and leaves what is outside with its owner.
 void split(const owned_range& whole, const placement_range& cut, shard_id to, std::vector<owned_range>& out) {
   const auto& r = whole.range;
-  const bool disjoint = (cut.upper && *cut.upper <= r.lower) || (r.upper && *r.upper <= cut.lower);
-  if (disjoint) {
+  if (!r.overlaps(cut)) {
     out.push_back(whole);
     return;
   }
-  const placement from = std::max(r.lower, cut.lower);
-  const bool cut_ends_inside = cut.upper && (!r.upper || *cut.upper < *r.upper);
-  if (r.lower < from) out.push_back({{r.lower, from}, whole.owner});
-  out.push_back({{from, cut_ends_inside ? cut.upper : r.upper}, to});
-  if (cut_ends_inside) out.push_back({{*cut.upper, r.upper}, whole.owner});
+  const placement_range inside{std::max(r.lower, cut.lower), std::min(r.upper, cut.upper)};
+  if (r.lower < inside.lower) out.push_back({{r.lower, inside.lower}, whole.owner});
+  out.push_back({inside, to});
+  if (inside.upper < r.upper) out.push_back({{inside.upper, r.upper}, whole.owner});
 }
 
 std::vector<owned_range> merge_neighbours(const std::vector<owned_range>& ranges) {
@@ -122,6 +122,15 @@ std::string_view to_string(key_type type) noexcept {
   return "unknown";
 }
 
+std::string_view to_string(distribution_method method) noexcept {
+  switch (method) {
+    case distribution_method::hash: return "hash";
+    case distribution_method::range: return "range";
+    case distribution_method::list: return "list";
+  }
+  return "unknown";
+}
+
 std::string_view to_string(shard_state state) noexcept {
   switch (state) {
     case shard_state::active: return "active";
@@ -141,9 +150,9 @@ std::optional<key_type> key_type_of_oid(std::uint32_t type_oid) noexcept {
   }
 }
 
-shard_id distribution::owner_of(placement p) const noexcept {
+shard_id distribution::owner_of(const placement& p) const noexcept {
   const auto after = std::upper_bound(ranges.begin(), ranges.end(), p,
-                                      [](placement value, const owned_range& r) { return value < r.range.lower; });
+                                      [](const placement& value, const owned_range& r) { return value < r.range.lower; });
   return std::prev(after)->owner;  // the first range starts at lowest_placement
 }
 
@@ -208,7 +217,7 @@ shard_map::parts shard_map::with_owner(distribution_id id, std::span<const place
   const auto d = std::find_if(next.distributions.begin(), next.distributions.end(), [&](const auto& x) { return x.id == id; });
   if (d == next.distributions.end()) invalid(fmt::format("distribution {} is not in the map", id.value));
   for (const auto& cut : moved) {
-    if (cut.upper && *cut.upper <= cut.lower) invalid(fmt::format("the range at {} is empty", cut.lower.value));
+    if (cut.empty()) invalid(fmt::format("the range at {} is empty", cut.lower.number()));
     std::vector<owned_range> ranges;
     for (const auto& r : d->ranges) split(r, cut, to, ranges);
     d->ranges = std::move(ranges);

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "routing/map/placement_range.h"
 #include "routing/map/types.h"
 
 namespace routing {
@@ -18,6 +19,14 @@ namespace routing {
 enum class key_type { int8, text, bpchar, uuid };
 std::string_view to_string(key_type) noexcept;
 std::optional<key_type> key_type_of_oid(std::uint32_t type_oid) noexcept;  // 21, 23, 20; 25, 1043; 1042; 2950
+
+// What of a key is its placement, and so what the ranges of a distribution are ranges of.
+enum class distribution_method {
+  hash,   // PostgreSQL's hash of it
+  range,  // the key itself; refused in this version, as is
+  list,   // the key itself, each range holding one
+};
+std::string_view to_string(distribution_method) noexcept;
 
 enum class shard_state {
   active,    // may own placements
@@ -40,7 +49,8 @@ struct distribution {
   std::string name;
   key_type type = key_type::int8;
   std::vector<owned_range> ranges;  // ascending, without gap or overlap, covering every placement
-  shard_id owner_of(placement) const noexcept;
+  distribution_method method = distribution_method::hash;
+  shard_id owner_of(const placement&) const noexcept;
 };
 struct table {
   std::string schema, name;
@@ -76,7 +86,7 @@ class shard_map {
     std::vector<std::string> dependent_views;  // "schema.name" of views over sharded tables and partitions of them: refused, a shard shows its part
     std::vector<routing::hidden_access> hidden;
   };
-  // Checks coverage, order, known owners and key types; throws std::invalid_argument naming the object and what is wrong.
+  // Checks methods, coverage, order, known owners and key types; throws std::invalid_argument naming the object and what is wrong.
   static std::shared_ptr<const shard_map> make(parts);
 
   generation number() const noexcept { return parts_.number; }

@@ -92,7 +92,7 @@ refusal refuse_cut_blanks() {
 }
 
 // One after the other instead of a set: nearly every statement has one key, and bulk inserts repeat one.
-void add_touch(decision& d, touch t) {
+void add_touch(decision& d, const touch& t) {
   if (!d.touches.empty() && d.touches.back().distribution == t.distribution && d.touches.back().value == t.value) return;
   d.touches.push_back(t);
 }
@@ -162,7 +162,7 @@ std::optional<refusal> route_by_key(decision& d, const statement_plan& plan, con
     if (source.inferred_elsewhere && !is_declared(p)) return refuse_inferred(*dist, source);
     if (source.stored_varchar && p.value && p.value->ends_with(' ')) return refuse_cut_blanks();
     changes = changes || (source.assigned && !placement_of(dist->type, source, p));  // NULL, or an error
-    for_each_key(dist->type, source, p, [&](placement value) {
+    for_each_key(dist->type, source, p, [&](const placement& value) {
       const auto owner = dist->owner_of(value);
       several = several || (!d.touches.empty() && owner != d.shard);
       d.shard = owner;

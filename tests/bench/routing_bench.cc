@@ -48,9 +48,9 @@ int main() {
   });
   measure("prepared, cache hit", 100'000, [&](int) { sum += cache.prepared(*map, prepared)->statements.size(); });
   measure("analysis (a miss)", 500, [&](int) { sum += analyze(prepared, *map).statements.size(); });
-  measure("placement of an integer", 1'000'000, [&](int i) { sum += static_cast<std::size_t>(placement_of_int(i).value); });
+  measure("placement of an integer", 1'000'000, [&](int i) { sum += static_cast<std::size_t>(placement_of_int(i).number()); });
   measure("placement of a 36 byte text", 1'000'000, [&](int i) {
-    sum += static_cast<std::size_t>(placement_of_text(std::string_view(prepared).substr(static_cast<std::size_t>(i % 8), 36)).value);
+    sum += static_cast<std::size_t>(placement_of_text(std::string_view(prepared).substr(static_cast<std::size_t>(i % 8), 36)).number());
   });
   return sum == 0 ? 1 : 0;
 }

@@ -1,6 +1,7 @@
 """The placement values of routing/map/placement.h against PostgreSQL's own: 100,000 random values for each type that a shard key may have,
 in text form read by the server's input function and in binary form from its send function, through the very expression that
-placement_sql() gives guards and DBAs; and texts that the server refuses. PLACEMENT_VALUES and PLACEMENT_SEED change number and seed."""
+placement_sql() gives guards and DBAs; and texts that the server refuses. Then the order of placements that are keys themselves, against
+ORDER BY. PLACEMENT_VALUES and PLACEMENT_SEED change number and seed."""
 import os
 import random
 import subprocess
@@ -18,6 +19,12 @@ LETTERS = "abcXYZ019 '\"\\\t\n%_ßäöüéñ漢字😀\u0301\u00a0"
 TYPES = {"int2": ("int8", "int2send"), "int4": ("int8", "int4send"), "int8": ("int8", "int8send"), "text": ("text", "textsend"),
          "varchar": ("text", "varcharsend"), "bpchar": ("bpchar", "bpcharsend"), "char(70)": ("bpchar", "bpcharsend"),
          "uuid": ("uuid", "uuid_send")}
+
+# What keys of range distributions may be: column type -> its send function, and how a placement is made of what that gives
+ORDERED = {"int2": ("int2send", "number"), "int4": ("int4send", "number"), "int8": ("int8send", "number"), "date": ("date_send", "number"),
+           "timestamp": ("timestamp_send", "number"), "timestamptz": ("timestamptz_send", "number"), "uuid": ("uuid_send", "bytes"),
+           'text COLLATE "C"': ("textsend", "bytes"), "bytea": ("byteasend", "bytes")}
+KEPT = 22  # bytes of a longer key
 
 
 def integer(pick, bits):
@@ -115,6 +122,37 @@ def odd_texts(column_type, pick):
                 "1" * 40, "{", "{}", "}", "-" * 36)
 
 
+def ordered_value(column_type, pick):
+    if column_type.startswith("int"):
+        return integer(pick, 8 * int(column_type[3:]))
+    if column_type == "uuid":
+        return uuid(pick)
+    if column_type == "bytea":
+        return "\\x" + pick.choice(["", "00" * 20, "ff" * 21]) + "".join(pick.choices(("00", "01", "7f", "80", "ff"), k=pick.randrange(5)))
+    if column_type.startswith("text"):
+        return pick.choice(["", "begins alike twenty-t", "漢" * 7]) + word(pick)[:pick.randrange(30)]
+    if pick.random() < 0.02:
+        return pick.choice(("infinity", "-infinity"))
+    date = f"{pick.choice((pick.randrange(1, 4700), 2000)):04}-{pick.randrange(1, 13):02}-{pick.randrange(1, 29):02}"
+    clock = f" {pick.randrange(24):02}:{pick.randrange(60):02}:{pick.randrange(60)}.{pick.randrange(1000000):06}"
+    return date + (clock if column_type != "date" else "") + pick.choice(["", " BC"])
+
+
+def check_order(cursor, column_type, count=20000):
+    """Sorted by the server, each value lies to the one before it as the server says: long keys, of which the same bytes are kept, are equal."""
+    pick = random.Random(f"{SEED} order {column_type}")
+    fill(cursor, column_type, [ordered_value(column_type, pick).encode().hex() for _ in range(count)])
+    send, how = ORDERED[column_type]
+    cursor.execute(f"SELECT encode(pg_catalog.{send}({COLUMN}), 'hex'), {COLUMN} = lag({COLUMN}) OVER w FROM keys WINDOW w AS (ORDER BY {COLUMN})"
+                   f" ORDER BY {COLUMN}")
+    rows = cursor.fetchall()
+    alike = [a[0][:2 * KEPT] == b[0][:2 * KEPT] and min(len(a[0]), len(b[0])) > 2 * KEPT for a, b in zip(rows, rows[1:])]
+    servers = ["=" if same or cut else "<" for (_, same), cut in zip(rows[1:], alike)]
+    compare(f"the order of {column_type}", tool("order", how, [sent for sent, _ in rows]), servers, servers)
+    assert "<" in servers and ("=" in servers or column_type == "uuid"), servers[:10]
+    print(f"{column_type:16} {len(rows)} values in the server's order, {servers.count('=')} equal, {sum(alike)} cut alike")
+
+
 def main():
     with Scene("placement") as scene:
         with scene.cluster("one").connect() as connection, connection.cursor() as cursor:
@@ -122,6 +160,8 @@ def main():
                 check_type(cursor, column_type)
             for column_type in ("int8", "uuid"):
                 check_refused(cursor, column_type, list(odd_texts(column_type, random.Random(f"{SEED} odd {column_type}"))))
+            for column_type in ORDERED:
+                check_order(cursor, column_type)
         connection.close()
 
 

@@ -16,7 +16,7 @@ routing::shard_map::parts shop() {
   p.number = p.schema_version = {1};
   p.default_shard = only;
   p.shards = {{only, "s1", ""}};
-  p.distributions = {{shop, "shop", key_type::int8, {{{lowest_placement, std::nullopt}, only}}}};
+  p.distributions = {{shop, "shop", key_type::int8, {{{lowest_placement, end_of_placements}, only}}}};
   p.tables = {{"public", "customers", shop, "customer_id", 20, {"customer_id", "region", "score"}},
               {"public", "orders", shop, "customer_id", 23, {"customer_id", "order_id", "total"}},
               {"public", "lines", shop, "customer_id", 20, {"customer_id", "order_id", "line"}},

@@ -42,7 +42,7 @@ routing::shard_map::parts small_map(std::uint64_t number) {
   shop.name = "shöp \"1\"\n\t";
   shop.type = routing::key_type::uuid;
   shop.ranges = {{{routing::lowest_placement, routing::placement{-5}}, routing::shard_id{1}},
-                 {{routing::placement{-5}, std::nullopt}, routing::shard_id{2}}};
+                 {{routing::placement{-5}, routing::end_of_placements}, routing::shard_id{2}}};
   parts.distributions = {shop};
   routing::table orders;
   orders.schema = "public";
@@ -67,7 +67,7 @@ bool same(const routing::shard_map& a, const routing::shard_map::parts& b) {
     for (const auto& s : map.shards()) lines.push_back(fmt::format("{} {} {} {}", s.id.value, s.name, s.dsn, to_string(s.state)));
     for (const auto& d : map.distributions()) {
       lines.push_back(fmt::format("{} {} {}", d.id.value, d.name, to_string(d.type)));
-      for (const auto& r : d.ranges) lines.push_back(fmt::format("{} {} {}", r.range.lower.value, r.range.upper ? r.range.upper->value : 7, r.owner.value));
+      for (const auto& r : d.ranges) lines.push_back(fmt::format("{} {} {}", r.range.lower.number(), r.range.upper.number(), r.owner.value));
     }
     for (const auto& t : map.tables()) lines.push_back(fmt::format("{} {} {} {} {}", t.schema, t.name, t.key_column, t.key_type_oid, fmt::join(t.columns, "|")));
     for (const auto& v : map.all().dependent_views) lines.push_back(v);
@@ -79,7 +79,7 @@ bool same(const routing::shard_map& a, const routing::shard_map::parts& b) {
 
 migration_row new_row() {
   auto row = shop_row(0);
-  row.ranges = {{routing::lowest_placement, routing::placement{-100}}, {routing::placement{50}, std::nullopt}};
+  row.ranges = {{routing::lowest_placement, routing::placement{-100}}, {routing::placement{50}, routing::end_of_placements}};
   row.options.max_rate = 12345;
   row.options.auto_cutover = false;
   return row;
@@ -183,7 +183,7 @@ TEST_CASE("catalog: a shard's number is given out once, whatever the map holds b
   CHECK(run(book->next_shard_number()) == 4);
   auto smaller = small_map(2);
   smaller.shards.erase(smaller.shards.begin());
-  smaller.distributions.front().ranges = {{{routing::lowest_placement, std::nullopt}, routing::shard_id{2}}};
+  smaller.distributions.front().ranges = {{{routing::lowest_placement, routing::end_of_placements}, routing::shard_id{2}}};
   run(book->save_map(smaller, "one shard"));
   CHECK(run(book->next_shard_number()) == 5);
 }
@@ -355,21 +355,21 @@ TEST_CASE("catalog: the commit point gives away only what the source owns in the
   auto map = small_map(1);
   map.distributions[0].ranges = {{{routing::lowest_placement, routing::placement{-5}}, routing::shard_id{1}},
                                  {{routing::placement{-5}, routing::placement{5}}, routing::shard_id{2}},
-                                 {{routing::placement{5}, std::nullopt}, routing::shard_id{1}}};
+                                 {{routing::placement{5}, routing::end_of_placements}, routing::shard_id{1}}};
   run(book->save_map(map, "first"));
   using ranges = std::vector<routing::placement_range>;
   const std::vector<std::pair<ranges, std::string>> table{
       {{{routing::placement{-5}, routing::placement{5}}}, "RT012"},                                                      // the target's already
       {{{routing::lowest_placement, routing::placement{-5}}, {routing::placement{0}, routing::placement{1}}}, "RT012"},  // one of two
       {{{routing::placement{-6}, routing::placement{-4}}}, "RT012"},                                                     // its end
-      {{{routing::placement{-6}, std::nullopt}}, "RT012"},                                                               // a hole
-      {{{routing::placement{4}, std::nullopt}}, "RT012"},
-      {{{routing::placement{5}, std::nullopt}, {routing::lowest_placement, routing::placement{-5}}}, ""},
+      {{{routing::placement{-6}, routing::end_of_placements}}, "RT012"},                                                               // a hole
+      {{{routing::placement{4}, routing::end_of_placements}}, "RT012"},
+      {{{routing::placement{5}, routing::end_of_placements}, {routing::lowest_placement, routing::placement{-5}}}, ""},
   };
   auto next = map;
   next.number.value = 2;
   for (const auto& [moving, wanted] : table) {
-    CAPTURE(moving.front().lower.value);
+    CAPTURE(moving.front().lower.number());
     std::vector<migration_row> one{new_row()};
     one[0].ranges = moving;
     auto rows = run(book->insert(one));

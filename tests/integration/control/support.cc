@@ -176,7 +176,7 @@ routing::distribution shop_distribution() {
   out.id.value = 1;
   out.name = "shop";
   out.type = routing::key_type::int8;
-  out.ranges = {{{routing::lowest_placement, std::nullopt}, routing::shard_id{1}}};
+  out.ranges = {{{routing::lowest_placement, routing::end_of_placements}, routing::shard_id{1}}};
   return out;
 }
 

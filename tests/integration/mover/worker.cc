@@ -74,10 +74,10 @@ task<migration::mover_settings> read_settings(asio::any_io_executor executor, co
   out.names = migration::object_names(out.migration);
   out.source = shard(all, "source");
   out.target = shard(all, "target");
-  routing::placement_range range;
-  range.lower.value = std::stoll(one(all, "--lower", std::to_string(routing::lowest_placement.value)));
-  if (all.contains("--upper")) range.upper = routing::placement{std::stoll(one(all, "--upper", ""))};
-  out.ranges.push_back(range);
+  routing::hash_bounds bounds;
+  if (all.contains("--lower")) bounds.lower = std::stoll(one(all, "--lower", ""));
+  if (all.contains("--upper")) bounds.upper = std::stoll(one(all, "--upper", ""));
+  out.ranges.push_back(routing::range_of_hashes(bounds));
   out.readers = std::stoi(one(all, "--readers", "2"));
   out.chunk_time = migration::milliseconds(std::stoi(one(all, "--chunk-time", "150")));
   out.max_rate = std::stoull(one(all, "--max-rate", "0"));

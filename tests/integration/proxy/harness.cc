@@ -64,7 +64,7 @@ routing::shard_map::parts first_map(const std::vector<std::pair<std::string, std
   dist.name = "shop";
   const routing::placement zero{0};
   dist.ranges.push_back({{routing::lowest_placement, zero}, routing::shard_id{1}});
-  dist.ranges.push_back({{zero, std::nullopt}, routing::shard_id{shards.size() > 1 ? 2u : 1u}});
+  dist.ranges.push_back({{zero, routing::end_of_placements}, routing::shard_id{shards.size() > 1 ? 2u : 1u}});
   parts.distributions.push_back(dist);
   dist.id = texts;
   dist.name = "texts";
@@ -138,13 +138,12 @@ class harness {
 // announce <id> <lower> <upper or -> <source> <target>
 migration::moving_set harness::moving(std::istringstream& line) {
   migration::moving_set set;
-  std::int64_t lower = 0;
+  routing::hash_bounds bounds;
   std::string upper;
-  line >> set.id >> lower >> upper >> set.source.value >> set.target.value;
+  line >> set.id >> bounds.lower >> upper >> set.source.value >> set.target.value;
   set.distribution = shop;
-  routing::placement_range range{routing::placement{lower}, std::nullopt};
-  if (upper != "-") range.upper = routing::placement{std::stoll(upper)};
-  set.ranges.push_back(range);
+  if (upper != "-") bounds.upper = std::stoll(upper);
+  set.ranges.push_back(routing::range_of_hashes(bounds));
   sets_[set.id] = set;
   return set;
 }

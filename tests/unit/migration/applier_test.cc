@@ -168,7 +168,7 @@ mover_settings settings_of_everything() {
   mover_settings out;
   out.migration = 7;
   out.key_type = routing::key_type::int8;
-  out.ranges = {{routing::lowest_placement, std::nullopt}};
+  out.ranges = {routing::placement_range{}};
   out.tables = {sample_table()};
   return out;
 }

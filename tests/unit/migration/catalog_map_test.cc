@@ -21,7 +21,7 @@ routing::shard_map::parts small_map() {
   routing::distribution shop;
   shop.id.value = 1;
   shop.name = "shop";
-  shop.ranges = {{{routing::lowest_placement, routing::placement{0}}, routing::shard_id{1}}, {{routing::placement{0}, std::nullopt}, routing::shard_id{2}}};
+  shop.ranges = {{{routing::lowest_placement, routing::placement{0}}, routing::shard_id{1}}, {{routing::placement{0}, routing::end_of_placements}, routing::shard_id{2}}};
   parts.distributions = {shop};
   parts.dependent_views = {"a.b", "a.c"};
   return parts;

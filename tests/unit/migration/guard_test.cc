@@ -20,12 +20,12 @@ TEST_CASE("guard: the filter has a bound for each end that a range has, operator
   CHECK(filter({{placement{-5}, placement{7}}}) ==
         "((" + hash + " OPERATOR(pg_catalog.>=) '-5'::pg_catalog.int8 AND " + hash + " OPERATOR(pg_catalog.<) '7'::pg_catalog.int8))");
   CHECK(filter({{lowest_placement, placement{7}}}) == "((" + hash + " OPERATOR(pg_catalog.<) '7'::pg_catalog.int8))");
-  CHECK(filter({{placement{-5}, std::nullopt}}) == "((" + hash + " OPERATOR(pg_catalog.>=) '-5'::pg_catalog.int8))");
-  CHECK(filter({{lowest_placement, std::nullopt}}) == "(true)");
+  CHECK(filter({{placement{-5}, routing::end_of_placements}}) == "((" + hash + " OPERATOR(pg_catalog.>=) '-5'::pg_catalog.int8))");
+  CHECK(filter({{lowest_placement, routing::end_of_placements}}) == "(true)");
   CHECK(filter({}) == "(false)");
 }
 
 TEST_CASE("guard: several ranges are alternatives") {
-  CHECK(filter({{lowest_placement, placement{-5}}, {placement{5}, std::nullopt}}) ==
+  CHECK(filter({{lowest_placement, placement{-5}}, {placement{5}, routing::end_of_placements}}) ==
         "((" + hash + " OPERATOR(pg_catalog.<) '-5'::pg_catalog.int8) OR (" + hash + " OPERATOR(pg_catalog.>=) '5'::pg_catalog.int8))");
 }

@@ -16,7 +16,7 @@ namespace {
 routing::distribution thirds() {
   routing::distribution out;
   out.id.value = 1;
-  out.ranges = {{{lowest_placement, placement{-10}}, shard_id{1}}, {{placement{-10}, placement{10}}, shard_id{2}}, {{placement{10}, std::nullopt}, shard_id{3}}};
+  out.ranges = {{{lowest_placement, placement{-10}}, shard_id{1}}, {{placement{-10}, placement{10}}, shard_id{2}}, {{placement{10}, routing::end_of_placements}, shard_id{3}}};
   return out;
 }
 
@@ -70,7 +70,7 @@ TEST_CASE("ownership: sets of other distributions do not count, those of several
 TEST_CASE("ownership: merging keeps the wider end, whatever the order") {
   const auto text = [](std::vector<placement_range> ranges) { return to_string(merged(std::move(ranges))); };
   CHECK(text({{placement{5}, placement{7}}, {placement{1}, placement{9}}}) == "[1, 9)");
-  CHECK(text({{placement{1}, std::nullopt}, {placement{5}, placement{7}}}) == "[1, )");
-  CHECK(text({{placement{1}, placement{5}}, {placement{3}, std::nullopt}}) == "[1, )");
+  CHECK(text({{placement{1}, routing::end_of_placements}, {placement{5}, placement{7}}}) == "[1, )");
+  CHECK(text({{placement{1}, placement{5}}, {placement{3}, routing::end_of_placements}}) == "[1, )");
   CHECK(text({{placement{5}, placement{7}}, {placement{1}, placement{4}}}) == "[1, 4), [5, 7)");
 }

@@ -44,7 +44,7 @@ struct fixture {
     mover_settings out;
     const auto moving = routing::placement_of_int(1);
     out.key_type = routing::key_type::int8;
-    out.ranges = {{moving, routing::placement{moving.value + 1}}};
+    out.ranges = {{moving, routing::placement{moving.number() + 1}}};
     out.tables = {sample_table()};
     return out;
   }

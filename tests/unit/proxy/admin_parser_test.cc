@@ -33,8 +33,8 @@ struct describe {
     return fmt::format("drain {} to <{}>{}", c.shard, fmt::join(c.targets, ","), options_text(c.options));
   }
   std::string operator()(const move_range& c) const {
-    return fmt::format("move [{}, {}) of {} to {}{}", c.range.lower.value, c.range.upper ? std::to_string(c.range.upper->value) : "", c.distribution,
-                       c.target, options_text(c.options));
+    const auto [lower, upper] = routing::hashes_of_range(c.range);
+    return fmt::format("move [{}, {}) of {} to {}{}", lower, upper ? std::to_string(*upper) : "", c.distribution, c.target, options_text(c.options));
   }
   std::string operator()(const alter_migration& c) const {
     constexpr const char* decided[] = {"", " accept", " keep"};

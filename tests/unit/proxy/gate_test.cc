@@ -135,7 +135,7 @@ TEST_CASE("gate: the worst of several sets decides") {
 
 TEST_CASE("gate: the highest range has no upper bound") {
   auto set = set_of(7);
-  set.ranges.front().upper.reset();
+  set.ranges.front().upper = routing::end_of_placements;
   gate_book book;
   book.add(set);
   CHECK(touching(book, std::numeric_limits<std::int64_t>::max()) != 0);

@@ -66,7 +66,7 @@ using outcome = std::tuple<destination_kind, std::uint32_t, std::set<std::pair<s
 outcome route_outcome(const statement_plan& plan, const shard_map& map, const parameters& given) {
   const auto d = route(plan, map, given);
   outcome found{d.destination, d.refused ? 0 : d.shard.value, {}};
-  for (const auto& t : d.touches) std::get<2>(found).emplace(t.distribution.value, t.value.value);
+  for (const auto& t : d.touches) std::get<2>(found).emplace(t.distribution.value, t.value.number());
   return found;
 }
 

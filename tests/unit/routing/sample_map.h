@@ -14,7 +14,7 @@ inline constexpr routing::shard_id s1{1}, s2{2}, s3{3};
 inline routing::shard_map::parts parts() {
   using namespace routing;
   const placement third{-3074457345618258603}, two_thirds{3074457345618258602};
-  const std::vector<owned_range> ranges{{{lowest_placement, third}, s1}, {{third, two_thirds}, s2}, {{two_thirds, std::nullopt}, s3}};
+  const std::vector<owned_range> ranges{{{lowest_placement, third}, s1}, {{third, two_thirds}, s2}, {{two_thirds, end_of_placements}, s3}};
   shard_map::parts p;
   p.number = {7};
   p.schema_version = {3};

@@ -16,7 +16,7 @@ shard_map::parts two_halves() {
   auto p = sample::parts();
   p.tables.clear();
   p.distributions.resize(1);
-  p.distributions[0].ranges = {{{lowest_placement, placement{0}}, sample::s1}, {{placement{0}, std::nullopt}, sample::s2}};
+  p.distributions[0].ranges = {{{lowest_placement, placement{0}}, sample::s1}, {{placement{0}, end_of_placements}, sample::s2}};
   return p;
 }
 
@@ -35,9 +35,9 @@ TEST_CASE("shard_map: a placement belongs to the range that holds it, the highes
   const auto map = shard_map::make(two_halves());
   const auto& d = *map->find_distribution(sample::shop);
   CHECK(d.owner_of(lowest_placement) == sample::s1);
-  CHECK(d.owner_of({-1}) == sample::s1);
-  CHECK(d.owner_of({0}) == sample::s2);
-  CHECK(d.owner_of({top}) == sample::s2);
+  CHECK(d.owner_of(placement(-1)) == sample::s1);
+  CHECK(d.owner_of(placement(0)) == sample::s2);
+  CHECK(d.owner_of(placement(top)) == sample::s2);
 }
 
 TEST_CASE("shard_map: what is wrong with a map is named") {
@@ -46,9 +46,13 @@ TEST_CASE("shard_map: what is wrong with a map is named") {
     void (*spoil)(shard_map::parts&);
   };
   const row rows[] = {
-      {"distribution \"shop\" has a gap between 0 and 5", [](auto& p) { p.distributions[0].ranges[1].range.lower = {5}; }},
-      {"distribution \"shop\" has an overlap between 0 and -5", [](auto& p) { p.distributions[0].ranges[1].range.lower = {-5}; }},
+      {"distribution \"shop\" has a gap between 0 and 5", [](auto& p) { p.distributions[0].ranges[1].range.lower = placement{5}; }},
+      {"distribution \"shop\" has an overlap between 0 and -5", [](auto& p) { p.distributions[0].ranges[1].range.lower = placement{-5}; }},
       {"distribution \"shop\" has no range from 9 upward", [](auto& p) { p.distributions[0].ranges[1].range.upper = placement{9}; }},
+      {"distribution \"shop\" is by range: this version knows distributions by hash only",
+       [](auto& p) { p.distributions[0].method = distribution_method::range; }},
+      {"distribution \"shop\" is by list: this version knows distributions by hash only",
+       [](auto& p) { p.distributions[0].method = distribution_method::list; }},
       {"distribution \"shop\" has an empty range at 0", [](auto& p) { p.distributions[0].ranges[1].range.upper = placement{0}; }},
       {"distribution \"shop\" has no ranges", [](auto& p) { p.distributions[0].ranges.clear(); }},
       {"distribution \"shop\" has a range at 0 owned by unknown shard 9", [](auto& p) { p.distributions[0].ranges[1].owner = {9}; }},
@@ -78,33 +82,33 @@ TEST_CASE("shard_map: moved ranges are cut out and neighbours with one owner are
     CHECK(next.schema_version == map->schema_version());
     return shard_map::make(std::move(next))->find_distribution(sample::shop)->ranges;
   };
-  const auto is = [](const owned_range& r, std::int64_t lower, std::optional<placement> upper, shard_id owner) {
-    return r.range.lower.value == lower && r.range.upper == upper && r.owner == owner;
+  const auto is = [](const owned_range& r, std::int64_t lower, const placement& upper, shard_id owner) {
+    return r.range.lower.number() == lower && r.range.upper == upper && r.owner == owner;
   };
   SUBCASE("a piece from the middle") {
     const auto r = ranges_after({{placement{-10}, placement{-5}}}, sample::s3);
     REQUIRE(r.size() == 4);
-    CHECK(is(r[0], lowest_placement.value, placement{-10}, sample::s1));
+    CHECK(is(r[0], lowest_placement.number(), placement{-10}, sample::s1));
     CHECK(is(r[1], -10, placement{-5}, sample::s3));
     CHECK(is(r[2], -5, placement{0}, sample::s1));
-    CHECK(is(r[3], 0, std::nullopt, sample::s2));
+    CHECK(is(r[3], 0, end_of_placements, sample::s2));
   }
   SUBCASE("a piece across a boundary, to the upper neighbour") {
     const auto r = ranges_after({{placement{-10}, placement{10}}}, sample::s2);
     REQUIRE(r.size() == 2);
-    CHECK(is(r[0], lowest_placement.value, placement{-10}, sample::s1));
-    CHECK(is(r[1], -10, std::nullopt, sample::s2));
+    CHECK(is(r[0], lowest_placement.number(), placement{-10}, sample::s1));
+    CHECK(is(r[1], -10, end_of_placements, sample::s2));
   }
   SUBCASE("everything") {
-    const auto r = ranges_after({{lowest_placement, std::nullopt}}, sample::s3);
+    const auto r = ranges_after({{lowest_placement, end_of_placements}}, sample::s3);
     REQUIRE(r.size() == 1);
-    CHECK(is(r[0], lowest_placement.value, std::nullopt, sample::s3));
+    CHECK(is(r[0], lowest_placement.number(), end_of_placements, sample::s3));
   }
   SUBCASE("two pieces, given in any order") {
-    const auto r = ranges_after({{placement{100}, std::nullopt}, {lowest_placement, placement{-100}}}, sample::s3);
+    const auto r = ranges_after({{placement{100}, end_of_placements}, {lowest_placement, placement{-100}}}, sample::s3);
     REQUIRE(r.size() == 4);
-    CHECK(is(r[0], lowest_placement.value, placement{-100}, sample::s3));
-    CHECK(is(r[3], 100, std::nullopt, sample::s3));
+    CHECK(is(r[0], lowest_placement.number(), placement{-100}, sample::s3));
+    CHECK(is(r[3], 100, end_of_placements, sample::s3));
   }
   SUBCASE("there and back is the map of before") {
     const placement_range piece{placement{-10}, placement{10}};
