@@ -5,9 +5,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "proxy/config/errors.h"
-#include "proxy/config/log.h"
 #include "proxy/config/log.h"
 
 namespace proxy {
@@ -18,17 +18,26 @@ constexpr auto pause_after_refusal = std::chrono::milliseconds(250);
 constexpr auto trusted_time = std::chrono::milliseconds(20);
 }  // namespace
 
-pool::pool(boost::asio::io_context& io, pool_key key, pool_limits limits, counters& counted, permit_desk& desk, shard_watch& shard,
-           standard_ptr standard)
+pool::pool(boost::asio::io_context& io, pool_key key, pool_limits limits, counters& counted, permit_desk& desk, const shard_watch& shard,
+           server_keeper& keeper)
     : io_(io), key_(std::move(key)), owner_{key_.user, key_.database}, limits_(std::move(limits)), counters_(counted), desk_(desk),
       account_(desk.join(owner_, *this)),
-      shard_(shard), standard_(std::move(standard)) {
-  standard_->pools.push_back(this);
-}
+      shard_(shard), keeper_(keeper) {}
 
-pool::~pool() {
-  std::erase(standard_->pools, this);
-  desk_.leave(owner_, *this);
+pool::~pool() { desk_.leave(owner_, *this); }
+
+std::size_t pool::total() const noexcept { return std::accumulate(counts_.begin(), counts_.end(), std::size_t{0}) - count(server_status::closed); }
+
+// The only door: counts and the list of servers follow from it.
+void pool::set_status(server_connection& server, server_status to) noexcept {
+  if (!may_become(server.status_, to))
+    log_error("a connection to shard {} became {} although it was {}", server.shard_name, to_string(to), to_string(server.status_));
+  --counts_[static_cast<std::size_t>(server.status_)];
+  ++counts_[static_cast<std::size_t>(to)];
+  server.status_ = to;
+  if (to != server_status::closed) return;
+  std::erase(servers_, &server);
+  --counters_.servers_now;
 }
 
 // Nobody is served before those in the queue, while the pool is paused, or by a shard that is down.
@@ -41,7 +50,7 @@ bool pool::due_for_check(const server_connection& server, clock::time_point now)
 server_ptr pool::acquire_idle(const settings_ptr& wanted) {
   if (idle_.empty() || !may_take_idle()) return nullptr;
   const auto now = clock::now();
-  return due_for_check(**next_idle(wanted, 0), now) || due_for_look(now) ? nullptr : take_idle(wanted, 0, now);
+  return due_for_check(**next_idle(wanted, 0), now) || keeper_.due_for_look(now) ? nullptr : take_idle(wanted, 0, now);
 }
 
 task<pool::acquired> pool::acquire(wakeup& wake, const bool& cancelled, const settings_ptr& wanted, std::int32_t sequences_of) {
@@ -50,9 +59,9 @@ task<pool::acquired> pool::acquire(wakeup& wake, const bool& cancelled, const se
     const auto now = clock::now();
     found.server = take_idle(wanted, sequences_of, now);
     if (!found.server) break;
-    bool good = true;
-    if (due_for_check(*found.server, now)) good = co_await still_answers(*found.server, wake);
-    if (good && due_for_look(now)) good = co_await started_as_now(*found.server, wake);
+    const bool check = due_for_check(*found.server, now), look = keeper_.due_for_look(now);
+    if (!check && !look) co_return found;
+    const bool good = co_await good_after_questions(*found.server, wake, check, look);
     if (good) co_return found;
     discard(std::move(found.server));
   }
@@ -64,68 +73,56 @@ task<pool::acquired> pool::acquire(wakeup& wake, const bool& cancelled, const se
   co_return co_await wait_in_queue(wake, cancelled);
 }
 
-// It had no answer while others may have: what keeps it from answering keeps new connections too.
-task<bool> pool::still_answers(server_connection& server, wakeup& wake) {
-  ++counters_.servers_checked;
-  server.socket.listen(&wake);
-  const auto how = co_await run_alone(server, limits_.check_query, wake, clock::now() + limits_.connect_timeout);
-  if (how == alone_result::answered) co_return true;
-  if (how == alone_result::silent)
-    shard_.failed(make_error(sqlstate::connection_failure, fmt::format("shard {} does not answer", target_.shard_name)), target_);
-  co_return false;
+task<bool> pool::good_after_questions(server_connection& server, wakeup& wake, bool check, bool look) {
+  set_status(server, server_status::asked);
+  bool good = true;
+  if (check) {
+    ++counters_.servers_checked;
+    good = co_await keeper_.answers(server, limits_.check_query, wake, clock::now() + limits_.connect_timeout);
+  }
+  if (good && look) good = co_await keeper_.starts_as_now(server, wake, clock::now() + limits_.connect_timeout);
+  set_status(server, server_status::in_use);
+  co_return good;
 }
 
-bool pool::lives() const noexcept { return !attached_.empty() && clock::now() - last_answer_ < limits_.connect_timeout; }
+bool pool::lives() const noexcept { return active() > 0 && clock::now() - last_answer_ < limits_.connect_timeout; }
 
 permit_want pool::wanted() const {
   permit_want lacks;
   if (paused_ || shard_.down() || clock::now() < open_again_) return lacks;
-  if (queue_.size() > opening_) {
-    lacks.count = queue_.size() - opening_;
+  if (queue_.size() > opening()) {
+    lacks.count = queue_.size() - opening();
     lacks.since = queue_.front().since_;
     return lacks;
   }
-  const auto target = std::max(limits_.least, warm_);
-  if (total_ < target) lacks.count = target - total_;
-  if (total_ < warm_) lacks.since = warm_since_;
+  const auto target = std::max(limits_.least, warm_.count);
+  if (total() < target) lacks.count = target - total();
+  if (total() < warm_.count) lacks.since = warm_.since;
   return lacks;
 }
 
 void pool::permit_lent() {
-  ++total_;
-  ++opening_;
-  boost::asio::co_spawn(io_, open(), [](std::exception_ptr failure) { log_failure("opening a connection", failure); });
-}
-
-task<void> pool::open() {
-  wakeup wake(io_);
-  open_result result;
-  try {
-    result = co_await open_equal(wake);
-  } catch (const std::exception& failure) {
-    result.failed = make_error(sqlstate::internal_error, fmt::format("cannot log in to shard {}", target_.shard_name), failure.what());
-  }
-  opened(std::move(result));
+  ++counts_[static_cast<std::size_t>(server_status::opening)];
+  keeper_.open(clock::now() + limits_.connect_timeout);
 }
 
 void pool::opened(open_result result) {
-  --opening_;
-  for (auto* one : warming_) one->notify();
+  for (auto* one : warm_.callers) one->notify();
   if (result.server) {
     ++counters_.servers_opened;
     ++counters_.servers_now;
     result.server->home = this;
     result.server->serial = ++next_serial_;
     result.server->shard = key_.shard;
-    result.server->reported = reported_ = name_values::make(result.server->parameters);
+    result.server->reported = known_.reported = name_values::make(result.server->parameters);
+    servers_.push_back(result.server.get());
     return hand_over(std::move(result.server));
   }
-  --total_;
+  --counts_[static_cast<std::size_t>(server_status::opening)];
   ++counters_.servers_failed;
-  log_warning("shard {}: {} ({})", target_.shard_name, result.failed.message, result.failed.detail);
   open_again_ = clock::now() + pause_after_refusal;
   if (!lives()) fail_queue(result.failed);  // who waited for it reads the shard's own words
-  if (result.unreachable) shard_.failed(result.failed, target_);
+  if (result.unreachable) keeper_.unreachable(result.failed);
   desk_.closed(owner_);
 }
 
@@ -150,7 +147,7 @@ void pool::enter(place& one) {
 pool::acquired pool::place::leave(bool cancelled) {
   acquired result;
   if (given_) {
-    pool_->attached_.push_back(given_.get());
+    pool_->set_status(*given_, server_status::in_use);
     result.server = std::move(given_);
   } else if (failed_) {
     result.failed = std::move(*failed_);
@@ -171,9 +168,9 @@ void pool::place::abandon() noexcept {
 }
 
 protocol::notice pool::waited_in_vain() const {
-  return make_error(sqlstate::too_many_connections, fmt::format("no server connection to shard {} became free in time", target_.shard_name),
+  return make_error(sqlstate::too_many_connections, fmt::format("no server connection to shard {} became free in time", keeper_.shard_name()),
                     fmt::format("Of {} connections of user {} {} are busy and {} are being opened; it waited {} ms.", limits_.size, key_.user,
-                                total_ - opening_ - idle_.size(), opening_, limits_.wait.count()),
+                                total() - opening() - idle(), opening(), limits_.wait.count()),
                     "Shorten transactions, or raise [pool] size or wait_ms.");
 }
 
@@ -197,13 +194,11 @@ server_ptr pool::take_idle(const settings_ptr& wanted, std::int32_t sequences_of
     const auto next = next_idle(wanted, sequences_of);
     auto server = std::move(*next);
     idle_.erase(next);
-    const bool just_used = now - server->idle_since < trusted_time;
-    if ((just_used && !server->socket.readable()) || server->socket.quiet()) {
-      attached_.push_back(server.get());
+    if (keeper_.quiet(*server, now - server->idle_since < trusted_time)) {
+      set_status(*server, server_status::in_use);
       return server;
     }
-    server.reset();
-    forget_closed(1);
+    discard(std::move(server));
   }
   return nullptr;
 }
@@ -217,9 +212,14 @@ void pool::release(server_ptr server) {
   if (server->unusable || too_old(*server, server->idle_since)) return discard(std::move(server));
   server->answers.clear();
   server->in.release_if_empty();
-  if (due_for_look(server->idle_since))
-    return boost::asio::co_spawn(io_, look_and_release(std::move(server)), [](std::exception_ptr failure) { log_failure("looking at settings", failure); });
-  std::erase(attached_, server.get());
+  if (!keeper_.due_for_look(server->idle_since)) return hand_over(std::move(server));
+  boost::asio::co_spawn(io_, look_and_release(std::move(server)), [](std::exception_ptr failure) { log_failure("looking at settings", failure); });
+}
+
+task<void> pool::look_and_release(server_ptr server) {
+  wakeup wake(io_);
+  const bool good = co_await good_after_questions(*server, wake, false, true);
+  if (!good || server->unusable) co_return discard(std::move(server));
   hand_over(std::move(server));
 }
 
@@ -250,36 +250,23 @@ void pool::tell_settled() {
 // To the first in the queue, to another worker, or idle.
 void pool::hand_over(server_ptr server) {
   const auto first = queue_.empty() ? permit_want::nobody_waits : queue_.front().since_;
-  if (paused_ || server->socket.has_ended() || desk_.must_give(account_, *this, first)) {
-    server.reset();
-    return forget_closed(1);
+  if (paused_ || desk_.must_give(account_, *this, first)) return discard(std::move(server));
+  if (queue_.empty()) {
+    if (!keeper_.watch(*server)) return discard(std::move(server));
+    set_status(*server, server_status::idle);
+    return idle_.push_back(std::move(server));
   }
-  if (!queue_.empty()) {
-    server->socket.listen(nullptr);
-    queue_.front().given_ = std::move(server);
-    return settle_first();
-  }
-  server->socket.listen(server.get());
-  // Over TLS or a Unix socket only a read would have told that nothing is left.
-  if (server->socket.readable()) {
-    if (!server->socket.quiet()) return server.reset(), forget_closed(1);
-    server->socket.not_readable();
-  }
-  server->socket.watch_read();
-  idle_.push_back(std::move(server));
+  if (!keeper_.hold(*server)) return discard(std::move(server));
+  set_status(*server, server_status::given);
+  queue_.front().given_ = std::move(server);
+  settle_first();
 }
 
+// Its permit serves the next one here, or goes back.
 void pool::discard(server_ptr server) noexcept {
-  std::erase(attached_, server.get());
-  server->socket.close();
+  set_status(*server, server_status::closed);
   server.reset();
-  forget_closed(1);
-}
-
-void pool::forget_closed(std::size_t count) noexcept {
-  total_ -= count;
-  counters_.servers_now -= count;
-  for (; count > 0; --count) desk_.closed(owner_);
+  desk_.closed(owner_);
 }
 
 // What kept one from connecting keeps the others: they need not try one after the other.
@@ -300,15 +287,15 @@ void pool::shard_changed() {
 
 task<void> pool::warm(std::size_t count, clock::time_point deadline) {
   wakeup wake(io_);
-  warm_ = std::min(count, limits_.size);
-  warm_since_ = clock::now();
-  warming_.push_back(&wake);
+  warm_.count = std::min(count, limits_.size);
+  warm_.since = clock::now();
+  warm_.callers.push_back(&wake);
   desk_.wants_more(owner_);
   const auto failed = counters_.servers_failed;
   bool in_time = true;
-  while (total_ - opening_ < warm_ && counters_.servers_failed == failed && in_time) in_time = co_await wake.wait(deadline);
-  std::erase(warming_, &wake);
-  if (warming_.empty()) warm_ = 0;
+  while (total() - opening() < warm_.count && counters_.servers_failed == failed && in_time) in_time = co_await wake.wait(deadline);
+  std::erase(warm_.callers, &wake);
+  if (warm_.callers.empty()) warm_.count = 0;
 }
 
 void server_connection::on_ready() {
@@ -321,20 +308,31 @@ void server_connection::on_ready() {
 void pool::idle_server_spoke(server_connection& server) {
   const auto found = std::find_if(idle_.begin(), idle_.end(), [&](const server_ptr& one) { return one.get() == &server; });
   if (found == idle_.end()) return;
+  auto gone = std::move(*found);
   idle_.erase(found);
-  forget_closed(1);
+  discard(std::move(gone));
 }
 
 clock::time_point pool::idle_since() const { return idle_.empty() ? clock::time_point::max() : idle_.front()->idle_since; }
 
 // The desk gives its permit back itself.
 void pool::close_one_idle() {
+  set_status(*idle_.front(), server_status::closed);
   idle_.erase(idle_.begin());
-  --total_;
-  --counters_.servers_now;
 }
 
-void pool::close_idle_if(auto condition) { forget_closed(std::erase_if(idle_, condition)); }
+void pool::close_idle_if(auto condition) {
+  std::vector<server_ptr> closing;
+  for (auto one = idle_.begin(); one != idle_.end();) {
+    if (!condition(*one)) {
+      ++one;
+      continue;
+    }
+    closing.push_back(std::move(*one));
+    one = idle_.erase(one);
+  }
+  for (auto& one : closing) discard(std::move(one));
+}
 
 void pool::close_idle() {
   close_idle_if([](const server_ptr&) { return true; });
@@ -347,14 +345,14 @@ void pool::set_paused(bool paused) {
 }
 
 void pool::reconnect() {
-  for (auto* one : attached_) one->unusable = true;
-  given_.clear();
+  for (auto* one : servers_) one->unusable = true;
+  keeper_.start_anew();
   close_idle();
 }
 
 void pool::tick(clock::time_point now) {
   close_idle_if([&](const server_ptr& one) { return too_old(*one, now); });
-  auto surplus = total_ > limits_.least ? total_ - limits_.least : 0;
+  auto surplus = total() > limits_.least ? total() - limits_.least : 0;
   if (limits_.idle_timeout.count() == 0) surplus = 0;
   close_idle_if([&](const server_ptr& one) {
     if (surplus == 0 || now - one->idle_since < limits_.idle_timeout) return false;

@@ -1,11 +1,12 @@
 // Server connections of one worker for one (user, database, startup parameters, shard). Sessions queue in order of arrival and with a
 // time limit, in a coroutine or without one; connections are opened in the background, one for each permit that the worker's desk gets
-// (permit_desk.h), and go to whoever is first when they are ready. Idle ones are watched, and one that breaks is thrown away. Worker's thread only.
+// (permit_desk.h), and go to whoever is first when they are ready. Idle ones are watched, and one that breaks is thrown away. It decides, and
+// has no socket: what is done to connections is the keeper's (server_keeper.h). Worker's thread only.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,7 +15,7 @@
 #include "proxy/counters/counters.h"
 #include "proxy/shard/permit_desk.h"
 #include "proxy/shard/server_connection.h"
-#include "proxy/state/equal_settings.h"
+#include "proxy/shard/server_keeper.h"
 #include "proxy/state/probe.h"
 
 namespace proxy {
@@ -34,13 +35,6 @@ struct pool_limits {
   std::string check_query;
   bool last_used_first = true;
 };
-
-// Of the pools of one user, database and set of startup parameters, one a shard.
-struct standard_settings {
-  std::optional<server_settings> values;  // of the default shard; none before its first login
-  std::vector<pool*> pools;
-};
-using standard_ptr = std::shared_ptr<standard_settings>;
 
 // What a worker knows of a shard, and wants to be told of it.
 class shard_watch {
@@ -80,10 +74,8 @@ class pool final : public permit_user {
     std::unique_ptr<protocol::notice> failed_;
   };
 
-  pool(boost::asio::io_context&, pool_key, pool_limits, counters&, permit_desk&, shard_watch&, standard_ptr);
+  pool(boost::asio::io_context&, pool_key, pool_limits, counters&, permit_desk&, const shard_watch&, server_keeper&);
   ~pool();
-  // Where to log in, from the current map; the secret of the latest client.
-  void set_target(server_target target) { target_ = std::move(target); }
   void set_limits(pool_limits limits) { limits_ = std::move(limits); }
 
   // Waits at most the pool's limit. `wake` is the session's; `cancelled` becoming true (with a notify) ends the wait with 57014.
@@ -97,6 +89,8 @@ class pool final : public permit_user {
   // A connection whose transaction is over: to the first in the queue, else idle. One that is unusable is closed.
   void release(server_ptr);
   void discard(server_ptr) noexcept;
+  // What the keeper has opened, or why it could not.
+  void opened(open_result);
   // Opens connections until there are `count`, or one fails, or the deadline passes.
   task<void> warm(std::size_t count, clock::time_point deadline);
   void idle_server_spoke(server_connection&);
@@ -109,33 +103,26 @@ class pool final : public permit_user {
   // What is open now is closed, in use when it is released.
   void reconnect();
   void shard_changed();  // it went down, or answers again
-  void look_again() noexcept { looked_at_ = {}; }
-  const standard_ptr& standard() const noexcept { return standard_; }
-  // Startup parameters that make this shard's sessions start as the default shard's do, and what differs all the same.
-  const text_pairs& made_equal() const noexcept { return given_; }
-  const std::vector<std::string>& unequal() const noexcept { return told_; }
 
-  const credentials& secret() const noexcept { return target_.secret; }
-  const pool_key& key() const noexcept { return key_; }
-  std::size_t total() const noexcept { return total_; }
+  std::size_t total() const noexcept;  // those being opened included
+  std::size_t active() const noexcept { return count(server_status::in_use) + count(server_status::asked); }
   std::size_t idle() const noexcept { return idle_.size(); }
   std::size_t waiting() const noexcept { return queue_.size(); }
-  std::size_t opening() const noexcept { return opening_; }
+  std::size_t opening() const noexcept { return count(server_status::opening); }
   std::chrono::microseconds longest_wait() const noexcept;
-  const std::vector<server_ptr>& idle_servers() const noexcept { return idle_; }
-  const std::vector<server_connection*>& attached_servers() const noexcept { return attached_; }
+  const std::vector<server_connection*>& open_servers() const noexcept { return servers_; }
   // What servers of this pool told at login; empty before the first.
-  const text_pairs& parameters() const noexcept { return reported_ ? reported_->values() : none_; }
-  const name_values_ptr& reported() const noexcept { return reported_; }
-  known_defaults& defaults() noexcept { return defaults_; }
+  const text_pairs& parameters() const noexcept { return known_.reported ? known_.reported->values() : known_.none; }
+  const name_values_ptr& reported() const noexcept { return known_.reported; }
+  known_defaults& defaults() noexcept { return known_.defaults; }
   // Do triggers of this database look as if they made state? Asked again after a while.
-  bool triggers_make_state() const noexcept { return triggers_make_state_; }
-  bool knows_triggers(clock::time_point now) const noexcept { return now < triggers_asked_ + std::chrono::seconds(10); }
-  void note_triggers(bool make_state, clock::time_point now) noexcept { triggers_make_state_ = make_state, triggers_asked_ = now; }
+  bool triggers_make_state() const noexcept { return known_.triggers_make_state; }
+  bool knows_triggers(clock::time_point now) const noexcept { return now < known_.triggers_asked + std::chrono::seconds(10); }
+  void note_triggers(bool make_state, clock::time_point now) noexcept { known_.triggers_make_state = make_state, known_.triggers_asked = now; }
   // Somebody calls currval or lastval: servers forget what they remember when they change their client.
-  void note_sequence_values() noexcept { sequence_values_ = true; }
-  bool sequence_values() const noexcept { return sequence_values_; }
-  bool unused() const noexcept { return total_ == 0 && queue_.empty() && !telling_; }
+  void note_sequence_values() noexcept { known_.sequence_values = true; }
+  bool sequence_values() const noexcept { return known_.sequence_values; }
+  bool unused() const noexcept { return total() == 0 && queue_.empty() && !telling_; }
 
   permit_want wanted() const override;
   void permit_lent() override;
@@ -143,19 +130,26 @@ class pool final : public permit_user {
   void close_one_idle() override;
 
  private:
-  task<void> open();
-  void opened(open_result);
-  // pool_settings.cc
-  task<open_result> open_equal(wakeup&);
-  task<std::optional<server_settings>> ask_settings(server_connection&, wakeup&, clock::time_point deadline, protocol::notice& failed);
-  bool accept_settings(server_settings, open_result&);
-  void set_standard(server_settings);
-  task<bool> started_as_now(server_connection&, wakeup&);
+  // What is known of the database that its servers are of.
+  struct database_facts {
+    name_values_ptr reported;
+    text_pairs none;
+    known_defaults defaults;
+    bool sequence_values = false, triggers_make_state = false;
+    clock::time_point triggers_asked{};
+  };
+  // As long as there are callers of warm(), `count` connections are to be open.
+  struct warming {
+    std::size_t count = 0;
+    clock::time_point since;
+    std::vector<wakeup*> callers;
+  };
+
+  std::size_t count(server_status one) const noexcept { return counts_[static_cast<std::size_t>(one)]; }
+  void set_status(server_connection&, server_status) noexcept;
+  task<bool> good_after_questions(server_connection&, wakeup&, bool check, bool look);
   task<void> look_and_release(server_ptr);
-  bool due_for_look(clock::time_point now) const noexcept;
-  protocol::notice refused_start(const std::vector<std::string>& differences) const;
   task<acquired> wait_in_queue(wakeup&, const bool& cancelled);
-  task<bool> still_answers(server_connection&, wakeup&);
   protocol::notice waited_in_vain() const;
   bool may_take_idle() const noexcept;
   bool due_for_check(const server_connection&, clock::time_point now) const noexcept;
@@ -166,7 +160,6 @@ class pool final : public permit_user {
   void tell_later();
   void tell_settled();
   void close_idle_if(auto condition);
-  void forget_closed(std::size_t count) noexcept;
   void fail_queue(const protocol::notice&);
   // Connections work although new ones may not be possible.
   bool lives() const noexcept;
@@ -180,29 +173,18 @@ class pool final : public permit_user {
   counters& counters_;
   permit_desk& desk_;
   const permit_desk::account& account_;
-  shard_watch& shard_;
-  server_target target_;
+  const shard_watch& shard_;
+  server_keeper& keeper_;
   std::vector<server_ptr> idle_;  // most recently used last
-  std::vector<server_connection*> attached_;
+  std::vector<server_connection*> servers_;
+  std::array<std::size_t, server_statuses> counts_{};
   boost::intrusive::list<place> queue_;
   boost::intrusive::list<place> settled_;  // and not told yet
   bool telling_ = false;                   // tell_settled() is under way, or runs
-  std::size_t total_ = 0;    // idle, attached, being opened, given to one in the queue
-  std::size_t opening_ = 0;
   bool paused_ = false;
-  std::size_t warm_ = 0;     // as many are to be open for the time of warm()
-  std::vector<wakeup*> warming_;
-  clock::time_point warm_since_, last_answer_, open_again_;
-  name_values_ptr reported_;
-  const standard_ptr standard_;
-  std::optional<server_settings> seen_;  // at the latest login
-  clock::time_point looked_at_{};        // whether it is still so
-  text_pairs given_;
-  std::vector<std::string> told_;
-  const text_pairs none_;
-  known_defaults defaults_;
-  bool sequence_values_ = false, triggers_make_state_ = false;
-  clock::time_point triggers_asked_{};
+  warming warm_;
+  clock::time_point last_answer_, open_again_;
+  database_facts known_;
   std::uint64_t next_serial_ = 0;
 };
 

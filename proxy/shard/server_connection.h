@@ -2,11 +2,13 @@
 // and writes its buffers and queues what it expects in `answers`. Worker's thread only.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -28,6 +30,32 @@ namespace proxy {
 
 class pool;
 
+// Where a connection is in its life. Its pool alone moves it on, by one setter, and knows how many are where.
+enum class server_status {
+  opening,  // it is logging in
+  idle,     // in its pool, watched
+  given,    // to the first in the queue, who has not fetched it yet
+  in_use,   // a session's, or the worker's, which resets it or waits for a cancel to arrive
+  asked,    // something by its pool: before a session gets it, or after one has given it back
+  closed,
+};
+inline constexpr std::size_t server_statuses = 6;
+constexpr std::string_view to_string(server_status one) noexcept {
+  constexpr std::array<std::string_view, server_statuses> names{"opening", "idle", "given", "in use", "asked", "closed"};
+  return names[static_cast<std::size_t>(one)];
+}
+constexpr bool may_become(server_status from, server_status to) noexcept {
+  using enum server_status;
+  if (from == closed || from == to || to == opening) return false;
+  switch (to) {
+    case idle: return from != given;  // what is given and not fetched is closed
+    case given: return from != idle;
+    case in_use: return from != opening;
+    case asked: return from == in_use;
+    default: return true;
+  }
+}
+
 // How a user proves to a shard who it is: with the password, else with the keys its own login at the proxy revealed.
 struct credentials {
   std::optional<std::string> password;
@@ -44,6 +72,13 @@ struct server_target {
   routing::shard_id shard;
   migration::term_pass pass;  // that it is this shard is asked before anything else
   bool standard = false;  // the default shard: what its sessions start with, those of all shards start with
+};
+
+// Where a CancelRequest for a connection goes, and how many are on their way.
+struct cancel_route {
+  boost::asio::generic::stream_protocol::endpoint address;
+  tls_target tls;  // without context: the connection is not encrypted
+  int under_way = 0;
 };
 
 class server_connection final : public readiness_listener {
@@ -64,8 +99,7 @@ class server_connection final : public readiness_listener {
   std::int32_t client_pid = 0;                 // of the session that has it, or had it last
   std::int32_t sequences_of = 0;               // the client whose nextval it may remember; 0: nobody's, -1: several clients'
   protocol::backend_key_data key;
-  boost::asio::generic::stream_protocol::endpoint address;
-  tls_target tls;  // without context: the connection is not encrypted
+  cancel_route cancels;
 
   pool* home = nullptr;
   routing::shard_id shard;
@@ -75,16 +109,20 @@ class server_connection final : public readiness_listener {
   bool must_write = false; // a read-only server is not what its shard's DSN asks for
   bool unusable = false;   // must not serve another transaction
   bool reprepare = false;  // its prepared statements are to be made anew before the next one
-  int cancels_under_way = 0;
 
   // Sends what is queued.
   io_result flush();
   // The same for bytes that need no queue unless the shard is slow; they come behind what is queued.
   void send(std::string_view bytes);
   bool output_pending() const noexcept { return out_at < out.size(); }
+  server_status status() const noexcept { return status_; }
 
   void forget_client();      // after DISCARD ALL
   void on_ready() override;  // while idle: the shard said something or closed; in pool.cc
+
+ private:
+  friend class pool;
+  server_status status_ = server_status::opening;
 };
 using server_ptr = std::unique_ptr<server_connection>;
 

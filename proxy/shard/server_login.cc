@@ -81,7 +81,7 @@ task<bool> connect_one(login& l, boost::asio::generic::stream_protocol::endpoint
     l.fail_to_reach(fmt::format("connect: {}", std::strerror(error)));
     co_return false;
   }
-  l.server.address = to;
+  l.server.cancels.address = to;
   l.failed.reset();
   l.unreachable = false;
   co_return true;
@@ -92,7 +92,7 @@ task<bool> secure(login& l, tls_target target, bool demanded) {
   std::string why;
   const auto became = co_await encrypt(l.server.socket, l.server.in, target, l.wake, l.deadline, why);
   if (became == encryption::done) {
-    l.server.tls = std::move(target);
+    l.server.cancels.tls = std::move(target);
     co_return true;
   }
   if (became == encryption::refused && !demanded) co_return true;
@@ -310,7 +310,7 @@ task<open_result> open_once(boost::asio::io_context& io, const server_target& ta
   const auto dbname = where.dbname.empty() ? target.user : where.dbname;
   const bool connected = co_await connect(l, encrypted);
   if (connected) {
-    l.other_way = encrypted == (l.server.tls.context != nullptr);
+    l.other_way = encrypted == (l.server.cancels.tls.context != nullptr);
     co_await log_in(l, dbname);
     const bool ask = !l.failed && !target.pass.process.empty();
     if (ask) co_await greet(l);

@@ -79,12 +79,12 @@ task<bool> warm_here(worker_impl& w, std::uint64_t set, clock::time_point deadli
   const auto source = known->source, target = known->target;
   std::vector<std::pair<pool_key, std::size_t>> wanted;
   for (const auto& [key, one] : w.pools)
-    if (key.shard == source) wanted.emplace_back(key, one->total());
+    if (key.shard == source) wanted.emplace_back(key, one->servers.total());
   for (auto& [key, count] : wanted) {
     const auto from = w.pools.find(key);
     if (from == w.pools.end()) continue;
     key.shard = target;
-    if (auto* to = w.find_or_make_pool(key, from->second->secret())) co_await to->warm(count, deadline);
+    if (auto* to = w.find_or_make_pool(key, from->second->keeper.secret())) co_await to->warm(count, deadline);
   }
   co_return true;
 }

@@ -94,7 +94,7 @@ void worker_impl::session_ended(std::int32_t pid) {
 }
 
 void worker_impl::drop_unused_pools() {
-  if (std::erase_if(pools, [](const auto& entry) { return entry.second->unused(); }) > 0) ++pools_version;
+  if (std::erase_if(pools, [](const auto& entry) { return entry.second->servers.unused(); }) > 0) ++pools_version;
 }
 
 // That of the same pool on other shards.
@@ -104,7 +104,7 @@ standard_ptr worker_impl::standard_for(const pool_key& key) const {
   const auto other = pools.lower_bound(first);
   const bool same = other != pools.end() && std::tie(other->first.user, other->first.database, other->first.parameters) ==
                                                 std::tie(key.user, key.database, key.parameters);
-  return same ? other->second->standard() : std::make_shared<standard_settings>();
+  return same ? other->second->keeper.standard() : std::make_shared<standard_settings>();
 }
 
 pool* worker_impl::find_or_make_pool(const pool_key& key, const credentials& secret) {
@@ -115,17 +115,17 @@ pool* worker_impl::find_or_make_pool(const pool_key& key, const credentials& sec
     if (pools.size() >= max_pools) drop_unused_pools();
     if (pools.size() >= max_pools) return nullptr;
     auto& side = side_of(key.shard);
-    found = pools.emplace(key, std::make_unique<pool>(io, key, limits_of(settings), counted, side.desk, side, standard_for(key))).first;
-    found->second->set_paused(paused(key.database));
+    found = pools.emplace(key, std::make_unique<shard_pool>(io, key, limits_of(settings), counted, side.desk, side, standard_for(key))).first;
+    found->second->servers.set_paused(paused(key.database));
   }
   const bool standard = key.shard == map->default_shard();
-  found->second->set_target(server_target{shard->name, shard->dsn, key.user, key.parameters, secret, settings.tcp, key.shard, pass, standard});
-  return found->second.get();
+  found->second->keeper.set_target(server_target{shard->name, shard->dsn, key.user, key.parameters, secret, settings.tcp, key.shard, pass, standard});
+  return &found->second->servers;
 }
 
 // The shard signals whoever its connection serves when the cancel arrives: until then nobody else may have it.
 void worker_impl::give_back(server_ptr server) {
-  if (server->cancels_under_way > 0) {
+  if (server->cancels.under_way > 0) {
     server->socket.listen(nullptr);
     awaiting_cancel_.push_back(std::move(server));
     return;
@@ -135,7 +135,7 @@ void worker_impl::give_back(server_ptr server) {
 }
 
 void worker_impl::cancel_on_server(server_connection& server) {
-  ++server.cancels_under_way;
+  ++server.cancels.under_way;
   asio::co_spawn(io, cancel_and_return(server), [](std::exception_ptr failure) { log_failure("cancel", failure); });
 }
 
@@ -143,23 +143,23 @@ task<void> worker_impl::cancel_and_return(server_connection& server) {
   const auto serial = server.serial;
   const auto* home = server.home;
   const auto is_it = [=](const server_connection& one) { return one.serial == serial && one.home == home; };
-  const auto to = server.address;
+  const auto to = server.cancels.address;
   const auto key = server.key;
-  const auto tls = server.tls;
+  const auto tls = server.cancels.tls;
   co_await send_cancel(io, to, tls, key, clock::now() + cancel_time);
   const auto parked = std::find_if(awaiting_cancel_.begin(), awaiting_cancel_.end(), [&](const auto& one) { return is_it(*one); });
   if (parked != awaiting_cancel_.end()) {
     auto mine = std::move(*parked);
     awaiting_cancel_.erase(parked);
-    --mine->cancels_under_way;
+    --mine->cancels.under_way;
     co_return give_back(std::move(mine));
   }
   for (const auto& [pid, client] : sessions)
-    if (auto* kept = client->holding(home, serial)) --kept->cancels_under_way;
+    if (auto* kept = client->holding(home, serial)) --kept->cancels.under_way;
 }
 
 void worker_impl::reset_and_give_back(server_ptr server) {
-  const bool possible = (server->pinned & ~discardable) == 0 && !server->unusable && server->cancels_under_way == 0 && !draining;
+  const bool possible = (server->pinned & ~discardable) == 0 && !server->unusable && server->cancels.under_way == 0 && !draining;
   if (possible) return asio::co_spawn(io, reset_and_return(std::move(server)), [](std::exception_ptr failure) { log_failure("DISCARD ALL", failure); });
   auto* home = server->home;
   home->discard(std::move(server));
@@ -202,8 +202,8 @@ void worker_impl::reconfigure(const config& fresh, std::shared_ptr<const users> 
   accounts = std::move(known);
   set_deadlines(deadlines, settings);
   for (auto& [key, one] : pools) {
-    one->set_limits(limits_of(settings));
-    one->look_again();
+    one->servers.set_limits(limits_of(settings));
+    one->keeper.look_again();
   }
   for (auto& [shard, home] : homes) home->ledger.set_rules(rules_of(settings));
   for (const auto& [shard, home] : homes) settle_permits(shard);
@@ -229,8 +229,8 @@ void worker_impl::obey(pool_command what, const std::string& database) {
   if (what == pool_command::resume) all ? (void)(paused_all = false, paused_databases.clear()) : (void)paused_databases.erase(database);
   for (auto& [key, one] : pools) {
     if (!all && key.database != database) continue;
-    one->set_paused(paused(key.database));
-    if (what != pool_command::resume) one->reconnect();
+    one->servers.set_paused(paused(key.database));
+    if (what != pool_command::resume) one->servers.reconnect();
   }
   if (what != pool_command::kill) return;
   for (const auto& [pid, client] : sessions)
@@ -240,12 +240,12 @@ void worker_impl::obey(pool_command what, const std::string& database) {
 bool worker_impl::quiet(const std::string& database) const {
   return std::all_of(pools.begin(), pools.end(), [&](const auto& entry) {
     const bool meant = database.empty() || entry.first.database == database;
-    return !meant || !paused(entry.first.database) || entry.second->total() == 0;
+    return !meant || !paused(entry.first.database) || entry.second->servers.total() == 0;
   });
 }
 
 void worker_impl::tick_second() {
-  for (auto& [key, one] : pools) one->tick(clock::now());
+  for (auto& [key, one] : pools) one->servers.tick(clock::now());
   if (pools.size() > max_pools / 2) drop_unused_pools();
 }
 

@@ -19,7 +19,7 @@
 
 #include "proxy/net/socket_sweep.h"
 #include "proxy/session/services.h"
-#include "proxy/shard/pool.h"
+#include "proxy/shard/shard_keeper.h"
 #include "proxy/worker/shard_side.h"
 #include "proxy/worker/worker.h"
 
@@ -59,7 +59,7 @@ struct worker_impl final : services {
   void obey(pool_command, const std::string& database);
   bool quiet(const std::string& database) const;
 
-  std::map<pool_key, std::unique_ptr<pool>> pools;
+  std::map<pool_key, std::unique_ptr<shard_pool>> pools;
   standard_ptr standard_for(const pool_key&) const;
   pool* find_or_make_pool(const pool_key&, const credentials&) override;
   void give_back(server_ptr) override;

@@ -83,7 +83,7 @@ void shard_side::failed(const protocol::notice& why, const server_target& tried)
 void shard_side::set_down(std::optional<protocol::notice> why) {
   down_ = std::move(why);
   for (auto& [key, one] : w_.pools)
-    if (key.shard == shard_) one->shard_changed();
+    if (key.shard == shard_) one->servers.shard_changed();
 }
 
 void worker_impl::shard_failed(routing::shard_id shard, const protocol::notice& why, const server_target& tried) {

@@ -20,9 +20,10 @@ migration::answer clients(const worker_impl& w) {
   return table;
 }
 
-row server_row(const pool& from, const server_connection& server, const char* state, clock::time_point now) {
+row server_row(const pool_key& from, const server_connection& server, clock::time_point now) {
+  const auto* state = server.status() == server_status::idle ? "idle" : server.pinned != 0 ? "pinned" : "active";
   const auto age = std::chrono::duration_cast<std::chrono::seconds>(now - server.opened).count();
-  return {from.key().user, from.key().database, server.shard_name, state, std::to_string(server.key.pid), std::to_string(age),
+  return {from.user, from.database, server.shard_name, state, std::to_string(server.key.pid), std::to_string(age),
           std::to_string(server.statements.size()), server.socket.tls_version(), server.pinned != 0 ? std::optional(std::to_string(server.client_pid)) : std::nullopt,
           server.pinned != 0 ? std::optional(pins_text(server.pinned)) : std::nullopt};
 }
@@ -32,8 +33,7 @@ migration::answer servers(const worker_impl& w) {
   table.columns = {"user", "database", "shard", "state", "server_pid", "connected_s", "prepared", "tls", "client", "pinned"};
   const auto now = clock::now();
   for (const auto& [key, one] : w.pools) {
-    for (const auto* server : one->attached_servers()) table.rows.push_back(server_row(*one, *server, server->pinned != 0 ? "pinned" : "active", now));
-    for (const auto& server : one->idle_servers()) table.rows.push_back(server_row(*one, *server, "idle", now));
+    for (const auto* server : one->servers.open_servers()) table.rows.push_back(server_row(key, *server, now));
   }
   return table;
 }
@@ -46,7 +46,7 @@ std::optional<std::string> down_text(const worker_impl& w, routing::shard_id sha
 }
 
 // The startup parameters with which it does as the default shard does; null when it needs none.
-std::optional<std::string> made_equal(const pool& one) {
+std::optional<std::string> made_equal(const shard_keeper& one) {
   std::string text;
   for (const auto& [name, value] : one.made_equal()) text += fmt::format("{}{} = {}", text.empty() ? "" : ", ", name, quoted_literal(value));
   return text.empty() ? std::nullopt : std::optional(text);
@@ -58,10 +58,10 @@ migration::answer pools(const worker_impl& w) {
                    "made_equal", "unequal"};
   for (const auto& [key, one] : w.pools) {
     const auto* shard = w.map ? w.map->find_shard(key.shard) : nullptr;
-    table.rows.push_back({key.user, key.database, shard ? shard->name : std::to_string(key.shard.value), std::to_string(one->waiting()),
-                          std::to_string(one->attached_servers().size()), std::to_string(one->idle()), std::to_string(one->opening()),
-                          std::to_string(one->longest_wait().count()), std::string(to_string(w.settings.pool_mode)), one->paused() ? "1" : "0", down_text(w, key.shard),
-                          made_equal(*one), one->unequal().empty() ? std::nullopt : std::optional(fmt::format("{}", fmt::join(one->unequal(), "; ")))});
+    table.rows.push_back({key.user, key.database, shard ? shard->name : std::to_string(key.shard.value), std::to_string(one->servers.waiting()),
+                          std::to_string(one->servers.active()), std::to_string(one->servers.idle()), std::to_string(one->servers.opening()),
+                          std::to_string(one->servers.longest_wait().count()), std::string(to_string(w.settings.pool_mode)), one->servers.paused() ? "1" : "0", down_text(w, key.shard),
+                          made_equal(one->keeper), one->keeper.unequal().empty() ? std::nullopt : std::optional(fmt::format("{}", fmt::join(one->keeper.unequal(), "; ")))});
   }
   return table;
 }
@@ -73,7 +73,7 @@ task<load> load_here(worker_impl& w) {
     return shard ? shard->name : std::string();
   };
   for (const auto& [key, one] : w.pools) {
-    const pool_load now{one->attached_servers().size(), one->idle(), one->opening(), one->waiting()};
+    const pool_load now{one->servers.active(), one->servers.idle(), one->servers.opening(), one->servers.waiting()};
     if (const auto shard = name(key.shard); !shard.empty()) read.add(shard, key.user, key.database, now);
   }
   for (const auto& [id, side] : w.sides)

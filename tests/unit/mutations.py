@@ -21,6 +21,8 @@ APPLIER = ("migration/mover/applier.cc", "migration/applier_test.cc")
 RUN = ("migration/coordinator/migration_run.cc", "migration/migration_run_test.cc")
 ENDS = ("proxy/transaction/two_phase.cc", "proxy/two_phase_walk_test.cc")
 LOG = ("proxy/transaction/transaction_log.cc", "proxy/transaction_log_test.cc")
+POOL = ("proxy/shard/pool.cc", "proxy/pool_test.cc")
+BESIDE = {"proxy/pool_test.cc": ["proxy/shard/permit_desk.cc"]}  # in the library the rule is built into it
 ROWS = {
     "cutover: goes on past a fence that was refused": (*CUTOVER, 'if (why) co_return "step 2: " + *why;', ""),
     "cutover: goes on past a marker that did not come": (*CUTOVER, "if (!reached)", "if (false)"),
@@ -99,6 +101,33 @@ ROWS = {
         "std::find_if(savepoints_.begin(), savepoints_.end(), [name](const named_savepoint& s) { return s.name == name; });\n  return found;"),
     "transaction_log: grows for nobody": (*LOG, "  if (lost_) return;  // nobody will be told\n", ""),
     "transaction_log: what was taken back weighs on": (*LOG, "  bytes_ -= weight(texts_.back());\n", ""),
+    "pool: somebody overtakes the queue": (*POOL, "return queue_.empty() && !paused_ &&", "return !paused_ &&"),
+    "pool: the last in the queue is served first": (*POOL, "auto& first = queue_.front();\n  queue_.pop_front();", "auto& first = queue_.back();\n  queue_.pop_back();"),
+    "pool: a login for each who waits, also where one is under way": (*POOL, "lacks.count = queue_.size() - opening();", "lacks.count = queue_.size();"),
+    "pool: a refused login is tried again at once": (*POOL, " || clock::now() < open_again_", ""),
+    "pool: who waits is not told of a refused login": (*POOL, "if (!lives()) fail_queue(result.failed);", ""),
+    "pool: who waits is told of one while others work": (*POOL, "if (!lives()) fail_queue(result.failed);", "fail_queue(result.failed);"),
+    "pool: an unreachable shard is nobody's news": (*POOL, "if (result.unreachable) keeper_.unreachable(result.failed);", ""),
+    "pool: one that is too old serves on": (*POOL, "server->unusable || too_old(*server, server->idle_since)", "server->unusable"),
+    "pool: one that was not reset serves on": (*POOL, "server->unusable || too_old(*server, server->idle_since)", "too_old(*server, server->idle_since)"),
+    "pool: one from before RECONNECT serves on": (*POOL, "for (auto* one : servers_) one->unusable = true;", ""),
+    "pool: old ones stay idle": (*POOL, "close_idle_if([&](const server_ptr& one) { return too_old(*one, now); });", ""),
+    "pool: the least is not kept": (*POOL, "total() > limits_.least ? total() - limits_.least : 0", "total()"),
+    "pool: paused, it gives out": (*POOL, "if (paused_ || desk_.must_give", "if (desk_.must_give"),
+    "pool: others' clients wait behind its own": (*POOL, "paused_ || desk_.must_give(account_, *this, first)", "(static_cast<void>(first), paused_)"),
+    "pool: one that ended is idle": (*POOL, "if (!keeper_.watch(*server)) return discard(std::move(server));", "keeper_.watch(*server);"),
+    "pool: one that ended is given to who waits": (*POOL, "if (!keeper_.hold(*server)) return discard(std::move(server));", "keeper_.hold(*server);"),
+    "pool: one that has spoken goes out": (*POOL, "if (keeper_.quiet(*server, now - server->idle_since < trusted_time)) {", "keeper_.quiet(*server, false);\n    {"),
+    "pool: a permit is not given back": (*POOL, "  server.reset();\n  desk_.closed(owner_);", "  server.reset();"),
+    "pool: what is not fetched is lost": (*POOL, "if (given_) pool_->discard(std::move(given_));", ""),
+    "pool: nothing is asked of one that was idle for long": (*POOL, "const bool check = due_for_check(*found.server, now)", "const bool check = false"),
+    "pool: one that does not answer goes out": (*POOL, "if (good) co_return found;", "co_return found;"),
+    "pool: one that starts otherwise comes back": (*POOL, "if (!good || server->unusable) co_return discard", "if (server->unusable) co_return discard"),
+    "pool: settings do not choose": (*POOL, "if ((*usual)->applied == wanted) return usual;", "return usual;"),
+    "pool: resumed, nobody is served": (*POOL, "if (resumed) desk_.wants_more(owner_);", ""),
+    "pool: back again, nobody is served": (*POOL, "  open_again_ = {};\n  desk_.wants_more(owner_);", "  open_again_ = {};"),
+    "pool: warm() waits although a login failed": (*POOL, " && counters_.servers_failed == failed", ""),
+    "pool: nobody's time is up": (*POOL, "mine.since_ + limits_.wait;", "clock::time_point::max();"),
 }
 
 
@@ -132,6 +161,7 @@ def passes(text, test, folder):
     with open(broken, "w", encoding="utf-8") as file:
         file.write(text)
     tests = [os.path.join(SOURCE, "tests", "unit", room, name) for name in ("main.cc", test)]
+    tests += [os.path.join(SOURCE, path) for path in BESIDE.get(f"{room}/{test}", ())]
     # What is linked first wins over the library's own.
     made = run([*compiler, broken, *tests, "-o", program, "-Wl,--allow-multiple-definition", *libraries], cwd=BUILD)
     if made.returncode != 0:

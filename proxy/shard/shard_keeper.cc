@@ -1,12 +1,12 @@
-// Sessions of a pool start with what those of the default shard start with (equal_settings.h): looked at with each login, and now and then
-// on connections that are open, as postgresql.conf may be read again. Declared in proxy/shard/pool.h.
+#include "proxy/shard/shard_keeper.h"
+
 #include <algorithm>
 
+#include <boost/asio/co_spawn.hpp>
 #include <fmt/format.h>
 
 #include "proxy/config/errors.h"
 #include "proxy/config/log.h"
-#include "proxy/shard/pool.h"
 
 namespace proxy {
 
@@ -28,17 +28,70 @@ void give(text_pairs& given, const std::string& name, const std::string& value) 
 
 }  // namespace
 
-bool pool::due_for_look(clock::time_point now) const noexcept { return seen_ && now - looked_at_ >= look_after; }
+shard_keeper::shard_keeper(boost::asio::io_context& io, shard_watch& watch, standard_ptr standard)
+    : io_(io), watch_(watch), standard_(std::move(standard)) {
+  standard_->keepers.push_back(this);
+}
 
-protocol::notice pool::refused_start(const std::vector<std::string>& differences) const {
+shard_keeper::~shard_keeper() { std::erase(standard_->keepers, this); }
+
+void shard_keeper::open(clock::time_point deadline) {
+  boost::asio::co_spawn(io_, open_one(deadline), [](std::exception_ptr failure) { log_failure("opening a connection", failure); });
+}
+
+task<void> shard_keeper::open_one(clock::time_point deadline) {
+  wakeup wake(io_);
+  open_result result;
+  try {
+    result = co_await open_equal(wake, deadline);
+  } catch (const std::exception& failure) {
+    result.failed = make_error(sqlstate::internal_error, fmt::format("cannot log in to shard {}", target_.shard_name), failure.what());
+  }
+  if (!result.server) log_warning("shard {}: {} ({})", target_.shard_name, result.failed.message, result.failed.detail);
+  pool_->opened(std::move(result));
+}
+
+// Where it had no answer others may have had one: what keeps it from answering keeps new connections too.
+task<bool> shard_keeper::answers(server_connection& server, const std::string& query, wakeup& wake, clock::time_point deadline) {
+  server.socket.listen(&wake);
+  const auto how = co_await run_alone(server, query, wake, deadline);
+  if (how == alone_result::answered) co_return true;
+  if (how == alone_result::silent)
+    unreachable(make_error(sqlstate::connection_failure, fmt::format("shard {} does not answer", target_.shard_name)));
+  co_return false;
+}
+
+bool shard_keeper::watch(server_connection& server) {
+  if (server.socket.has_ended()) return false;
+  server.socket.listen(&server);
+  // Over TLS or a Unix socket only a read would have told that nothing is left.
+  if (server.socket.readable()) {
+    if (!server.socket.quiet()) return false;
+    server.socket.not_readable();
+  }
+  server.socket.watch_read();
+  return true;
+}
+
+bool shard_keeper::quiet(server_connection& server, bool just_used) {
+  return (just_used && !server.socket.readable()) || server.socket.quiet();
+}
+
+bool shard_keeper::hold(server_connection& server) {
+  server.socket.listen(nullptr);
+  return !server.socket.has_ended();
+}
+
+bool shard_keeper::due_for_look(clock::time_point now) const noexcept { return seen_ && now - looked_at_ >= look_after; }
+
+protocol::notice shard_keeper::refused_start(const std::vector<std::string>& differences) const {
   return make_error(sqlstate::wrong_state, fmt::format("shard {} would answer differently than the default shard", target_.shard_name),
-                    fmt::format("For user {}: {}.", key_.user, fmt::join(differences, "; ")),
+                    fmt::format("For user {}: {}.", target_.user, fmt::join(differences, "; ")),
                     "Make the two alike with ALTER DATABASE, ALTER ROLE or ALTER SYSTEM; a database has its encoding for ever.");
 }
 
 // A login as it should be, or the reason why there is none.
-task<open_result> pool::open_equal(wakeup& wake) {
-  const auto deadline = clock::now() + limits_.connect_timeout;
+task<open_result> shard_keeper::open_equal(wakeup& wake, clock::time_point deadline) {
   open_result result;
   for (int logins = 0; logins < max_logins; ++logins) {
     auto target = target_;
@@ -65,7 +118,7 @@ task<open_result> pool::open_equal(wakeup& wake) {
   co_return result;
 }
 
-task<std::optional<server_settings>> pool::ask_settings(server_connection& server, wakeup& wake, clock::time_point deadline, protocol::notice& failed) {
+task<std::optional<server_settings>> shard_keeper::ask_settings(server_connection& server, wakeup& wake, clock::time_point deadline, protocol::notice& failed) {
   std::vector<std::string> names;
   if (standard_->values) names = names_to_ask(*standard_->values);
   alone_answer answer;
@@ -87,7 +140,7 @@ task<std::optional<server_settings>> pool::ask_settings(server_connection& serve
 }
 
 // False: another login, with more to give, may be as it should be.
-bool pool::accept_settings(server_settings seen, open_result& result) {
+bool shard_keeper::accept_settings(server_settings seen, open_result& result) {
   looked_at_ = clock::now();
   if (target_.standard) return set_standard(std::move(seen)), true;
   if (!standard_->values) {
@@ -104,40 +157,32 @@ bool pool::accept_settings(server_settings seen, open_result& result) {
     return true;
   }
   if (found.told != told_ && !found.told.empty())
-    log_warning("shard {}: differs from the default shard for user {}: {}", target_.shard_name, key_.user, fmt::join(found.told, "; "));
+    log_warning("shard {}: differs from the default shard for user {}: {}", target_.shard_name, target_.user, fmt::join(found.told, "; "));
   told_ = std::move(found.told);
   seen_ = std::move(seen);
   return true;
 }
 
-void pool::set_standard(server_settings seen) {
+void shard_keeper::set_standard(server_settings seen) {
   const bool news = standard_->values && *standard_->values != seen;
   if (news) {
-    log_info("default shard {}: sessions of user {} start with other settings: connections are made anew", target_.shard_name, key_.user);
-    for (auto* one : standard_->pools) one->reconnect();
+    log_info("default shard {}: sessions of user {} start with other settings: connections are made anew", target_.shard_name, target_.user);
+    for (auto* one : standard_->keepers) one->pool_->reconnect();
   }
   seen_ = seen;
   standard_->values = std::move(seen);
 }
 
 // False: another login would have other settings, or it does not say.
-task<bool> pool::started_as_now(server_connection& server, wakeup& wake) {
+task<bool> shard_keeper::starts_as_now(server_connection& server, wakeup& wake, clock::time_point deadline) {
   looked_at_ = clock::now();
   protocol::notice failed;
-  const auto seen = co_await ask_settings(server, wake, looked_at_ + limits_.connect_timeout, failed);
+  const auto seen = co_await ask_settings(server, wake, deadline, failed);
   if (!seen) co_return false;
   if (!seen_ || started_alike(*seen, *seen_)) co_return true;
-  log_info("shard {}: sessions of user {} start with other settings: connections are made anew", target_.shard_name, key_.user);
-  reconnect();
+  log_info("shard {}: sessions of user {} start with other settings: connections are made anew", target_.shard_name, target_.user);
+  pool_->reconnect();
   co_return false;
-}
-
-task<void> pool::look_and_release(server_ptr server) {
-  wakeup wake(io_);
-  const bool good = co_await started_as_now(*server, wake);
-  if (!good || server->unusable) co_return discard(std::move(server));
-  std::erase(attached_, server.get());
-  hand_over(std::move(server));
 }
 
 }  // namespace proxy
