@@ -30,6 +30,7 @@ inline constexpr std::string_view serialization_failure = "40001";
 inline constexpr std::string_view syntax_error = "42601";
 inline constexpr std::string_view undefined_object = "42704";
 inline constexpr std::string_view duplicate_object = "42710";
+inline constexpr std::string_view reserved_name = "42939";
 inline constexpr std::string_view wrong_state = "55000";            // object_not_in_prerequisite_state
 inline constexpr std::string_view hold_expired = "55P03";           // a gate held the statement past its budget; it was not run
 inline constexpr std::string_view too_many_connections = "53300";

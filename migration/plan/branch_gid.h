@@ -23,7 +23,4 @@ struct branch_gid {
   bool operator==(const branch_gid&) const = default;
 };
 
-// Whether a client may not use the name of a prepared transaction.
-inline bool is_reserved_gid(std::string_view name) noexcept { return name.starts_with("pgrotor_"); }
-
 }  // namespace migration

@@ -145,6 +145,12 @@ refusal hidden_type(std::string_view name) {
           "It would take the place of the type of that name, by which statements are placed.", "Give it another name."};
 }
 
+refusal reserved_gid(std::string_view name) {
+  return {std::string(protocol::sqlstate::reserved_name), fmt::format("transaction identifier \"{}\" is reserved", name),
+          "Names that begin with \"pgrotor_\" are branches of transactions over several shards. The shard that decides one says how all of it ends.",
+          "Give yours another name. pgrotor finishes a branch by itself once that shard can be asked; SHOW PREPARED in the console tells what it waits for."};
+}
+
 refusal too_complex(std::string_view what) {
   return {std::string(protocol::sqlstate::statement_too_complex), "statement too complex", std::string(what),
           "Split the statement, or put long lists into IN (...) or VALUES."};

@@ -33,6 +33,8 @@ refusal home_only(std::string_view what, std::string_view default_shard);
 refusal fixed_setting(std::string_view name);
 refusal hidden_catalog();
 refusal hidden_type(std::string_view name);
+// 42939
+refusal reserved_gid(std::string_view name);  // of a prepared transaction
 // 54001
 refusal too_complex(std::string_view what);
 

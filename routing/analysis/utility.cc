@@ -29,6 +29,7 @@ statement_plan refused_plan(refusal why) {
 }
 
 statement_plan transaction(const PgQuery__TransactionStmt& s) {
+  if (ast::text(s.gid).starts_with("pgrotor_")) return refused_plan(reserved_gid(ast::text(s.gid)));
   statement_plan plan;
   plan.chain = s.chain != 0;
   plan.savepoint = ast::text(s.savepoint_name);

@@ -118,6 +118,11 @@ TEST_CASE("utility: two-phase commit") {
       {"COMMIT PREPARED E'a\\'\\\\b'", "finish_prepared any gid(a'\\b)"},
       {"COMMIT PREPARED $tag$x$tag$", "finish_prepared any gid(x)"},
       {"BEGIN; PREPARE TRANSACTION 'x'; COMMIT PREPARED 'x'", "begin any; prepare_transaction any gid(x); finish_prepared any gid(x)"},
+      {"PREPARE TRANSACTION 'pgrotor_x'", "42939", "\"pgrotor_x\" is reserved"},
+      {"COMMIT PREPARED 'pgrotor_x'", "42939", "pgrotor finishes a branch by itself"},
+      {"ROLLBACK PREPARED U&'\\0070grotor_x'", "42939"},
+      {"PREPARE TRANSACTION 'pgrotor'", "prepare_transaction any gid(pgrotor)"},
+      {"SAVEPOINT pgrotor_x", "savepoint any"},
   };
   sample::check(rows);
 }
