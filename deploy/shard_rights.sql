@@ -4,6 +4,8 @@
 --   psql -v owner=shop_owner -v password='...' -f deploy/shard_rights.sql 'host=s1 dbname=shop'
 --
 -- owner     the role that owns the tables to be sharded; run the script once for each such role
+-- clients   roles of clients, parted by commas, whose transactions may go over several shards: only a member of its owner's role can finish what
+--           a crash leaves prepared; may be left out
 -- password  what pgrotor logs in with; a SCRAM verifier (SCRAM-SHA-256$4096:...) is taken as it is
 \set ON_ERROR_STOP on
 \if :{?owner}
@@ -27,6 +29,9 @@ ALTER ROLE pgrotor_guard NOLOGIN NOSUPERUSER;
 GRANT pgrotor_guard TO pgrotor;
 -- A publication and a trigger ask for the table's owner; so do the tables that are made on a new owner.
 GRANT :"owner" TO pgrotor;
+\if :{?clients}
+SELECT format('GRANT %I TO pgrotor', btrim(role)) FROM regexp_split_to_table(:'clients', ',') role \gexec
+\endif
 -- Who is in the way of a cutover, with state and age, is in other roles' rows of pg_stat_activity.
 GRANT pg_read_all_stats TO pgrotor;
 -- A new pgrotor ends the sessions of one that was stopped or cut off, so that they cannot go on beside it; a migration ends those that hold an

@@ -76,6 +76,12 @@ users users::load(const std::string& path) {
   return loaded;
 }
 
+std::vector<std::string> users::names() const {
+  std::vector<std::string> out;
+  for (const auto& each : users_) out.push_back(each.first);
+  return out;
+}
+
 const user_secret* users::find(const std::string& name) const noexcept {
   const auto found = users_.find(name);
   return found == users_.end() ? nullptr : &found->second;

@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "protocol/scram.h"
 #include "proxy/config/config.h"
@@ -20,6 +21,7 @@ class users {
   // Throws std::runtime_error "file:line: what is wrong".
   static users load(const std::string& path);
   const user_secret* find(const std::string& name) const noexcept;
+  std::vector<std::string> names() const;
 
  private:
   std::map<std::string, user_secret, std::less<>> users_;

@@ -22,10 +22,11 @@
 namespace proxy {
 namespace {
 
-// What a shard lets clients prepare. pgrotor prepares nothing itself, so that no number is wrong as such.
+// What a shard lets clients prepare, and of whom pgrotor could not finish it.
 struct two_phase {
   reachable shard;
   std::int64_t allowed = 0, used = 0;
+  std::string not_finished, grant;  // roles, and what helps
 };
 
 // False: a finding.
@@ -45,6 +46,7 @@ struct fleet {
   std::vector<std::unique_ptr<migration::pg::connection>> shards;  // the default shard first
   std::vector<std::string> tables;
   std::string default_shard;
+  std::vector<std::string> clients;  // roles
   migration::cluster_mark cluster;
   routing::shard_map::parts map;  // no number when the catalog could not be asked
   std::vector<std::string> told;
@@ -70,10 +72,15 @@ task<void> check_catalog(const config& c, std::vector<std::string>& findings, fl
   }
 }
 
-task<two_phase> read_two_phase(migration::pg::connection& connection, reachable shard) {
-  const auto found = co_await connection.query(
-      "SELECT pg_catalog.current_setting('max_prepared_transactions')::bigint, (SELECT pg_catalog.count(*) FROM pg_catalog.pg_prepared_xacts)");
-  two_phase read{std::move(shard), found.integer(0, 0), found.integer(0, 1)};
+task<two_phase> read_two_phase(migration::pg::connection& connection, reachable shard, std::vector<std::string> clients) {
+  std::string names;
+  for (const auto& one : clients) names += (names.empty() ? "" : ", ") + migration::pg::quote_literal(one);
+  const std::string needed = connection.server_version() >= 160'000 ? "SET" : "MEMBER";  // for SET ROLE
+  const auto found = co_await connection.query(fmt::format(
+      "SELECT current_setting('max_prepared_transactions')::bigint, (SELECT count(*) FROM pg_prepared_xacts), coalesce(string_agg(quote_ident(r.rolname), ', '), ''),"
+      " quote_ident(current_user) FROM pg_roles r WHERE r.rolname = ANY (ARRAY[{}]::name[]) AND NOT pg_has_role(r.oid, '{}')", names, needed));
+  two_phase read{std::move(shard), found.integer(0, 0), found.integer(0, 1), found.str(0, 2), ""};
+  if (!read.not_finished.empty()) read.grant = fmt::format("GRANT {} TO {};", read.not_finished, found.get(0, 3));
   co_return read;
 }
 
@@ -84,7 +91,7 @@ task<void> check_one(const config& c, const shard_config& shard, std::vector<std
   auto connection = co_await try_open(c, what, findings);
   if (!connection) co_return;
   try {
-    auto of_shard = co_await read_two_phase(*connection, what);
+    auto of_shard = co_await read_two_phase(*connection, what, all.clients);
     all.prepared.push_back(std::move(of_shard));
     co_await migration::check_shard(*connection);
     const auto found = std::ranges::find(all.map.shards, shard.name, &routing::shard::name);
@@ -115,7 +122,9 @@ task<void> check_equal(const config& c, std::vector<std::string>& findings, flee
 bool check_two_phase(const config& c, const fleet& asked, std::vector<std::string>& findings) {
   const auto& prepared = asked.prepared;
   const bool any = std::ranges::any_of(prepared, [](const two_phase& one) { return one.allowed > 0; });
-  for (const auto& [shard, allowed, used] : prepared) {
+  for (const auto& one : prepared) {
+    const auto& shard = one.shard;
+    const auto allowed = one.allowed, used = one.used;
     if (any && allowed == 0)
       findings.push_back(problem_line(c, shard, fmt::format("{}: max_prepared_transactions is 0, and more on other shards; PREPARE TRANSACTION fails with "
                                                             "55000 on this one; run: ALTER SYSTEM SET max_prepared_transactions = 10; and restart the server",
@@ -126,6 +135,18 @@ bool check_two_phase(const config& c, const fleet& asked, std::vector<std::strin
                                                             shard.where, used, allowed, allowed * 2)));
   }
   return any || prepared.size() < asked.asked;
+}
+
+// What a commit in two phases needs. What clients do not use, they need not have.
+void tell_two_phase(const config& c, const fleet& asked, bool some_prepare) {
+  const std::string_view also = asked.asked > 1 ? ", and COMMIT of a transaction over several shards" : "";
+  if (!some_prepare) fmt::print("{}: max_prepared_transactions is 0 on every shard: PREPARE TRANSACTION fails with 55000{}; raise it where clients use it\n", c.path, also);
+  for (const auto& one : asked.prepared) {
+    if (asked.asked < 2 || one.not_finished.empty()) continue;
+    fmt::print("{}\n", problem_line(c, one.shard, fmt::format("{}: what {} would leave prepared after a crash could not be finished: COMMIT of a transaction over "
+                                                              "several shards fails with 42501; where it is used, run as a superuser: {}",
+                                                              one.shard.where, one.not_finished, one.grant)));
+  }
 }
 
 // PREPARE runs it to make tables that a new owner lacks: found out here rather than then.
@@ -166,16 +187,17 @@ task<void> check_all(const config& c, std::vector<std::string>& findings, fleet&
 
 int run_check(const std::string& config_path) {
   const config c = load_config(config_path);
-  load_users(c);
+  const auto known = load_users(c);
   std::vector<std::string> findings;
   check_pg_dump(c, findings);
   check_client_tls(c, findings);
   fleet all;
   all.default_shard = c.default_shard;
+  all.clients = known.names();
   run_to_end(check_all(c, findings, all));
   for (const auto& one : all.told) fmt::print("{}\n", one);
-  if (!check_two_phase(c, all, findings))
-    fmt::print("{}: max_prepared_transactions is 0 on every shard: PREPARE TRANSACTION fails with 55000; raise it where clients use two-phase commit\n", c.path);
+  const bool some_prepare = check_two_phase(c, all, findings);
+  tell_two_phase(c, all, some_prepare);
   for (const auto& finding : findings) fmt::print(stderr, "{}\n", finding);
   if (findings.empty()) fmt::print("{}: catalog and {} shards are fine\n", c.path, all.asked);
   return findings.empty() ? 0 : 1;
