@@ -39,7 +39,7 @@ void coordinator::stop() {
   asio::post(impl_->engine.executor, [inside = impl_.get()] {
     inside->stopping = inside->engine.stopping = true;
     inside->watch.stop();
-    inside->recovery->stop();
+    inside->engine.recovery->stop();
     inside->wake.cancel();
     for (const auto& [id, run] : inside->running) run->wish_stop();
   });
@@ -53,11 +53,11 @@ task<answer> coordinator::execute(request wanted) {
 std::shared_ptr<const routing::shard_map> coordinator::map() const { return impl_->engine.map(); }
 asio::any_io_executor coordinator::executor() const { return impl_->engine.executor; }
 std::shared_ptr<prepared_names> coordinator::names() const { return impl_->gids; }
-std::shared_ptr<recoverer> coordinator::recovery() const { return impl_->recovery; }
+std::shared_ptr<recoverer> coordinator::recovery() const { return impl_->engine.recovery; }
 
 coordinator::counts coordinator::read_counts() const noexcept {
   const auto& e = impl_->engine;
-  return {e.active.load(), e.done.load(), e.failed.load(), e.cutovers.load(), e.cutover_retries.load()};
+  return {e.active.load(), e.done.load(), e.failed.load(), e.cutovers.load(), e.cutover_retries.load(), e.recovery->waiting()};
 }
 
 task<std::vector<coordinator::migration_figures>> coordinator::read_migrations() {
@@ -278,7 +278,7 @@ task<void> coordinator::impl::work() {
 
 task<void> coordinator::impl::run() {
   start_beside(watch.run());
-  start_beside(recovery->run());
+  start_beside(engine.recovery->run());
   std::exception_ptr failed;
   try {
     co_await work();
@@ -303,7 +303,7 @@ void coordinator::impl::start_beside(task<void> part) {
 
 task<void> coordinator::impl::end_beside() {
   watch.stop();
-  recovery->stop();
+  engine.recovery->stop();
   while (watching > 0) {
     wake.expires_at(clock::time_point::max());
     co_await wake.async_wait(asio::as_tuple(asio::use_awaitable));

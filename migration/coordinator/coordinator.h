@@ -48,7 +48,7 @@ class coordinator {
   term_news news() const;  // any thread
 
   // For metrics, any thread.
-  struct counts { std::uint64_t active = 0, done = 0, failed = 0, cutovers = 0, cutover_retries = 0; };
+  struct counts { std::uint64_t active = 0, done = 0, failed = 0, cutovers = 0, cutover_retries = 0, in_doubt = 0; };
   counts read_counts() const noexcept;
   // Of each migration that has not ended, by id. Any executor: hops to the coordinator's own.
   struct migration_figures {

@@ -279,6 +279,7 @@ task<answer> coordinator::impl::do_remove_shard(remove_shard wanted, bool explai
       refuse(sqlstate::wrong_state, fmt::format("migration {} uses shard \"{}\"", each.id, wanted.name));
     }
   }
+  co_await engine.recovery->refuse_if_needed(shard->id);
   if (explain) co_return would(fmt::format("shard {} would be removed from the map; of what is on it only the ownership guards would be dropped", wanted.name));
   auto edit = [id = shard->id](routing::shard_map::parts& parts) { std::erase_if(parts.shards, [id](const auto& each) { return each.id == id; }); };
   auto removed = engine.shard_options(shard->id);

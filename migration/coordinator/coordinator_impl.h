@@ -22,7 +22,9 @@ namespace migration {
 struct coordinator::impl : std::enable_shared_from_this<impl> {
   impl(boost::asio::io_context& context, coordinator_settings settings, migration::gates& gates)
       : engine(context.get_executor(), std::move(settings), gates), keeper(engine), wake(context),
-        watch(engine, [this](auto edit, std::string reason) { return change_map(std::move(edit), std::move(reason)); }) {}
+        watch(engine, [this](auto edit, std::string reason) { return change_map(std::move(edit), std::move(reason)); }) {
+    engine.recovery = std::make_shared<recoverer>(engine);
+  }
 
   migration::engine engine;
   catalog_rows store{engine};
@@ -44,7 +46,6 @@ struct coordinator::impl : std::enable_shared_from_this<impl> {
   boost::asio::steady_timer wake;
   hidden_watch watch;
   const std::shared_ptr<prepared_names> gids = std::make_shared<prepared_names>(engine);
-  const std::shared_ptr<recoverer> recovery = std::make_shared<recoverer>(engine);
   bool stopping = false;
   int watching = 0;  // parts that run beside work() and use what ends with the coordinator
 
@@ -117,6 +118,7 @@ struct coordinator::impl : std::enable_shared_from_this<impl> {
   std::string waiting_for(std::uint64_t id) const;
   task<answer> do_show(show);
   answer show_catalog() const;
+  answer show_prepared() const;
   std::vector<coordinator::migration_figures> figures() const;
   task<std::vector<coordinator::migration_figures>> read_figures() const { co_return figures(); }
   answer show_shards() const;

@@ -42,6 +42,7 @@ task<answer> coordinator::impl::do_show(show wanted) {
     case shown::orphans: co_return co_await show_orphans();
     case shown::migration: co_return co_await show_migration(wanted.id);
     case shown::catalog: co_return show_catalog();
+    case shown::prepared: co_return show_prepared();
   }
   co_return answer{};
 }
@@ -72,6 +73,15 @@ answer coordinator::impl::show_catalog() const {
   add("database", engine.pass.cluster.place);
   add("process", engine.owner.process);
   add("holder", engine.owner.holder);
+  return out;
+}
+
+answer coordinator::impl::show_prepared() const {
+  answer out{{"shard", "name", "owner", "age_s", "decided_by", "waits_for"}, {}, "SHOW"};
+  for (auto& each : engine.recovery->prepared()) {
+    out.rows.push_back({std::move(each.shard), std::move(each.gid), std::move(each.owner), fmt::format("{:.0f}", each.age_seconds), std::move(each.decider),
+                        std::move(each.why)});
+  }
   return out;
 }
 

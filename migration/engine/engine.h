@@ -18,6 +18,8 @@
 
 namespace migration {
 
+class recoverer;
+
 struct engine {
   engine(boost::asio::any_io_executor executor_in, coordinator_settings settings_in, migration::gates& gates_in)
       : executor(std::move(executor_in)), settings(std::move(settings_in)), gates(gates_in), owner(make_term_owner(settings.lease)) {}
@@ -60,6 +62,8 @@ struct engine {
 
   term_news news() const;  // any thread
   void tell(std::function<void(term_news&)> change);
+
+  std::shared_ptr<migration::recoverer> recovery;  // of transactions over several shards; never none
 
   std::atomic<std::uint64_t> active{0}, done{0}, failed{0}, cutovers{0}, cutover_retries{0};
 

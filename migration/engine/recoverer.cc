@@ -15,7 +15,9 @@ namespace migration {
 namespace asio = boost::asio;
 namespace {
 
-constexpr milliseconds period{1'000};
+constexpr milliseconds period{1'000}, hasty{1'000};
+
+constexpr std::string_view not_answered = "the shard that decides has not answered yet";  // at the start, for a moment
 
 // One row at least. The list is as of later than the snapshot of the rest. $1: when this process came here, $2: ms that a commit may take.
 constexpr const char* look_at_shard =
@@ -69,6 +71,7 @@ task<void> recoverer::watch(routing::shard_id id) {
   auto& part = shards_[id];
   while (!stopping_ && engine_.map()->find_shard(id)) {
     const auto seen = kicks_;
+    const auto began = clock::now();
     std::string trouble;
     try {
       co_await round(id, part);
@@ -76,10 +79,13 @@ task<void> recoverer::watch(routing::shard_id id) {
       trouble = error.what();
     }
     note(id, part, std::move(trouble));
+    part.tried = began;
+    changed_.notify();
     if (seen == kicks_ && !stopping_) co_await kicked_.wait(clock::now() + period);
   }
   slot_of(id) -= static_cast<std::uint32_t>(part.left_over.size());
   part.left_over.clear();
+  waiting_ -= std::exchange(part.waiting, 0);
   part.connection.reset();
 }
 
@@ -88,6 +94,8 @@ void recoverer::note(routing::shard_id id, shard_part& part, std::string trouble
   if (trouble.empty() && !part.trouble.empty()) log_info("prepared transactions of shard {} are looked at again", engine_.shard_name(id));
   if (!trouble.empty()) part.connection.reset();
   part.trouble = std::move(trouble);
+  const auto still = static_cast<std::uint64_t>(std::ranges::count_if(part.prepared, [](const auto& each) { return !each.second.why.empty(); }));
+  waiting_ += still - std::exchange(part.waiting, still);
 }
 
 task<void> recoverer::round(routing::shard_id id, shard_part& part) {
@@ -102,9 +110,11 @@ task<void> recoverer::round(routing::shard_id id, shard_part& part) {
   for (const auto& gid : due) {
     if (stopping_) co_return;
     const bool ended = co_await finish(part, gid);
+    if (ended) part.prepared.erase(gid);
     done = done || ended;
   }
-  if (done) kick();  // what is left over is seen to have ended, and what only locks may go
+  forget_left_overs(id, part);
+  if (done) kick();  // what only holds locks may go now
   co_await purge(part);
 }
 
@@ -114,7 +124,8 @@ task<void> recoverer::connect(routing::shard_id id, shard_part& part) {
 
 task<void> recoverer::look(shard_part& part) {
   const auto asked = clock::now();
-  pg::text_params params{std::nullopt, std::to_string(engine_.settings.recover_after.count()), part.bound.empty() ? "0" : part.bound};
+  const auto patience = asked < part.hasty_until ? std::min(hasty, engine_.settings.recover_after) : engine_.settings.recover_after;
+  pg::text_params params{std::nullopt, std::to_string(patience.count()), part.bound.empty() ? "0" : part.bound};
   if (!part.entered.empty()) params[0] = part.entered;
   const auto found = co_await part.connection->exec(look_at_shard, std::move(params));
   if (found.rows() == 0) refuse(protocol::sqlstate::wrong_shard, part.connection->where() + ": this database is no shard");
@@ -122,8 +133,9 @@ task<void> recoverer::look(shard_part& part) {
   part.entered = found.str(0, 2);
   note_prepared(part, found);
   // A bound that is waiting for the other shards' lists stays until they have come.
-  if (part.has_old_verdicts || !found.boolean(0, 1)) co_return;
-  part.bound = found.str(0, 0);
+  const bool early = test_hooks::broken("purge_early");
+  if (part.has_old_verdicts || !(found.boolean(0, 1) || early)) co_return;
+  part.bound = early ? "18446744073709551615" : found.str(0, 0);
   part.bound_read = clock::now();
   part.has_old_verdicts = true;
 }
@@ -148,7 +160,7 @@ void recoverer::note_prepared(shard_part& part, const pg::result& found) {
 std::string recoverer::why_not_asked(const branch_gid& gid) const {
   const auto part = shards_.find(gid.decider);
   if (!engine_.map()->find_shard(gid.decider)) return fmt::format("shard number {}, which decides, is not in the map", gid.decider.value);
-  if (part == shards_.end() || part->second.asked == clock::time_point{}) return "the shard that decides has not answered yet";
+  if (part == shards_.end() || part->second.asked == clock::time_point{}) return std::string(not_answered);
   if (part->second.trouble.empty()) return {};
   return fmt::format("shard {}, which decides, does not answer: {}", engine_.shard_name(gid.decider), part->second.trouble);
 }
@@ -172,7 +184,10 @@ task<bool> recoverer::finish(shard_part& part, const std::string& gid) {
   auto& known = part.prepared.at(gid);
   if (decided == verdict::commit && known.committed == clock::time_point{}) known.committed = clock::now();
   if (why.empty() && decided == verdict::unknown) why = "it is being decided";
-  if (why.empty() && decided == verdict::commit && others_are_prepared(known)) co_return false;
+  if (why.empty() && decided == verdict::commit && others_are_prepared(known)) {
+    known.why = "it only holds locks: what else its transaction has prepared comes first";
+    co_return false;
+  }
   if (why.empty()) {
     try {
       co_return co_await carry_out(*part.connection, gid, branch.owner, decided);
@@ -228,7 +243,8 @@ task<bool> recoverer::carry_out(pg::connection& connection, std::string gid, std
 
 void recoverer::wait_for(shard_part& part, const std::string& gid, std::string why) {
   auto& branch = part.prepared.at(gid);
-  if (branch.why != why) log_warning("{}: prepared transaction {} of {} waits: {}", part.connection->where(), gid, branch.owner, why);
+  const bool told = branch.why == why || why == not_answered;
+  if (!told) log_warning("{}: prepared transaction {} of {} waits: {}", part.connection->where(), gid, branch.owner, why);
   branch.why = std::move(why);
 }
 

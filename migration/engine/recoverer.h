@@ -43,6 +43,18 @@ class recoverer : public std::enable_shared_from_this<recoverer> {
   // Waits until nothing that left_over() has named is prepared there any more; false when there is at the deadline.
   task<bool> settle(routing::shard_id, clock::time_point deadline);
 
+  // A migration waits for what is prepared on the shard: for some seconds its time is over after one.
+  void hasten(routing::shard_id);
+  // Whether the shard may leave the map: refused while it decides what is prepared anywhere, has branches or verdicts, or another shard cannot tell.
+  task<void> refuse_if_needed(routing::shard_id);
+  // What is prepared, as of the latest look, and what it waits for.
+  struct prepared_branch {
+    std::string gid, shard, decider, owner, why;
+    double age_seconds = 0;
+  };
+  std::vector<prepared_branch> prepared() const;
+  std::uint64_t waiting() const noexcept { return waiting_.load(std::memory_order_relaxed); }  // branches that could not be finished yet; any thread
+
  private:
   // What stands between a branch and its end; told once in the log.
   struct doubt {
@@ -60,7 +72,10 @@ class recoverer : public std::enable_shared_from_this<recoverer> {
     std::map<std::string, doubt> prepared;  // by gid
     std::string entered;                   // when this process came to the shard, by its clock: what was prepared before is nobody's any more
     std::map<std::string, clock::time_point> left_over;
-    std::string trouble;
+    clock::time_point hasty_until{};
+    clock::time_point tried{};             // when the latest round that is over began
+    std::string trouble;                   // of that round
+    std::uint64_t waiting = 0;
     std::string bound;                     // verdicts of transactions below it are there for all to see, and no earlier transaction runs
     clock::time_point bound_read{};
     bool has_old_verdicts = false;
@@ -82,6 +97,8 @@ class recoverer : public std::enable_shared_from_this<recoverer> {
   bool all_asked_since(clock::time_point) const;
   void kick();
   void note(routing::shard_id, shard_part&, std::string trouble);
+  task<bool> tried_since(routing::shard_id, clock::time_point since, clock::time_point deadline);
+  std::vector<std::string> named_by(routing::shard_id, bool its_own) const;
 
   task<verdict> ask_here(std::string uuid, std::string owner, routing::shard_id decider, clock::time_point deadline);
   task<bool> settle_here(routing::shard_id, clock::time_point deadline);
@@ -95,6 +112,7 @@ class recoverer : public std::enable_shared_from_this<recoverer> {
   std::array<std::atomic<std::uint32_t>, 64> left_{};  // branches in left_over, by number of the shard
   wakeup kicked_, changed_;
   std::uint64_t kicks_ = 0;
+  std::atomic<std::uint64_t> waiting_{0};
   bool stopping_ = false;
 };
 

@@ -32,7 +32,7 @@ enum class decision {
   keep_source,    // the source's rows are kept in tables of schema pgrotor on the source before they are deleted
 };
 struct alter_migration { migration_verb verb{}; std::uint64_t id = 0; decision decided = decision::none; };
-enum class shown { shards, ranges, tables, migrations, migration, orphans, sequences, catalog };
+enum class shown { shards, ranges, tables, migrations, migration, orphans, sequences, catalog, prepared };
 struct show { shown what{}; std::uint64_t id = 0; };
 
 using command =

@@ -51,7 +51,7 @@ CREATE TABLE IF NOT EXISTS pgrotor.decisions (
   verdict text NOT NULL CHECK (verdict IN ('commit', 'abort')),
   xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
   decided timestamptz NOT NULL DEFAULT clock_timestamp(),
-  UNIQUE (uuid, owner)
+  PRIMARY KEY (uuid, owner)  -- where a publication is of all tables, the purge's DELETE needs one
 );
 COMMENT ON TABLE pgrotor.decisions IS 'Verdicts on transactions over several shards which this one decides, until no shard has them prepared any more';
 COMMENT ON COLUMN pgrotor.decisions.owner IS 'Of the prepared transactions (pg_prepared_xacts.owner); by number, which a renamed role keeps';

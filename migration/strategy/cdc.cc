@@ -8,6 +8,7 @@
 
 #include "migration/base/refused.h"
 #include "migration/base/test_hooks.h"
+#include "migration/engine/recoverer.h"
 #include "migration/engine/settle_ownership.h"
 #include "migration/engine/table_gate.h"
 #include "migration/plan/planner.h"
@@ -265,7 +266,9 @@ task<std::string> cdc::in_the_way() {
     co_return fmt::format("client {} (user {}, application {}, server pid {}) has a transaction open on the moving set for {:.1f} s",
                           oldest->client, oldest->user, application, oldest->server_pid, static_cast<double>(oldest->age.count()) / 1000);
   }
-  co_return co_await blockers(*shards_.source, row_.id, tables_, old_transaction);
+  auto who = co_await blockers(*shards_.source, row_.id, tables_, old_transaction);
+  if (!who.empty()) engine_.recovery->hasten(row_.source);  // it may be a transaction in doubt
+  co_return who;
 }
 
 // The fingerprint speaks for the source; nobody has written the target's down.

@@ -14,6 +14,7 @@ constexpr auto helps = std::to_array<admin_help>({
     {"SHOW ORPHANS", "SHOW ORPHANS", "rows on a shard that does not own them, by shard and table (reads every sharded table)"},
     {"SHOW SEQUENCES", "SHOW SEQUENCES", "sequences of sharded tables, and those that give out values of other shards"},
     {"SHOW CATALOG", "SHOW CATALOG", "the catalog's connection, the term of this pgrotor and its lease"},
+    {"SHOW PREPARED", "SHOW PREPARED", "branches of transactions over several shards that are prepared, and what they wait for"},
     {"SHOW POOLS", "SHOW POOLS", "server connections per user, database and shard"},
     {"SHOW CLIENTS", "SHOW CLIENTS", "connected clients"},
     {"SHOW SERVERS", "SHOW SERVERS", "open server connections"},

@@ -85,6 +85,7 @@ admin_command parse_show(admin_cursor& in) {
                                                     {"ORPHANS", migration::shown::orphans},
                                                     {"SEQUENCES", migration::shown::sequences},
                                                     {"CATALOG", migration::shown::catalog},
+                                                    {"PREPARED", migration::shown::prepared},
                                                     {"POOLS", proxy_shown::pools},
                                                     {"CLIENTS", proxy_shown::clients},
                                                     {"SERVERS", proxy_shown::servers},

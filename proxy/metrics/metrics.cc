@@ -235,6 +235,8 @@ std::vector<MetricFamily> scrape::Collect() const {
   append_moves(out, taken_.moves);
   add("pgrotor_cutovers_total", "Cutovers that switched.", MetricType::Counter, taken_.migrations.cutovers);
   add("pgrotor_cutover_retries_total", "Cutover attempts that were given up and repeated.", MetricType::Counter, taken_.migrations.cutover_retries);
+  add("pgrotor_branches_in_doubt", "Prepared branches of transactions over several shards that cannot be finished yet; SHOW PREPARED says why.", MetricType::Gauge,
+      taken_.migrations.in_doubt);
   add("pgrotor_map_generation", "Generation of the routing map.", MetricType::Gauge, taken_.generation);
   const auto& term = taken_.term;
   add("pgrotor_catalog_up", "1 while the catalog answers.", MetricType::Gauge, term.catalog_up ? 1 : 0);

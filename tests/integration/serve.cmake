@@ -22,3 +22,5 @@ set_tests_properties(integration_two_phase_recoverer PROPERTIES ENVIRONMENT "${P
 # Transfers between shards while clients, pgrotor and shards are killed at the steps of their commits, and while ranges move.
 add_test(NAME integration_transfers COMMAND /usr/bin/python3 -B ${CMAKE_CURRENT_SOURCE_DIR}/transfers.py --sample 8 --storm 4 --moves 1)
 set_tests_properties(integration_transfers PROPERTIES ENVIRONMENT "${PGROTOR_TEST_ENV}" TIMEOUT 300 RESOURCE_LOCK clusters)
+add_test(NAME integration_two_phase_duties COMMAND /usr/bin/python3 -B ${CMAKE_CURRENT_SOURCE_DIR}/two_phase_duties.py)
+set_tests_properties(integration_two_phase_duties PROPERTIES ENVIRONMENT "${PGROTOR_TEST_ENV}" TIMEOUT 300 RESOURCE_LOCK clusters)

@@ -5,91 +5,15 @@ written as a session does it, by connections of the application's own to the sha
 """
 import sys
 import time
-import uuid
 from contextlib import closing
 
 import psycopg2
 
 from cluster import Scene, wait_until
 from fleet import DATABASE, Fleet
+from left_prepared import ACCOUNTS, Transfer, accounts, amounts, at_rest, log_of, moved, prepared, verdicts
 
 PATIENCE_MS = 1500  # [two_phase] recover_after_ms
-NUMBER = {"s1": 1, "s2": 2, "s3": 3}
-SUM = 300  # of all accounts
-
-
-class Transfer:
-    """One transaction: takes from the account of each shard but the last, which gets all of it and decides. `locks`: on these shards it holds an
-    advisory lock and has written nothing."""
-
-    def __init__(self, fleet, shards, locks=(), user="app"):
-        self.fleet, self.uuid, self.user = fleet, str(uuid.uuid4()), user
-        self.branches, self.decider, self.locks = shards[:-1], shards[-1], locks
-        self.sessions = {shard: fleet.shards[shard].connect(DATABASE, user=user, password=fleet.app_password) for shard in shards}
-        for shard in shards:
-            self.run(shard, "BEGIN")
-            self.run(shard, "SELECT pgrotor.may_be_finished()")
-            if shard in locks:
-                self.run(shard, "SELECT pg_advisory_xact_lock(7)")
-            else:
-                amount = len([each for each in self.branches if each not in locks]) if shard == self.decider else -1
-                self.run(shard, f"UPDATE account SET amount = amount + {amount}")
-
-    def gid(self, shard):
-        return f"pgrotor_{self.uuid}_{NUMBER[self.decider]}_{self.branches.index(shard) + 1}{'l' if shard in self.locks else ''}"
-
-    def run(self, shard, sql):
-        with self.sessions[shard].cursor() as cursor:
-            cursor.execute(sql)
-
-    def prepare(self, *shards):
-        for shard in shards or self.branches:
-            self.run(shard, f"PREPARE TRANSACTION '{self.gid(shard)}'")
-        return self
-
-    def decide(self):
-        self.run(self.decider, f"SELECT pgrotor.decide('{self.uuid}')")
-        return self
-
-    def commit(self):
-        """The commit point."""
-        self.decide()
-        self.run(self.decider, "COMMIT")
-        return self
-
-    def finish(self, *shards):
-        for shard in shards:
-            self.run(shard, f"COMMIT PREPARED '{self.gid(shard)}'")
-        return self
-
-    def gone(self):
-        """The process that did it dies."""
-        for session in self.sessions.values():
-            session.close()
-        return self
-
-
-def prepared(fleet, *shards):
-    return [gid for shard in shards or fleet.names for gid, in fleet.query(shard, "SELECT gid FROM pg_prepared_xacts")]
-
-
-def verdicts(fleet, *shards):
-    return [row for shard in shards or fleet.names for row in fleet.query(shard, "SELECT uuid::text, owner::text, verdict FROM pgrotor.decisions")]
-
-
-def amounts(fleet):
-    found = {shard: fleet.query(shard, "SELECT amount FROM account")[0][0] for shard in fleet.names}
-    assert sum(found.values()) == SUM, found
-    return found
-
-
-def at_rest(fleet, timeout=15):
-    wait_until(lambda: not prepared(fleet) and not verdicts(fleet), "nothing to be prepared and no verdict to be left", timeout)
-
-
-def log_of(fleet):
-    with open(fleet.pgrotor.log, errors="replace") as log:
-        return log.read()
 
 
 def error_of(call):
@@ -98,11 +22,6 @@ def error_of(call):
     except psycopg2.Error as error:
         return error
     raise AssertionError("no error")
-
-
-def moved(before, transfer):
-    taken = [shard for shard in transfer.branches if shard not in transfer.locks]
-    return {shard: amount + (len(taken) if shard == transfer.decider else -1 if shard in taken else 0) for shard, amount in before.items()}
 
 
 def a_process_that_died(fleet):
@@ -205,14 +124,24 @@ def the_decider_is_down(fleet):
     committed, open_one = Transfer(fleet, ["s1", "s3"]).prepare().commit().gone(), Transfer(fleet, ["s2", "s3"]).prepare()
     fleet.shards["s3"].stop("immediate")
     open_one.gone()
-    wait_until(lambda: all(f"{gid} of app waits: shard s3, which decides, does not answer" in log_of(fleet)
+    wait_until(lambda: all(f"{gid} of app waits: shard s3, which decides, does not answer" in log_of(fleet.pgrotor)
                            for gid in (committed.gid("s1"), open_one.gid("s2"))), "the log to say that they wait", 20)
     time.sleep(2 * PATIENCE_MS / 1e3)
     assert sorted(prepared(fleet, "s1", "s2")) == sorted([committed.gid("s1"), open_one.gid("s2")])
-    assert log_of(fleet).count(f"{committed.gid('s1')} of app waits: ") == 1
+    assert log_of(fleet.pgrotor).count(f"{committed.gid('s1')} of app waits: ") == 1
     fleet.shards["s3"].start()
     at_rest(fleet, 30)
     assert amounts(fleet) == moved(before, committed)
+
+
+def a_publication_of_all_tables(fleet):
+    """Deletes are published too: the table of verdicts has what that asks for."""
+    for shard in fleet.shards.values():
+        shard.psql("CREATE PUBLICATION everything FOR ALL TABLES", DATABASE)
+    Transfer(fleet, ["s1", "s2"]).prepare().commit().finish("s1").gone()
+    at_rest(fleet)
+    for shard in fleet.shards.values():
+        shard.psql("DROP PUBLICATION everything", DATABASE)
 
 
 def a_branch_is_down(fleet):
@@ -230,8 +159,72 @@ def a_branch_is_down(fleet):
     assert amounts(fleet) == moved(before, transfer)
 
 
+def repair(fleet):
+    """After a rule was broken on purpose."""
+    for shard in fleet.names:
+        for gid, owner in fleet.query(shard, "SELECT gid, owner FROM pg_prepared_xacts"):
+            fleet.query(shard, f"ROLLBACK PREPARED '{gid}'")
+        fleet.query(shard, "DELETE FROM pgrotor.decisions; UPDATE account SET amount = 100")
+
+
+def by_age(fleet):
+    """Prepared for long is no verdict."""
+    Transfer(fleet, ["s1", "s3", "s2"]).prepare().commit().gone()
+    at_rest(fleet)
+    return sum(accounts(fleet).values()) != 300
+
+
+def while_it_may_be_written(fleet):
+    """A verdict stays as long as the transaction that it is on may still commit."""
+    late = Transfer(fleet, ["s1", "s2"]).prepare()
+    wait_until(lambda: not prepared(fleet), "the branch to be rolled back", 15)
+    time.sleep(3)  # it may be removed now, or must not be
+    try:
+        late.commit()
+    except psycopg2.errors.UniqueViolation:
+        pass
+    late.gone()
+    return sum(accounts(fleet).values()) != 300
+
+
+def while_it_is_prepared(fleet):
+    """A verdict stays as long as somebody may ask for it; this one asks when pgrotor may finish it."""
+    waiting = Transfer(fleet, ["s1", "s2"], user="alone", may=False).prepare().commit().gone()
+    wait_until(lambda: any('GRANT "alone" TO "pgrotor";' in row["waits_for"] for row in fleet.console("SHOW PREPARED")), "what helps to be said", 15)
+    time.sleep(3)
+    fleet.query("s1", "GRANT alone TO pgrotor")
+    wait_until(lambda: not prepared(fleet), "the branch to be finished", 15)
+    fleet.query("s1", "REVOKE alone FROM pgrotor")
+    return accounts(fleet) != moved({name: 100 for name in fleet.names}, waiting)
+
+
+def locks_at_last(fleet):
+    """What only holds locks is let go after all that it may guard; here one of these cannot be finished."""
+    transfer = Transfer(fleet, ["s1", "s3", "s2"], locks=["s3"], user="alone", may=False)
+    fleet.query("s3", "GRANT alone TO pgrotor")
+    transfer.prepare().commit().gone()
+    time.sleep(4)
+    left = prepared(fleet)
+    fleet.query("s1", "GRANT alone TO pgrotor")
+    at_rest(fleet)
+    for shard in ("s1", "s3"):
+        fleet.query(shard, "REVOKE alone FROM pgrotor")
+    return left != [transfer.gid("s1"), transfer.gid("s3")]
+
+
+def broken_rules(fleet):
+    """Each rule left out does damage that it prevents when it is in force."""
+    for rule, damaged in [("recover_by_age", by_age), ("purge_early", while_it_may_be_written), ("purge_prepared", while_it_is_prepared), ("locks_first", locks_at_last)]:
+        for broken in (True, False):
+            repair(fleet)
+            fleet.pgrotor.kill()
+            fleet.pgrotor.serve(f"break:{rule}" if broken else "")
+            assert damaged(fleet) == broken, f"{rule}: " + ("broken, and nothing happened" if broken else "in force, and yet")
+    at_rest(fleet)
+
+
 PARTS = [a_process_that_died, a_process_that_lives, verdicts_of_others, what_public_may_run, who_may_be_finished, a_role_that_took_another_name,
-         the_decider_is_down, a_branch_is_down]
+         the_decider_is_down, a_publication_of_all_tables, a_branch_is_down, broken_rules]
 
 
 def main():
@@ -241,8 +234,7 @@ def main():
         for name, shard in fleet.shards.items():
             shard.psql(f"GRANT app TO pgrotor; CREATE ROLE alone LOGIN PASSWORD '{fleet.app_verifier}';"
                        f"CREATE ROLE mallory LOGIN PASSWORD '{fleet.app_verifier}'; CREATE ROLE mallory_too; GRANT mallory_too TO mallory;"
-                       "GRANT mallory, mallory_too TO pgrotor;"
-                       "CREATE TABLE account (amount int); INSERT INTO account VALUES (100); GRANT ALL ON account TO PUBLIC", DATABASE)
+                       "GRANT mallory, mallory_too TO pgrotor;" + ACCOUNTS, DATABASE)
         for part in PARTS:
             if not wanted or part.__name__ in wanted:
                 began = time.monotonic()

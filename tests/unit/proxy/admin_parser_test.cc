@@ -151,7 +151,7 @@ TEST_CASE("admin_parser: every error has its position and what was expected") {
       {"SHWO SHARDS", "1: unknown command SHWO; nearest: SHOW"},
       {"SHOW SHRADS", "6: unknown command SHOW SHRADS; nearest: SHOW SHARDS"},
       {"SHOW MIGRATOINS", "6: unknown command SHOW MIGRATOINS; nearest: SHOW MIGRATIONS, SHOW MIGRATION"},
-      {"SHOW", "5: expected one of SHARDS, RANGES, TABLES, MIGRATIONS, MIGRATION, ORPHANS, SEQUENCES, CATALOG, POOLS, CLIENTS, SERVERS, STATS, CONFIG, VERSION, HELP, found the end"},
+      {"SHOW", "5: expected one of SHARDS, RANGES, TABLES, MIGRATIONS, MIGRATION, ORPHANS, SEQUENCES, CATALOG, PREPARED, POOLS, CLIENTS, SERVERS, STATS, CONFIG, VERSION, HELP, found the end"},
       {"SHOW 'x'", "6: unknown command SHOW 'X'"},
       {"RESUMEE MIGRATION 7", "1: unknown command RESUMEE; nearest: RESUME"},
       {"SELECT 1", "1: unknown command SELECT"},
