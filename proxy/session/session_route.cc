@@ -59,7 +59,8 @@ bool session::add_to_choice(choice& c, const routing::statement_plan& plan, std:
   if (decided.destination == destination_kind::any) return true;
   if (here_.status == protocol::transaction_status::failed) return true;  // its server says so, whatever comes
   const bool other = c.shard && *c.shard != decided.shard;
-  if (other || (!c.shard && !may_move() && moved_away(decided))) {
+  c.departed = c.departed || (!c.shard && !may_move() && moved_away(decided));
+  if (other) {
     ++w_.counted.refused_not_one_shard;
     c.refused = plan.home_effect.empty() || !other ? second_shard(decided) : at_home_only(plan.home_effect);
     return false;
@@ -126,6 +127,11 @@ task<std::optional<protocol::notice>> session::settle(const choice& c, bool& aga
     }
   }
   if (must_branch(c)) {
+    if (c.departed) {  // where the transaction came before it, it has no rows of the key: they left before it had touched them
+      auto why = co_await judge_snapshot();
+      again = closing_ || version != w_.routing_version;
+      if (why || again) co_return why;
+    }
     auto why = co_await go_to(*c.shard);
     again = !why;
     co_return why;

@@ -27,6 +27,7 @@ struct session_choice {
   bool sequence_values = false;      // reads those that the session has drawn
   bool ended = false;                // the transaction ends before the last statement
   bool arrived = false;              // a key came to this shard after the transaction did
+  bool departed = false;             // a key has left a shard of the transaction since that came there
   bool foreign_snapshot = false;     // the transaction's is that of another one
   bool bound = false;                // it does more than what can be done again on another shard
   boost::container::small_vector<saying, 2> says;  // what other shards of the transaction have to hear, in this order,

@@ -203,8 +203,8 @@ class Gate(unittest.TestCase):
         canceller.send(wire.struct.pack("!iiii", 16, 80877102, client.pid, client.key))
         self.assertEqual(waiting.get(), "E57014 ZI")
 
-    def test_a_transaction_left_on_the_old_owner_gets_40001(self):
-        client = Client(W.port)
+    def test_a_transaction_left_on_the_old_owner_goes_on_at_the_new_one_unless_it_keeps_its_snapshot(self):
+        client, keeps, cursor = Client(W.port), Client(W.port), Client(W.port)
         client.kinds(query("BEGIN"))
         self.assertEqual(client.rows("SELECT 1 FROM orders WHERE customer_id = %d" % self.high), [])
         client.kinds(query("ROLLBACK"))
@@ -213,14 +213,19 @@ class Gate(unittest.TestCase):
         placement = W.direct("s1", "SELECT hashint8extended(%s, 8816678312871386365)", (self.low,))[0][0]
         W.command(f"forget {self.id}")
         W.command(f"announce {self.id} {placement} {placement + 1} 1 2")
-        client.kinds(query("BEGIN"))
-        self.assertEqual(client.kinds(self.insert(1, stays)), "C:INSERT 0 1 ZT")
+        for number, each, begin in ((1, client, "BEGIN"), (2, keeps, "BEGIN ISOLATION LEVEL REPEATABLE READ"), (3, cursor, "BEGIN")):
+            each.kinds(query(begin))
+            self.assertEqual(each.kinds(self.insert(number, stays)), "C:INSERT 0 1 ZT")
+        cursor.kinds(query(f"DECLARE c CURSOR FOR SELECT * FROM orders WHERE customer_id = {stays}"))
         self.assertTrue(self.close())
         W.command(f"flip {self.id}")
         W.command(f"open {self.id}")
         try:
-            self.assertEqual(client.kinds(self.insert(2)), "E40001 ZE")
-            self.assertEqual(client.kinds(query("ROLLBACK")), "C:ROLLBACK ZI")
+            self.assertEqual(keeps.kinds(self.insert(2)), "E40001 ZE")
+            self.assertEqual(cursor.kinds(self.insert(2)), "E40001 ZE")  # it cannot go to another shard
+            self.assertEqual(client.kinds(self.insert(2)), "C:INSERT 0 1 ZT")
+            for each in (client, keeps, cursor):
+                self.assertEqual(each.kinds(query("ROLLBACK")), "C:ROLLBACK ZI")
             self.assertEqual(client.kinds(self.insert(2)), "C:INSERT 0 1 ZI")
             self.assertEqual(W.count("s2"), 1)
         finally:
