@@ -246,14 +246,15 @@ class session final : public std::enable_shared_from_this<session>, public timed
   void lose_branches();
   void lose_transaction();
   bool step_elsewhere();
-  task<std::optional<protocol::notice>> end_branches(bool commit);
+  task<std::optional<protocol::notice>> end_branches(bool commit, std::vector<branch>& ended);
   task<std::optional<protocol::notice>> commit_branches(std::vector<branch*>);
   task<void> enter_barrier(bool& inside);
   task<two_phase::verdict> ask_verdict(const two_phase&);
-  task<void> finish_branches();
+  std::vector<branch> leave_branches();
+  task<void> finish_branches(std::vector<branch> ended);
   bool ends_branches(std::span<const routing::statement_plan>) const noexcept;
   bool batch_ends_branches() const noexcept;
-  task<std::optional<protocol::notice>> end_by(routing::statement_kind, bool chain, std::string& tag);
+  task<std::optional<protocol::notice>> end_by(routing::statement_kind, bool chain, std::string& tag, std::vector<branch>& ended);
   task<void> end_by_query(routing::statement_plan, bool alone);
   task<void> end_by_batch(char end);
 

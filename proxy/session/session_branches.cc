@@ -111,6 +111,7 @@ task<std::optional<protocol::notice>> session::go_to(routing::shard_id shard) {
 void session::say_missed(branch& b) {
   if (b.said == log_.size()) return;
   for (; b.said < log_.size(); ++b.said) {
+    if (b.said > 0 && migration::test_hooks::broken("no_missed")) continue;
     protocol::append(b.server->out, protocol::query{log_.text(b.said)});
     b.server->answers.expect(request::query, fate::swallow);
   }
@@ -131,7 +132,7 @@ std::optional<protocol::notice> session::refuse_savepoint(const routing::stateme
 
 // What goes back to a savepoint goes back to it on all shards that know it, before the client hears of it. The others have done nothing since.
 bool session::must_go_back(const choice& c) const noexcept {
-  if (elsewhere_.empty()) return false;
+  if (elsewhere_.empty() || migration::test_hooks::broken("no_going_back")) return false;
   return std::any_of(c.says.begin(), c.says.end(), [this](const saying& s) {
     const auto at = s.is == saying::what::rollback_to ? log_.find(s.name) : std::nullopt;
     return at && std::any_of(elsewhere_.begin(), elsewhere_.end(), [&](const branch& b) { return b.said >= *at; });
@@ -289,8 +290,9 @@ bool session::step_elsewhere() {
   return moved;
 }
 
-// COMMIT or ROLLBACK of all branches. Afterwards there is no server; an error says why it was not committed. An unknown end closes the session.
-task<std::optional<protocol::notice>> session::end_branches(bool commit) {
+// COMMIT or ROLLBACK of all branches. Afterwards there is no server, and what they leave is `ended`, to be finished behind the client's answer.
+// An error says why it was not committed; an unknown end closes the session.
+task<std::optional<protocol::notice>> session::end_branches(bool commit, std::vector<branch>& ended) {
   log_.clear();
   const bool failed = here_.status == transaction_status::failed;
   std::vector<branch*> all{&here_};
@@ -304,8 +306,15 @@ task<std::optional<protocol::notice>> session::end_branches(bool commit) {
     co_await ask_branches(all, same);
   }
   unit_may_commit_ = false;
-  co_await finish_branches();
+  ended = leave_branches();
+  end_transaction();
   co_return why;
+}
+
+std::vector<branch> session::leave_branches() {
+  auto all = std::exchange(elsewhere_, {});
+  all.push_back(std::exchange(here_, branch()));
+  return all;
 }
 
 task<std::optional<protocol::notice>> session::commit_branches(std::vector<branch*> all) {
@@ -328,9 +337,10 @@ task<std::optional<protocol::notice>> session::commit_branches(std::vector<branc
   }
   if (inside) w_.shared.barrier->leave_commit();
   for (const auto& left : end.left_over()) {
-    if (w_.shared.recovery) w_.shared.recovery->left_over(left.shard, left.gid);
+    if (w_.shared.recovery && !migration::test_hooks::broken("no_left_over")) w_.shared.recovery->left_over(left.shard, left.gid);
     if (end.result() != two_phase::outcome::committed) continue;
-    auto warning = make_error("01000", fmt::format("shard {} has not carried out the commit yet", w_.map->find_shard(left.shard)->name),
+    const auto* shard = w_.map->find_shard(left.shard);
+    auto warning = make_error("01000", fmt::format("shard {} has not carried out the commit yet", shard ? shard->name : "that was removed"),
                               "The transaction is committed. What it did there is seen as soon as that shard can be asked.");
     warning.severity = "WARNING";
     protocol::append_notice(out_, warning);
@@ -364,12 +374,12 @@ task<two_phase::verdict> session::ask_verdict(const two_phase& end) {
   }
 }
 
-// Each server gives back what the transaction has left in the session, one after the other.
-task<void> session::finish_branches() {
-  auto all = std::move(elsewhere_);
-  elsewhere_.clear();
-  all.push_back(std::exchange(here_, branch()));
-  for (auto& each : all) {
+// Each server gives back what the transaction has left in the session, one after the other. The client has been answered: one that breaks now
+// takes back nothing of that.
+task<void> session::finish_branches(std::vector<branch> ended) {
+  if (ended.empty()) co_return;
+  flush_client();
+  for (auto& each : ended) {
     if (!each.server) continue;
     here_ = std::move(each);
     if (here_.status != transaction_status::idle) {  // it has failed to end
@@ -398,10 +408,10 @@ bool session::batch_ends_branches() const noexcept {
 }
 
 // The answer to COMMIT, ROLLBACK or PREPARE TRANSACTION: a tag, or an error.
-task<std::optional<protocol::notice>> session::end_by(statement_kind kind, bool chain, std::string& tag) {
+task<std::optional<protocol::notice>> session::end_by(statement_kind kind, bool chain, std::string& tag, std::vector<branch>& ended) {
   const bool commits = kind == statement_kind::commit && here_.status != transaction_status::failed;
   auto again = log_;
-  auto why = co_await end_branches(commits);
+  auto why = co_await end_branches(commits, ended);
   if (!why && kind == statement_kind::prepare_transaction) why = cannot_prepare();
   ++w_.counted.transactions;
   tag = commits ? "COMMIT" : "ROLLBACK";
@@ -417,11 +427,14 @@ task<std::optional<protocol::notice>> session::end_by(statement_kind kind, bool 
 task<void> session::end_by_query(routing::statement_plan plan, bool alone) {
   if (!alone) co_return refuse_query(must_end_alone());
   std::string tag;
-  auto why = co_await end_by(plan.kind, plan.chain, tag);
-  if (closing_) co_return;
-  if (why) answer_error(*why);
-  else protocol::append(out_, protocol::command_complete{tag});
-  finish_alone();
+  std::vector<branch> ended;
+  auto why = co_await end_by(plan.kind, plan.chain, tag, ended);
+  if (!closing_) {
+    if (why) answer_error(*why);
+    else protocol::append(out_, protocol::command_complete{tag});
+    finish_alone();
+  }
+  co_await finish_branches(std::move(ended));
 }
 
 // The messages around it are those of this one statement.
@@ -436,6 +449,7 @@ task<void> session::end_by_batch(char end) {
   }
   std::optional<protocol::notice> why;
   std::string tag;
+  std::vector<branch> ended;
   for (const auto& item : batch_) {
     if (item.type != 'E') {
       answer_item(item, out_);
@@ -443,8 +457,8 @@ task<void> session::end_by_batch(char end) {
     }
     const auto kind = item.plan->kind;
     const bool chain = item.plan->chain;
-    why = co_await end_by(kind, chain, tag);
-    if (closing_) co_return;
+    why = co_await end_by(kind, chain, tag, ended);
+    if (closing_) co_return co_await finish_branches(std::move(ended));
     if (why) break;
     protocol::append(out_, protocol::command_complete{tag});
   }
@@ -454,6 +468,7 @@ task<void> session::end_by_batch(char end) {
   if (why) answer_error(*why);
   if (why && end != 'S') skip_to_sync_ = true;
   if (end == 'S') finish_alone();
+  co_await finish_branches(std::move(ended));
 }
 
 }  // namespace proxy

@@ -91,7 +91,8 @@ task<bool> session::run_scattered(const choice& c, bool simple, bool& again) {
     co_await scatter(c, simple);
     co_return true;
   }
-  if (!unit_in_block_) co_await finish_branches();
+  auto ended = unit_in_block_ ? std::vector<branch>() : leave_branches();
+  co_await finish_branches(std::move(ended));
   if (failed) scatter_refused_ = std::move(failed);
   co_return false;
 }
@@ -181,7 +182,8 @@ task<void> session::scatter(const choice& c, bool simple) {
     answer.finish(out_);
     if (failed_on) co_await go_to(*failed_on);  // the transaction has failed there
   }
-  if (!unit_in_block_) co_await finish_branches();
+  auto ended = unit_in_block_ ? std::vector<branch>() : leave_branches();
+  co_await finish_branches(std::move(ended));
   if (!closing_) finish_alone();
 }
 

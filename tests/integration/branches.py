@@ -361,6 +361,74 @@ def a_branch_is_lost(shop):
     shop.nothing_left()
 
 
+def a_branch_is_lost_behind_the_decision(shop):
+    """It is committed, the client is warned, and the recoverer carries it out at once: not when it is as old as any that is in doubt."""
+    one, two, _ = shop.at.values()
+    warned = []
+    with closing(shop.client()) as client, client.cursor() as cursor:
+        client.add_notice_handler(lambda notice: warned.append(notice.message_primary))
+        add(cursor, one, -1)
+        add(cursor, two, 1)
+        shop.fleet.console("TEST STOP 'two_phase.finish'")
+        thread = threading.Thread(target=client.commit)
+        thread.start()
+        shop.fleet.console("TEST WAIT 'two_phase.finish'")
+        away = [shard for shard in shop.fleet.names if shop.fleet.query(shard, "SELECT gid FROM pg_prepared_xacts")]
+        shop.fleet.query(away[0], "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'")
+        shop.fleet.console("TEST RELEASE 'two_phase.finish'")
+        thread.join(30)
+        assert warned == [f"shard {away[0]} has not carried out the commit yet"], warned
+        wait_until(lambda: shop.amounts() == [99, 101, 100], "the commit to be carried out", 6)
+    shop.reset()
+    shop.nothing_left()
+
+
+def a_branch_is_lost_when_all_is_done(shop):
+    """What it was to say about the session is lost, and so is the session; that the transaction is committed has been told before."""
+    one, two, _ = shop.at.values()
+    with closing(shop.client()) as client, client.cursor() as cursor:
+        add(cursor, one, -1)
+        cursor.execute("SELECT pg_advisory_lock(5)")
+        add(cursor, two, 1)
+        shop.fleet.console("TEST STOP 'two_phase.finish'")
+        told = []
+
+        def commit():
+            try:
+                client.commit()
+                told.append("committed")
+            except psycopg.Error as error:
+                told.append(error)
+        thread = threading.Thread(target=commit)
+        thread.start()
+        shop.fleet.console("TEST WAIT 'two_phase.finish'")
+        decider, = (shard for shard in map(shop.fleet.owner, (one, two)) if not shop.fleet.query(shard, "SELECT gid FROM pg_prepared_xacts"))
+        shop.fleet.query(decider, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'")
+        shop.fleet.console("TEST RELEASE 'two_phase.finish'")
+        thread.join(30)
+        assert told == ["committed"], told
+        refused(lambda: cursor.execute("SELECT 1"), "08006", None)
+    assert shop.amounts() == [99, 101, 100], shop.amounts()
+    shop.reset()
+    shop.nothing_left()
+
+
+def rules(shop):
+    """Each rule left out, and what then fails."""
+    for rule, part in (("no_missed", savepoints), ("no_missed", settings), ("no_missed", savepoints_of_one_name), ("no_going_back", savepoints),
+                       ("no_left_over", a_branch_is_lost_behind_the_decision)):
+        shop.fleet.console(f"TEST BREAK '{rule}'")
+        try:
+            part(shop)
+        except (AssertionError, psycopg.Error):
+            continue
+        finally:
+            shop.fleet.console(f"TEST MEND '{rule}'")
+            wait_until(lambda: not any(shop.fleet.query(shard, "SELECT gid FROM pg_prepared_xacts") for shard in shop.fleet.names), "nothing to be prepared")
+            shop.reset()
+        raise AssertionError(f"{part.__name__} does not need rule {rule}")
+
+
 def by_many(shop):
     """Transfers to and fro by several clients keep the sum, and what is read in one of them is never half of another."""
     one, two, three = shop.at.values()
@@ -460,7 +528,8 @@ def never_half_of_a_commit(shop):
 
 
 PARTS = (transfers, failures, savepoints, savepoints_of_one_name, savepoints_that_are_not_known, a_branch_is_lost_going_back, settings, locks_and_home,
-         where_it_must_stay, without_rights, a_branch_is_lost, by_many, scattered, never_half_of_a_commit)
+         where_it_must_stay, without_rights, a_branch_is_lost, a_branch_is_lost_behind_the_decision, a_branch_is_lost_when_all_is_done, by_many,
+         scattered, never_half_of_a_commit, rules)
 
 
 def main():

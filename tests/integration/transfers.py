@@ -120,7 +120,7 @@ class Bank:
 
     def no_verdicts(self):
         def left():
-            return [shard for shard in SHARDS if self.fleet.query(shard, "SELECT FROM pgrotor.decisions")]
+            return [shard for shard in SHARDS if self.fleet.query(shard, "SELECT uuid FROM pgrotor.decisions")]
         wait_until(lambda: not left(), "verdicts to be removed", 30)
 
     def check(self):
