@@ -170,6 +170,12 @@ task<std::vector<two_phase::reply>> session::ask_branches(std::vector<branch*> b
   for (std::size_t i = 0; i < branches.size(); ++i) {
     auto* server = branches[i]->server.get();
     if (messages[i].empty() || !server) continue;
+    if (!server->socket.quiet()) {  // who is gone already has not done what was not sent
+      branches[i]->closed = server->socket.read(server->in, branches[i]->whole).closed;
+      hear_branch(*branches[i], replies[i]);
+      replies[i].unsent = replies[i].is == what::lost;
+      if (replies[i].unsent) continue;
+    }
     protocol::append(server->out, protocol::query{messages[i]});
     server->answers.expect(request::query, fate::capture);
     server->statements.unnamed = 0;

@@ -172,7 +172,7 @@ void two_phase::prepared(std::span<const reply> replies) {
     if (!done && !failed) failed = i;
     if (reader) states_[i] = branch_state::ended;
     else if (done) states_[i] = branch_state::prepared, owner_ = replies[i].text;  // what may_be_finished() has said
-    else if (replies[i].is == reply::what::lost) states_[i] = branch_state::maybe_prepared;
+    else if (replies[i].is == reply::what::lost && !replies[i].unsent) states_[i] = branch_state::maybe_prepared;
   }
   if (failed) return fail(replies, *failed);
   begin(state::decide);
@@ -186,7 +186,7 @@ void two_phase::decided(std::span<const reply> replies) {
     states_[decider_] = branch_state::ended;
     return begin(alone ? state::committed : state::finish);
   }
-  if (answer.is == reply::what::error) return fail(replies, decider_);
+  if (answer.is == reply::what::error || answer.unsent) return fail(replies, decider_);
   states_[decider_] = branch_state::ended;
   why_ = unknown_end(answer.why);
   begin(alone ? state::unknown : state::doubt);

@@ -41,6 +41,7 @@ class two_phase {
     enum class what : char { none, done, error, lost };  // error: an ErrorResponse followed by ReadyForQuery, nothing else is certain
     what is = what::none;
     bool over = false;     // the server is in no transaction any more
+    bool unsent = false;   // lost before the message was sent
     std::string text;      // the first column of the first row
     protocol::notice why;  // error, lost
   };

@@ -55,7 +55,8 @@ inline std::string_view name_of(two_phase::outcome end) {
   return names[static_cast<std::size_t>(end)];
 }
 
-// d done; t, f done with this text; e an error within the transaction, o one that has ended it, g "does not exist", x lost, . nothing.
+// d done; t, f done with this text; e an error within the transaction, o one that has ended it, g "does not exist", x lost, u lost before
+// it was sent, . nothing.
 inline two_phase::reply reply_of(char letter) {
   two_phase::reply reply;
   switch (letter) {
@@ -63,7 +64,8 @@ inline two_phase::reply reply_of(char letter) {
     case 'd': reply.is = what::done, reply.text = "app"; break;
     case 't':
     case 'f': reply.is = what::done, reply.text = letter; break;
-    case 'x': reply.is = what::lost, reply.why.sqlstate = "08006"; break;
+    case 'x':
+    case 'u': reply.is = what::lost, reply.unsent = letter == 'u', reply.why.sqlstate = "08006"; break;
     default: reply.is = what::error, reply.why.sqlstate = letter == 'g' ? "42704" : "23503"; break;
   }
   reply.over = letter == 'o' || letter == 'g';

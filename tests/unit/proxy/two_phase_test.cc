@@ -84,6 +84,9 @@ TEST_CASE("two_phase: what is sent in which order, and what comes of it") {
 
       {"the decision is refused", "ww", "tt .d e. dd", "ask aa prepare .P decide D. undo Rr aborted 23503"},
       {"the commit is refused", "ww", "tt .d o. .d", "ask aa prepare .P decide D. undo .r aborted 23503"},
+      {"the decider is lost before it could decide", "ww", "tt .d u. .d", "ask aa prepare .P decide D. undo .r aborted 08006"},
+      {"the only writer is lost before COMMIT", "rw", ".t d. .u ..", "ask .a readers C. last .C undo .. aborted 08006"},
+      {"one is lost before it was prepared", "www", "ttt .ud d.d", "ask aaa prepare .PP undo R.r aborted 08006"},
       {"in doubt, and committed", "ww", "tt .d x. commit .d", "ask aa prepare .P decide D. doubt finish .c committed"},
       {"in doubt, and not committed", "ww", "tt .d x. abort .d", "ask aa prepare .P decide D. doubt undo .r aborted 08006"},
       {"an abort that nothing proves", "ww", "tt .d x. abort .g", "ask aa prepare .P decide D. doubt undo .r unknown 08007"},

@@ -31,7 +31,7 @@ struct happening {
   at then;
 };
 
-// All that can come of a message.
+// All that can come of a message, but that it cannot be sent any more.
 std::vector<happening> all_of(char message, const shard& there) {
   const std::vector<happening> none = {{'.', there.state}};
   switch (message) {
@@ -182,11 +182,14 @@ struct walker {
       return walk(std::move(next));
     }
     const auto message = kind_of(w.end.message(i));
-    for (const auto& each : all_of(message, w.shards[i])) {
+    auto all = all_of(message, w.shards[i]);
+    const auto now = w.shards[i].state;
+    if (message != '.') all.push_back({'u', now == at::open || now == at::failed ? at::aborted : now});
+    for (const auto& each : all) {
       auto next = w;
       auto& s = next.shards[i];
       s.state = each.then;
-      s.connected = s.connected && each.answer != 'x';
+      s.connected = s.connected && each.answer != 'x' && each.answer != 'u';
       s.id = s.id || (message == 'x' && each.answer == 'd');
       replies[i] = reply_of(each.answer);
       path.push_back(each.answer);
