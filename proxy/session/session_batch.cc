@@ -271,7 +271,8 @@ bool session::choose_for_item(const batch_item& item, choice& chosen) {
   if (wants_values && item.is_front()) chosen.refused = read_front(item);
   else if (wants_values && !read_values(item)) chosen.refused = make_error(sqlstate::protocol_violation, "invalid message format");
   if (chosen.refused) return false;
-  if (chosen.refused = refuse_savepoint(*plan, true); chosen.refused) return false;
+  if (!elsewhere_.empty()) chosen.refused = refuse_savepoint(*plan, true);
+  if (chosen.refused) return false;
   if (!plan->effects.settings.empty()) here_.transaction.name(plan->effects, literals_);
   if (may_be_misread(chosen, *plan, item.statement->sql)) {
     chosen.refused = misread();

@@ -120,7 +120,7 @@ void session::say_missed(branch& b) {
 
 // Of a transaction on several shards every move among savepoints has to be known one by one, and to have been run.
 std::optional<protocol::notice> session::refuse_savepoint(const routing::statement_plan& plan, bool alone) const {
-  if (elsewhere_.empty() || !moves_savepoints(plan.kind)) return std::nullopt;
+  if (!moves_savepoints(plan.kind)) return std::nullopt;
   if (!alone)
     return make_error(sqlstate::not_one_shard, "savepoints of a transaction on several shards must be sent alone",
                       "SAVEPOINT, RELEASE and ROLLBACK TO cannot stand beside other statements of one query.", "Send each as a query of its own.");

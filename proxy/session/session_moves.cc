@@ -59,7 +59,6 @@ task<std::optional<protocol::notice>> session::leave_shard() {
 
 // As what is sent now is run. A pipeline that fails in the middle leaves unknown what of it was.
 void session::note_sayings(const choice& c) {
-  if (c.says.empty() && !c.unsaid) return;
   for (const auto& each : c.says) {
     const bool is_heard = here_.status != protocol::transaction_status::failed || each.is == saying::what::rollback_to || each.is == saying::what::end;
     if (!is_heard) continue;
@@ -78,6 +77,7 @@ void session::note_sayings(const choice& c) {
 // What the statement has to be followed by on another shard. Of one that sets nothing, that is nothing; of what sets something and can be known
 // on its own server only, the transaction stays there.
 void session::note_saying(choice& c, const routing::statement_plan& plan, std::string_view sql, std::span<const routing::parameter> values) {
+  if (says_nothing(plan)) return;
   using enum saying::what;
   const auto say = [&](saying::what is) { c.says.push_back(saying{is, std::string(sql), plan.savepoint}); };
   switch (plan.kind) {

@@ -119,7 +119,8 @@ session::choice session::choose_for_query(const routing::text_plan& plan, std::s
       chosen.refused = make_error(sqlstate::feature_not_supported, "DEALLOCATE ALL must be sent alone");
       return chosen;
     }
-    if (chosen.refused = refuse_savepoint(statement, stands_alone(plan)); chosen.refused) return chosen;
+    if (!elsewhere_.empty()) chosen.refused = refuse_savepoint(statement, stands_alone(plan));
+    if (chosen.refused) return chosen;
     here_.transaction.name(statement.effects, literals_);
     if (!add_to_choice(chosen, statement, literals_)) return chosen;
   }
@@ -130,6 +131,7 @@ session::choice session::choose_for_query(const routing::text_plan& plan, std::s
 
 // A text of several statements is said as a whole, or what it says is not known.
 void session::note_sayings_of(choice& c, const routing::text_plan& plan, std::string_view sql) const {
+  if (stands_alone(plan) && says_nothing(plan.statements.front())) return;
   if (stands_alone(plan)) return note_saying(c, plan.statements.front(), sql, literals_);
   choice each;
   for (const auto& statement : plan.statements) note_saying(each, statement, sql, literals_);

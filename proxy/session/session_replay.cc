@@ -193,7 +193,7 @@ void session::finish_transaction() {
   auto& transaction = here_.transaction;
   auto& home = *here_.server->home;
   const bool wrote = std::exchange(here_.has, {}).wrote;
-  if (elsewhere_.empty()) log_.clear();
+  if (elsewhere_.empty() && !log_.is_new()) log_.clear();
   if (wrote && home.triggers_make_state()) transaction.note_unknown();
   if (here_.reported_before && here_.reported_before != here_.server->reported && !transaction.changes_settings()) transaction.note_any_setting();
   for (const auto& name : transaction.names())

@@ -141,7 +141,7 @@ task<std::optional<protocol::notice>> session::settle(const choice& c, bool& aga
     again = closing_ || version != w_.routing_version;
     if (why || again) co_return why;
   }
-  if (must_go_back(c)) {
+  if (!elsewhere_.empty() && must_go_back(c)) {
     auto why = co_await go_back_elsewhere(c);
     again = closing_ || version != w_.routing_version;
     if (why || again) co_return why;
@@ -171,7 +171,7 @@ task<std::optional<protocol::notice>> session::settle(const choice& c, bool& aga
 bool session::settle_now(const choice& c) {
   if (w_.retired) return false;
   if (!w_.gate.nothing_known() && !c.touches.empty()) return false;
-  if (c.sequence_values || c.arrived || must_move(c) || must_branch(c) || must_go_back(c) || !c.executes.empty()) return false;
+  if (c.sequence_values || c.arrived || must_move(c) || must_branch(c) || (!elsewhere_.empty() && must_go_back(c)) || !c.executes.empty()) return false;
   return (here_.server && !here_.borrowed) || attach_now(c.shard.value_or(usual_shard()));
 }
 
@@ -275,7 +275,7 @@ void session::put_held_in_front() {
     unit_in_block_ = true;
     held_.give(log_);
   }
-  say_missed(here_);
+  if (here_.said != log_.size()) say_missed(here_);
 }
 
 void session::touch(const choice& c) {
@@ -283,7 +283,7 @@ void session::touch(const choice& c) {
   else if (c.scatter.empty()) ++w_.counted.routed_default;
   note_snapshot(c);
   if (here_.unbound) here_.unbound = !c.bound && log_.complete();
-  note_sayings(c);
+  if (!c.says.empty() || c.unsaid) note_sayings(c);
   if (log_.size() > 0 && !log_.complete()) here_.unbound = false;
   if (w_.gate.nothing_known() || c.touches.empty()) return;
   const auto fresh = w_.gate.bits_of(c.touches) & ~touched_;

@@ -18,6 +18,13 @@
 
 namespace proxy {
 
+// Nothing of it has to be told to another shard of its transaction; true of most statements.
+inline bool says_nothing(const routing::statement_plan& plan) noexcept {
+  const auto& effects = plan.effects;
+  return plan.kind == routing::statement_kind::query && effects.makes == 0 && !effects.resets && !effects.unknown_calls && effects.calls.empty() &&
+         !plan.opens_cursor && !plan.prepare;
+}
+
 struct session_choice {
   std::optional<routing::shard_id> shard;  // none: any
   boost::container::small_vector<routing::shard_id, 1> scatter;  // it runs on all of these
