@@ -240,6 +240,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   task<std::vector<two_phase::reply>> ask_branches(std::vector<branch*>, std::vector<std::string_view> messages);
   bool read_branch(branch&, std::string& into, exchange::step&);
   bool hear_branch(branch&, two_phase::reply&);
+  void look_at_branch(branch&, two_phase::reply&);
   static protocol::notice lost_in_transaction(std::string_view shard, std::string_view why);
   void lose_branch(branch&, two_phase::reply&, std::string why);
   void discard_branch(branch&) noexcept;

@@ -170,12 +170,8 @@ task<std::vector<two_phase::reply>> session::ask_branches(std::vector<branch*> b
   for (std::size_t i = 0; i < branches.size(); ++i) {
     auto* server = branches[i]->server.get();
     if (messages[i].empty() || !server) continue;
-    if (!server->socket.quiet()) {  // who is gone already has not done what was not sent
-      branches[i]->closed = server->socket.read(server->in, branches[i]->whole).closed;
-      hear_branch(*branches[i], replies[i]);
-      replies[i].unsent = replies[i].is == what::lost;
-      if (replies[i].unsent) continue;
-    }
+    look_at_branch(*branches[i], replies[i]);
+    if (replies[i].unsent) continue;
     protocol::append(server->out, protocol::query{messages[i]});
     server->answers.expect(request::query, fate::capture);
     server->statements.unnamed = 0;
@@ -197,6 +193,15 @@ task<std::vector<two_phase::reply>> session::ask_branches(std::vector<branch*> b
     if (open > 0 && !moved) in_time = co_await wake_.wait(deadline);
   }
   co_return replies;
+}
+
+// Who is gone already has not done what was not sent. A shard that stops at once says a warning, and then the end comes.
+void session::look_at_branch(branch& b, two_phase::reply& reply) {
+  for (int looks = 0; looks < 4 && b.server && !b.server->socket.quiet(); ++looks) {
+    b.closed = b.server->socket.read(b.server->in, b.whole).closed;
+    hear_branch(b, reply);
+  }
+  reply.unsent = reply.is == two_phase::reply::what::lost;
 }
 
 // What the branch has for the client goes to `into`. True when bytes moved.

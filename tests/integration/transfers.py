@@ -186,12 +186,16 @@ class Kill:
             assert outcome.said == "done" or (not decided and outcome.said == "refused") or self.step == "doubt", outcome
 
     def lose_decider(self, before):
-        """The connection to the shard that decides breaks in front of the decision: it is asked for, and stands there."""
-        for shard in SHARDS:
-            self.fleet.query(shard, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                                    " WHERE usename = 'app' AND state = 'idle in transaction'")
-        self.pgrotor.console(f"TEST RELEASE '{before}'")
-        self.pgrotor.console(f"TEST WAIT '{self.point}'")
+        """The connection to the shard that decides breaks in the middle of the decision: it is asked for, and stands there."""
+        deciding = "SELECT pid FROM pg_stat_activity WHERE usename = 'app' AND query LIKE '%%pgrotor.decide%%' AND wait_event_type = 'Lock'"
+        with contextlib.ExitStack() as open_ones:
+            for shard in SHARDS:
+                lock = open_ones.enter_context(closing(self.fleet.shards[shard].connect(DATABASE, autocommit=False)))
+                lock.cursor().execute("LOCK pgrotor.decisions IN EXCLUSIVE MODE")
+            self.pgrotor.console(f"TEST RELEASE '{before}'")
+            shard, pid = wait_until(lambda: next(((shard, pid) for shard in SHARDS for pid, in self.fleet.query(shard, deciding)), None), "it to decide")
+            self.fleet.query(shard, "SELECT pg_terminate_backend(%s)", (pid,))
+            self.pgrotor.console(f"TEST WAIT '{self.point}'")
 
     def kill(self, client):
         """Returns what brings the victim back, behind the client's answer."""
