@@ -54,8 +54,16 @@ class gate_book {
   touch_bits bit_of(std::uint64_t set) const noexcept;                   // 0: not announced
   bool knows(routing::distribution_id) const noexcept;  // a set of it
   // Statements over several shards, which no set is moved for, between the look at what is known and the last BindComplete.
-  void snapshots_begin() noexcept { ++taking_snapshots_; }
-  void snapshots_end() noexcept { --taking_snapshots_; }
+  class snapshots {
+   public:
+    explicit snapshots(gate_book& book) noexcept : book_(book) { ++book_.taking_snapshots_; }
+    snapshots(const snapshots&) = delete;
+    snapshots& operator=(const snapshots&) = delete;
+    ~snapshots() { --book_.taking_snapshots_; }
+
+   private:
+    gate_book& book_;
+  };
   bool snapshots_under_way() const noexcept { return taking_snapshots_ > 0; }
   bool nothing_known() const noexcept { return sets_.empty(); }  // the hot path's only question, almost always true
 

@@ -249,7 +249,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   bool step_elsewhere();
   task<std::optional<protocol::notice>> end_branches(bool commit, std::vector<branch>& ended);
   task<std::optional<protocol::notice>> commit_branches(std::vector<branch*>);
-  task<void> enter_barrier(bool& inside);
+  task<commit_barrier::pass> enter_barrier();
   task<two_phase::verdict> ask_verdict(const two_phase&);
   std::vector<branch> leave_branches();
   task<void> finish_branches(std::vector<branch> ended);

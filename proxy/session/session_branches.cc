@@ -332,7 +332,7 @@ task<std::optional<protocol::notice>> session::commit_branches(std::vector<branc
   std::vector<two_phase::participant> participants;
   for (const auto* each : all) participants.push_back({each->server->shard, each->has});
   two_phase end(std::move(participants), random_uuid());
-  bool inside = false;
+  commit_barrier::pass inside;
   while (end.result() == two_phase::outcome::pending) {
     PGROTOR_STOP_POINT("two_phase." + std::string(end.step()));
     if (end.in_doubt()) {
@@ -340,13 +340,13 @@ task<std::optional<protocol::notice>> session::commit_branches(std::vector<branc
       end.take(verdict);
       continue;
     }
-    if (end.step() == "decide") co_await enter_barrier(inside);
+    if (end.step() == "decide") inside = co_await enter_barrier();
     std::vector<std::string_view> messages;
     for (std::size_t i = 0; i < all.size(); ++i) messages.push_back(end.message(i));
     const auto replies = co_await ask_branches(all, messages);
     end.take(replies);
   }
-  if (inside) w_.shared.barrier->leave_commit();
+  inside = {};
   for (const auto& left : end.left_over()) {
     if (w_.shared.recovery && !migration::test_hooks::broken("no_left_over")) w_.shared.recovery->left_over(left.shard, left.gid);
     if (end.result() != two_phase::outcome::committed) continue;
@@ -365,11 +365,15 @@ task<std::optional<protocol::notice>> session::commit_branches(std::vector<branc
 }
 
 // Until the last answer: no statement over several shards takes its snapshots meanwhile. One that has not taken them in time takes them again.
-task<void> session::enter_barrier(bool& inside) {
-  if (migration::test_hooks::broken("no_barrier")) co_return;
+task<commit_barrier::pass> session::enter_barrier() {
+  commit_barrier::pass inside;
+  if (migration::test_hooks::broken("no_barrier")) co_return inside;
   const auto deadline = clock::now() + barrier_budget;
-  while (!w_.shared.barrier->enter_commit(clock::now() >= deadline)) co_await wake_.wait(clock::now() + std::chrono::milliseconds(1));
-  inside = true;
+  while (!inside) {
+    inside = w_.shared.barrier->enter_commit(clock::now() >= deadline);
+    if (!inside) co_await wake_.wait(clock::now() + std::chrono::milliseconds(1));
+  }
+  co_return inside;
 }
 
 task<two_phase::verdict> session::ask_verdict(const two_phase& end) {

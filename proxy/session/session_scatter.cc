@@ -14,7 +14,6 @@ using protocol::transaction_status;
 namespace {
 
 constexpr auto barrier_poll = std::chrono::milliseconds(1);
-constexpr int most_tries = 10;  // commits that come over the barrier while snapshots are taken
 
 protocol::notice not_while_moving() {
   return make_error(sqlstate::not_one_shard, "a statement over several shards is not possible while keys of its table are being moved",
@@ -190,10 +189,12 @@ task<void> session::scatter(const choice& c, bool simple) {
 // Parse and Bind on all of them; what they say to that is kept.
 task<std::optional<protocol::notice>> session::take_snapshots(const choice& c, std::vector<std::string>& early) {
   std::optional<protocol::notice> failed;
-  for (int tries = 0; tries < most_tries && !closing_; ++tries) {
-    while (!closing_ && !w_.shared.barrier->enter_statement()) co_await wake_.wait(clock::now() + barrier_poll);
+  while (true) {
+    auto inside = w_.shared.barrier->enter_statement();
+    for (; !inside && !closing_; inside = w_.shared.barrier->enter_statement()) co_await wake_.wait(clock::now() + barrier_poll);
+    if (closing_) co_return failed;
     const auto since = w_.shared.barrier->overruns();
-    w_.gate.snapshots_begin();
+    gate_book::snapshots taking(w_.gate);
     if (w_.gate.knows(*batch_.back().plan->adds_up)) failed = not_while_moving();  // since the statement was placed
     for (std::size_t i = 0; i < c.scatter.size() && !failed; ++i) {
       co_await go_to(c.scatter[i]);
@@ -210,8 +211,8 @@ task<std::optional<protocol::notice>> session::take_snapshots(const choice& c, s
       early[i].clear();
       failed = co_await hear_bind(early[i]);
     }
-    w_.gate.snapshots_end();
-    if (!w_.shared.barrier->leave_statement(since) || failed) co_return failed;
+    if (failed || closing_ || w_.shared.barrier->overruns() == since) co_return failed;
+    inside = {};
     for (const auto shard : c.scatter) {  // a commit has come over it: none of this is seen by the client
       co_await go_to(shard);
       protocol::append_sync(here_.server->out);
@@ -220,7 +221,6 @@ task<std::optional<protocol::notice>> session::take_snapshots(const choice& c, s
       if (failed || closing_) co_return failed;
     }
   }
-  co_return failed;
 }
 
 // Up to BindComplete, or an error.

@@ -6,19 +6,39 @@
 
 #include <atomic>
 #include <cstdint>
+#include <utility>
 
 namespace proxy {
 
 class commit_barrier {
  public:
-  // A statement, from the moment when nothing but the sending is left until every shard has sent BindComplete. False: a commit is under way.
-  bool enter_statement() noexcept;
-  // True: a commit has come over it meanwhile, and the snapshots may show a half of it.
-  bool leave_statement(std::uint64_t since) noexcept;
+  // Whoever is inside, as long as this lives; nobody, when it is made without a barrier.
+  class pass {
+   public:
+    pass() = default;
+    pass(commit_barrier& where, bool commit) noexcept : where_(&where), commit_(commit) {}
+    pass(pass&& other) noexcept : where_(std::exchange(other.where_, nullptr)), commit_(other.commit_) {}
+    pass& operator=(pass&& other) noexcept {
+      std::swap(where_, other.where_);
+      std::swap(commit_, other.commit_);
+      return *this;
+    }
+    ~pass() {
+      if (where_) where_->inside_ -= commit_ ? one_commit : 1;
+    }
+    explicit operator bool() const noexcept { return where_ != nullptr; }
+
+   private:
+    commit_barrier* where_ = nullptr;
+    bool commit_ = false;
+  };
+
+  // A statement, from the moment when nothing but the sending is left until every shard has sent BindComplete. None: a commit is under way.
+  pass enter_statement() noexcept;
+  // When it has risen since a statement came in, a commit has come over it, and its snapshots may show a half of that.
   std::uint64_t overruns() const noexcept { return overruns_.load(); }
-  // A commit, from the decision to the last answer. False: a statement is taking its snapshots; `at_once`: it goes on all the same.
-  bool enter_commit(bool at_once) noexcept;
-  void leave_commit() noexcept;
+  // A commit, from the decision to the last answer. None: a statement is taking its snapshots; `at_once`: it goes on all the same.
+  pass enter_commit(bool at_once) noexcept;
 
  private:
   // Statements in the lower half, commits in the upper.

@@ -97,17 +97,33 @@ TEST_CASE("concat: shards that differ in columns are not one table") {
 
 TEST_CASE("commit_barrier: statements keep commits waiting, and commits statements, but none its own kind") {
   proxy::commit_barrier barrier;
-  REQUIRE(barrier.enter_statement());
-  REQUIRE(barrier.enter_statement());
+  auto one = barrier.enter_statement(), two = barrier.enter_statement();
+  REQUIRE((one && two));
   CHECK_FALSE(barrier.enter_commit(false));
   const auto since = barrier.overruns();
-  CHECK_FALSE(barrier.leave_statement(since));
-  REQUIRE(barrier.enter_commit(true));
-  CHECK(barrier.leave_statement(since));  // takes its snapshots again
+  one = {};
+  CHECK(barrier.overruns() == since);
+  auto first = barrier.enter_commit(true);
+  REQUIRE(first);
+  CHECK(barrier.overruns() != since);  // the other one takes its snapshots again
+  two = {};
   CHECK_FALSE(barrier.enter_statement());
-  REQUIRE(barrier.enter_commit(false));
-  barrier.leave_commit();
+  auto second = barrier.enter_commit(false);
+  REQUIRE(second);
+  first = {};
   CHECK_FALSE(barrier.enter_statement());
-  barrier.leave_commit();
+  second = {};
   CHECK(barrier.enter_statement());
+}
+
+TEST_CASE("commit_barrier: who did not come in leaves nothing behind") {
+  proxy::commit_barrier barrier;
+  {
+    const auto commit = barrier.enter_commit(false);
+    REQUIRE(commit);
+    for (int tries = 0; tries < 3; ++tries) CHECK_FALSE(barrier.enter_statement());
+  }
+  const auto before = barrier.overruns();
+  CHECK(barrier.enter_commit(false));  // nobody is taken for a statement inside
+  CHECK(barrier.overruns() == before);
 }
