@@ -7,16 +7,13 @@
 #include <string>
 
 #include "migration/engine/engine.h"
+#include "migration/plan/branch_gid.h"
 
 namespace migration {
 
 class decisions {
  public:
-  enum class verdict {
-    commit,   // for good, durably
-    abort,    // for good: who has not committed by now never will
-    unknown,  // not to be had now; it says nothing
-  };
+  using verdict = commit_verdict;
 
   explicit decisions(engine& e) : engine_(e) {}
 

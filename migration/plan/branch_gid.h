@@ -11,6 +11,13 @@
 
 namespace migration {
 
+// On a transaction over several shards, by the one that decides.
+enum class commit_verdict {
+  commit,   // for good, durably
+  abort,    // for good: who has not committed by now never will
+  unknown,  // not to be had now; it says nothing
+};
+
 struct branch_gid {
   std::string uuid;           // 8-4-4-4-12 in lower case, as PostgreSQL writes it
   routing::shard_id decider;  // the participant that is not prepared

@@ -22,6 +22,18 @@ inline protocol::notice make_error(std::string_view code, std::string message, s
   return made;
 }
 
+inline protocol::notice connection_broke(std::string_view shard, std::string_view why,
+                                         std::string hint = "The transaction did not take effect; retry it.") {
+  return make_error(sqlstate::connection_failure, "the connection to shard " + std::string(shard) + " broke", std::string(why), std::move(hint));
+}
+// ... and nobody knows what came of it (I5).
+inline protocol::notice commit_unknown(protocol::notice broke) {
+  broke.sqlstate = sqlstate::transaction_unknown;
+  broke.message += " while a commit was under way";
+  broke.hint = "Find out whether the transaction took effect before you repeat it.";
+  return broke;
+}
+
 inline protocol::notice as_notice(const routing::refusal& why) { return make_error(why.sqlstate, why.message, why.detail, why.hint); }
 
 // With the severity that it has for the client; the words may be a shard's.

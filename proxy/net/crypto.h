@@ -13,6 +13,8 @@ namespace proxy {
 const protocol::scram_crypto& openssl_crypto();
 // `count` bytes from the system's generator: salts, cancel keys.
 std::string random_bytes(std::size_t count);
+// A random one (RFC 4122, version 4), as PostgreSQL writes it.
+std::string random_uuid();
 // The time taken depends on the sizes only.
 bool equal_in_constant_time(std::string_view, std::string_view) noexcept;
 

@@ -220,6 +220,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   void renew_snapshot();
 
   // session_moves.cc
+  bool has_named_portals() const noexcept;
   bool may_move() const noexcept;
   bool must_move(const choice&) const noexcept;
   task<std::optional<protocol::notice>> leave_shard();
@@ -241,7 +242,6 @@ class session final : public std::enable_shared_from_this<session>, public timed
   bool read_branch(branch&, std::string& into, exchange::step&);
   bool hear_branch(branch&, two_phase::reply&);
   void look_at_branch(branch&, two_phase::reply&);
-  static protocol::notice lost_in_transaction(std::string_view shard, std::string_view why);
   void lose_branch(branch&, two_phase::reply&, std::string why);
   void discard_branch(branch&) noexcept;
   void lose_branches();
@@ -376,6 +376,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   void finish_transaction();
   void ask_server();
   void on_captured();
+  static std::optional<protocol::notice> failure_of(const exchange&, std::string_view otherwise = "the shard's answer makes no sense");
   bool take_findings(const findings&);
   void pin(state_bits reasons);
   void park(server_ptr);

@@ -23,25 +23,9 @@ constexpr auto round_time = std::chrono::seconds(10);
 // For statements over several shards that are taking their snapshots.
 constexpr auto barrier_budget = std::chrono::milliseconds(50);
 
-std::string random_uuid() {
-  auto bytes = random_bytes(16);
-  bytes[6] = static_cast<char>((bytes[6] & 0x0f) | 0x40);
-  bytes[8] = static_cast<char>((bytes[8] & 0x3f) | 0x80);
-  std::string text;
-  for (std::size_t i = 0; i < bytes.size(); ++i) {
-    if (i == 4 || i == 6 || i == 8 || i == 10) text.push_back('-');
-    text += fmt::format("{:02x}", static_cast<unsigned char>(bytes[i]));
-  }
-  return text;
-}
-
 protocol::notice must_end_alone() {
   return make_error(sqlstate::not_one_shard, "the end of a transaction on several shards must be sent alone",
                     "COMMIT and ROLLBACK of it cannot stand beside other statements of one message or pipeline.", "Send it behind a Sync, or as a query of its own.");
-}
-
-bool moves_savepoints(statement_kind kind) noexcept {
-  return kind == statement_kind::savepoint || kind == statement_kind::release || kind == statement_kind::rollback_to;
 }
 
 protocol::notice cannot_prepare() {
@@ -51,11 +35,6 @@ protocol::notice cannot_prepare() {
 
 }  // namespace
 
-protocol::notice session::lost_in_transaction(std::string_view shard, std::string_view why) {
-  return make_error(sqlstate::connection_failure, fmt::format("the connection to shard {} broke", shard), std::string(why),
-                    "The transaction did not take effect; retry it.");
-}
-
 // The statement's shard is another one than that on which the transaction was last.
 bool session::must_branch(const choice& c) const noexcept {
   return here_.server && !here_.borrowed && c.shard && *c.shard != here_.server->shard && !must_move(c);
@@ -64,8 +43,7 @@ bool session::must_branch(const choice& c) const noexcept {
 // Another shard may join, or be gone back to: what it has to be told is known, and nothing that was opened here would be missed there.
 bool session::may_branch() const noexcept {
   if (!here_.server || here_.borrowed || here_.unsynced || here_.status != transaction_status::in_transaction) return false;
-  const bool portals = std::any_of(portals_.begin(), portals_.end(), [](const auto& portal) { return !portal.first.empty(); });
-  return log_.complete() && !portals && here_.server->answers.idle();
+  return log_.complete() && !has_named_portals() && here_.server->answers.idle();
 }
 
 const branch* session::branch_on(routing::shard_id shard) const noexcept {
@@ -132,7 +110,7 @@ std::optional<protocol::notice> session::refuse_savepoint(const routing::stateme
 
 // What goes back to a savepoint goes back to it on all shards that know it, before the client hears of it. The others have done nothing since.
 bool session::must_go_back(const choice& c) const noexcept {
-  if (elsewhere_.empty() || migration::test_hooks::broken("no_going_back")) return false;
+  if (migration::test_hooks::broken("no_going_back")) return false;
   return std::any_of(c.says.begin(), c.says.end(), [this](const saying& s) {
     const auto at = s.is == saying::what::rollback_to ? log_.find(s.name) : std::nullopt;
     return at && std::any_of(elsewhere_.begin(), elsewhere_.end(), [&](const branch& b) { return b.said >= *at; });
@@ -235,21 +213,17 @@ bool session::hear_branch(branch& b, two_phase::reply& reply) {
   }
   b.status = step.status;
   reply.over = step.status == transaction_status::idle;
-  const auto& failure = server.answers.failure();
-  reply.is = failure.empty() ? two_phase::reply::what::done : two_phase::reply::what::error;
-  if (failure.empty()) {
-    const auto& rows = server.answers.rows();
-    if (!rows.empty()) reply.text = first_column(std::string_view(rows).substr(protocol::frame_header_size));
-  } else {
-    auto why = protocol::decode_notice(std::string_view(failure).substr(protocol::frame_header_size));
-    reply.why = why ? std::move(*why) : make_error(sqlstate::internal_error, "the shard's answer makes no sense");
-  }
+  auto failed = failure_of(server.answers);
+  reply.is = failed ? two_phase::reply::what::error : two_phase::reply::what::done;
+  if (failed) reply.why = std::move(*failed);
+  const auto& rows = server.answers.rows();
+  if (!failed && !rows.empty()) reply.text = first_column(std::string_view(rows).substr(protocol::frame_header_size));
   return true;
 }
 
 void session::lose_branch(branch& b, two_phase::reply& reply, std::string why) {
   reply.is = two_phase::reply::what::lost;
-  reply.why = lost_in_transaction(b.server->shard_name, why);
+  reply.why = connection_broke(b.server->shard_name, why);
   log_warning("shard {}: connection of client {} lost: {}", b.server->shard_name, pid_, why);
   discard_branch(b);
 }
@@ -305,12 +279,11 @@ bool session::step_elsewhere() {
 // An error says why it was not committed; an unknown end closes the session.
 task<std::optional<protocol::notice>> session::end_branches(bool commit, std::vector<branch>& ended) {
   log_.clear();
-  const bool failed = here_.status == transaction_status::failed;
   std::vector<branch*> all{&here_};
   for (auto& other : elsewhere_) all.push_back(&other);
   std::optional<protocol::notice> why;
-  unit_may_commit_ = commit && !failed;
-  if (unit_may_commit_) {
+  unit_may_commit_ = commit;
+  if (commit) {
     why = co_await commit_branches(all);
   } else {
     const std::vector<std::string_view> same(all.size(), "ROLLBACK");
@@ -381,12 +354,7 @@ task<two_phase::verdict> session::ask_verdict(const two_phase& end) {
   const auto recoverer = w_.shared.recovery;
   const auto deadline = clock::now() + round_time;
   const auto shard = end.decider_shard();
-  const auto said = co_await recoverer->ask(end.uuid(), end.owner(), shard, deadline);
-  switch (said) {
-    case migration::recoverer::verdict::commit: co_return two_phase::verdict::commit;
-    case migration::recoverer::verdict::abort: co_return two_phase::verdict::abort;
-    default: co_return two_phase::verdict::unknown;
-  }
+  co_return co_await recoverer->ask(end.uuid(), end.owner(), shard, deadline);
 }
 
 // Each server gives back what the transaction has left in the session, one after the other. The client has been answered: one that breaks now

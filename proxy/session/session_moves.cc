@@ -28,11 +28,14 @@ std::string set_again(const routing::set_config_call& call, std::span<const rout
 
 }  // namespace
 
+bool session::has_named_portals() const noexcept {
+  return std::any_of(portals_.begin(), portals_.end(), [](const auto& portal) { return !portal.first.empty(); });
+}
+
 // Nothing of it is under way, and nothing that it has opened would be missed.
 bool session::may_move() const noexcept {
   if (!here_.unbound || !here_.server || here_.borrowed || here_.unsynced || !here_.server->answers.idle()) return false;
-  const bool portals = std::any_of(portals_.begin(), portals_.end(), [](const auto& portal) { return !portal.first.empty(); });
-  return !portals && here_.status == protocol::transaction_status::in_transaction;
+  return !has_named_portals() && here_.status == protocol::transaction_status::in_transaction;
 }
 
 bool session::must_move(const choice& c) const noexcept {

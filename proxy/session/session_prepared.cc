@@ -102,10 +102,8 @@ task<std::optional<protocol::notice>> session::ask_prepared(routing::shard_id sh
   co_await wait_for_answer();
   if (!here_.server) co_return std::exchange(lost_, std::nullopt);
   if (closing_) co_return std::nullopt;
-  const auto& error = here_.server->answers.failure();
-  if (!error.empty()) failed = protocol::decode_notice(std::string_view(error).substr(protocol::frame_header_size));
-  if (!error.empty() && !failed) failed = make_error(sqlstate::internal_error, "the shard's answer makes no sense");
-  has = error.empty() && !here_.server->answers.rows().empty();
+  failed = failure_of(here_.server->answers);
+  has = !failed && !here_.server->answers.rows().empty();
   release_server();
   co_return failed;
 }

@@ -16,10 +16,6 @@ bool only_blanks(const routing::text_plan& plan) {
 // Beside others it stands in their transaction, which PostgreSQL refuses.
 bool stands_alone(const routing::text_plan& plan) { return plan.statements.size() == 1; }
 
-bool touches_savepoints(const routing::statement_plan& plan) {
-  return plan.kind == statement_kind::savepoint || plan.kind == statement_kind::release || plan.kind == statement_kind::rollback_to;
-}
-
 }  // namespace
 
 // False: it has to wait, and goes on in handle_query().
@@ -131,13 +127,12 @@ session::choice session::choose_for_query(const routing::text_plan& plan, std::s
 
 // A text of several statements is said as a whole, or what it says is not known.
 void session::note_sayings_of(choice& c, const routing::text_plan& plan, std::string_view sql) const {
-  if (stands_alone(plan) && says_nothing(plan.statements.front())) return;
   if (stands_alone(plan)) return note_saying(c, plan.statements.front(), sql, literals_);
   choice each;
   for (const auto& statement : plan.statements) note_saying(each, statement, sql, literals_);
   if (each.says.empty() && !each.unsaid) return;
   const bool settings = !each.unsaid && std::all_of(plan.statements.begin(), plan.statements.end(), [](const auto& s) {
-    return s.unbound && !touches_savepoints(s) && s.kind != statement_kind::begin && !ends_transaction(s.kind);
+    return s.unbound && !moves_savepoints(s.kind) && s.kind != statement_kind::begin && !ends_transaction(s.kind);
   });
   if (settings) c.says.push_back(saying{saying::what::setting, std::string(sql), {}});
   else c.unsaid = true;
@@ -154,7 +149,7 @@ bool session::answer_query_alone(const routing::text_plan& plan, std::string_vie
   } else if (!here_.server && held_.can_answer(plan.statements) && !(lost_ && plan.statements.front().kind != statement_kind::rollback)) {
     lost_.reset();
     for (const auto& statement : plan.statements) answer_control(statement, sql, out_);
-    held_.keep(sql, !stands_alone(plan) && std::any_of(plan.statements.begin(), plan.statements.end(), touches_savepoints));
+    held_.keep(sql, !stands_alone(plan) && std::any_of(plan.statements.begin(), plan.statements.end(), [](const auto& s) { return moves_savepoints(s.kind); }));
   } else {
     return false;
   }

@@ -13,18 +13,6 @@ using protocol::transaction_status;
 
 namespace {
 constexpr std::size_t kept_output = 64u << 10;
-
-protocol::notice commit_unknown(std::string_view shard, std::string_view why) {
-  return make_error(sqlstate::transaction_unknown, fmt::format("the connection to shard {} broke while a commit was under way", shard),
-                    std::string(why), "Find out whether the transaction took effect before you repeat it.");
-}
-
-protocol::notice server_broke(std::string_view shard, std::string_view why, bool was_probing) {
-  return make_error(sqlstate::connection_failure, fmt::format("the connection to shard {} broke", shard), std::string(why),
-                    was_probing ? "The last transaction ended as it was answered; what it left in the session is not known. Connect again."
-                                : "The transaction did not take effect; retry it.");
-}
-
 }  // namespace
 
 transaction_status session::status() const noexcept { return here_.server && !here_.borrowed ? here_.status : held_.status(); }
@@ -275,9 +263,10 @@ void session::server_lost(std::string_view why) {
   if (!borrowed) end_transaction();
   if (unit_open_ && unit_may_commit_) {
     ++w_.counted.commits_unknown;
-    return fatal(commit_unknown(shard, why));
+    return fatal(commit_unknown(connection_broke(shard, why)));
   }
-  auto error = server_broke(shard, why, was_probing);
+  auto error = was_probing ? connection_broke(shard, why, "The last transaction ended as it was answered; what it left in the session is not known. Connect again.")
+                           : connection_broke(shard, why);
   if (!whole || state_was_there) return fatal(std::move(error));
   if (in_block && !borrowed) {
     held_.clear();

@@ -223,6 +223,14 @@ void session::ask_server() {
   flush_server();
 }
 
+// Of a query of the proxy's own; none: it has succeeded.
+std::optional<protocol::notice> session::failure_of(const exchange& answers, std::string_view otherwise) {
+  const std::string_view frame = answers.failure();
+  if (frame.empty()) return std::nullopt;
+  auto why = protocol::decode_notice(frame.substr(protocol::frame_header_size));
+  return why ? std::move(why) : make_error(sqlstate::internal_error, std::string(otherwise));
+}
+
 // The answer to a query of the proxy's own is there.
 void session::on_captured() {
   const auto& answers = here_.server->answers;
@@ -231,9 +239,9 @@ void session::on_captured() {
   if (asked == question::prepared) return;
   if (asked == question::settings) {
     here_.reported_before.reset();
-    if (answers.failure().empty()) return;
-    auto why = protocol::decode_notice(std::string_view(answers.failure()).substr(protocol::frame_header_size));
-    return fatal(why ? std::move(*why) : make_error(sqlstate::internal_error, "the settings of the session cannot be made again"));
+    auto why = failure_of(answers, "the settings of the session cannot be made again");
+    if (why) fatal(std::move(*why));
+    return;
   }
   const auto found = answers.failure().empty() ? read_findings(answers.rows()) : std::nullopt;
   if (!found && here_.probe_tries < max_probe_tries) return ask_server();

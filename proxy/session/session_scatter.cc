@@ -272,13 +272,13 @@ std::optional<protocol::notice> session::hear_scattered(std::string& said, bool&
   if (server.answers.has_reports()) absorb_reports(server);
   switch (step.what) {
     case exchange::event::need_more:
-      if (here_.closed && !moved) return lost_in_transaction(server.shard_name, "The shard closed the connection.");
+      if (here_.closed && !moved) return connection_broke(server.shard_name, "The shard closed the connection.");
       return std::nullopt;
     case exchange::event::error: return on_error_relayed(), std::nullopt;
     case exchange::event::ready: here_.status = step.status; return std::nullopt;
     case exchange::event::captured: return on_captured(), std::nullopt;
-    case exchange::event::fatal: return lost_in_transaction(server.shard_name, server.answers.last_words());
-    default: return lost_in_transaction(server.shard_name, "The shard sent a message that does not belong here.");
+    case exchange::event::fatal: return connection_broke(server.shard_name, server.answers.last_words());
+    default: return connection_broke(server.shard_name, "The shard sent a message that does not belong here.");
   }
 }
 

@@ -20,6 +20,10 @@ bool is_transaction_control(statement_kind kind) noexcept {
   }
 }
 
+bool moves_savepoints(statement_kind kind) noexcept {
+  return kind == statement_kind::savepoint || kind == statement_kind::release || kind == statement_kind::rollback_to;
+}
+
 bool ends_transaction(statement_kind kind) noexcept {
   return kind == statement_kind::commit || kind == statement_kind::rollback || kind == statement_kind::prepare_transaction;
 }

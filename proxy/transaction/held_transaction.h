@@ -14,6 +14,8 @@
 namespace proxy {
 
 bool is_transaction_control(routing::statement_kind) noexcept;
+// SAVEPOINT, RELEASE, ROLLBACK TO.
+bool moves_savepoints(routing::statement_kind) noexcept;
 // COMMIT, ROLLBACK, PREPARE TRANSACTION: run in a failed transaction too.
 bool ends_transaction(routing::statement_kind) noexcept;
 // The CommandComplete tag of a control statement, e.g. "START TRANSACTION" or "SET CONSTRAINTS".

@@ -5,7 +5,6 @@
 
 #include <fmt/format.h>
 
-#include "migration/plan/branch_gid.h"
 #include "proxy/config/errors.h"
 
 namespace proxy {
@@ -22,13 +21,6 @@ constexpr std::string_view durable_sql =
 // Somebody else, who asked the deciding shard too, has finished it.
 bool is_gone(const two_phase::reply& reply) noexcept {
   return reply.is == two_phase::reply::what::error && reply.why.sqlstate == "42704";
-}
-
-protocol::notice unknown_end(protocol::notice why) {
-  why.sqlstate = sqlstate::transaction_unknown;
-  why.message += " while a commit was under way";
-  why.hint = "Find out whether the transaction took effect before you repeat it.";
-  return why;
 }
 
 }  // namespace
@@ -188,7 +180,7 @@ void two_phase::decided(std::span<const reply> replies) {
   }
   if (answer.is == reply::what::error || answer.unsent) return fail(replies, decider_);
   states_[decider_] = branch_state::ended;
-  why_ = unknown_end(answer.why);
+  why_ = commit_unknown(answer.why);
   begin(alone ? state::unknown : state::doubt);
 }
 

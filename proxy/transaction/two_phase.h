@@ -18,6 +18,7 @@
 #include <string_view>
 #include <vector>
 
+#include "migration/plan/branch_gid.h"
 #include "protocol/backend.h"
 #include "routing/map/types.h"
 
@@ -45,7 +46,7 @@ class two_phase {
     std::string text;      // the first column of the first row
     protocol::notice why;  // error, lost
   };
-  enum class verdict { commit, abort, unknown };
+  using verdict = migration::commit_verdict;
 
   // `uuid` names the transaction; participants in any order, two at least.
   two_phase(std::vector<participant>, std::string uuid);
