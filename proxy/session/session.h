@@ -265,10 +265,13 @@ class session final : public std::enable_shared_from_this<session>, public timed
   static protocol::notice scattered_beside_others();
   task<bool> scatter_batch(char end);
   task<std::optional<protocol::notice>> gather_branches(const choice&, bool& again);
+  std::vector<branch> leave_scattered();
   task<bool> run_scattered(const choice&, bool simple, bool& again);
   task<bool> scatter_query(const choice&, const routing::statement_plan&, std::string_view sql, bool& again);
-  task<void> scatter(const choice&, bool simple);
+  task<commit_barrier::pass> enter_with_statement();
+  task<bool> scatter(const choice&, bool simple, commit_barrier::pass inside, bool& again);
   task<std::optional<protocol::notice>> take_snapshots(const choice&, std::vector<std::string>& early);
+  task<std::optional<protocol::notice>> discard_binds(const choice&);
   task<std::optional<protocol::notice>> hear_bind(std::string& said);
   task<std::optional<protocol::notice>> pass_answer(concat*);
   task<void> wait_for_server();

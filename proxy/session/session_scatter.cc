@@ -82,18 +82,37 @@ task<std::optional<protocol::notice>> session::gather_branches(const choice& c, 
   co_return std::nullopt;
 }
 
-// Has the statement been run? `again`: it is to be placed anew.
+// Those that only the statement had; the client is answered before they are finished.
+std::vector<branch> session::leave_scattered() { return unit_in_block_ ? std::vector<branch>() : leave_branches(); }
+
+// Has the statement been run, or failed before the client? `again`: it is to be placed anew, as the map or a gate changed while this waited, or a
+// commit came over its snapshots.
 task<bool> session::run_scattered(const choice& c, bool simple, bool& again) {
+  const auto version = w_.routing_version;
   auto failed = co_await gather_branches(c, again);
   if (!failed && !again && !closing_) {
-    touch(c);
-    co_await scatter(c, simple);
-    co_return true;
+    auto inside = co_await enter_with_statement();
+    again = version != w_.routing_version;
+    if (!again && !closing_) {
+      touch(c);
+      co_return co_await scatter(c, simple, std::move(inside), again);
+    }
   }
-  auto ended = unit_in_block_ ? std::vector<branch>() : leave_branches();
+  auto ended = leave_scattered();
   co_await finish_branches(std::move(ended));
   if (failed) scatter_refused_ = std::move(failed);
   co_return false;
+}
+
+// None where the session is closing.
+task<commit_barrier::pass> session::enter_with_statement() {
+  const commit_barrier::wish wish(*w_.shared.barrier);
+  auto inside = w_.shared.barrier->enter_statement();
+  while (!inside && !closing_) {
+    co_await wake_.wait(clock::now() + barrier_poll);
+    inside = w_.shared.barrier->enter_statement();
+  }
+  co_return inside;
 }
 
 // A simple query is sent as one of the extended protocol: there BindComplete says that the snapshot has been taken.
@@ -127,8 +146,9 @@ task<bool> session::scatter_query(const choice& c, const routing::statement_plan
 
 // False: the pipeline is not one of a statement over several shards, or no longer, or it is refused.
 task<bool> session::scatter_batch(char end) {
-  while (!closing_) {
-    find_plans();
+  find_plans();
+  const bool may = std::any_of(batch_.begin(), batch_.end(), [](const auto& item) { return item.plan && item.plan->adds_up; });
+  for (; may && !closing_; find_plans()) {
     const auto chosen = choose_for_batch();
     if (chosen.scatter.empty()) co_return false;
     if (!batch_scatters(end)) {
@@ -144,23 +164,33 @@ task<bool> session::scatter_batch(char end) {
     cut_batch(0, *std::exchange(scatter_refused_, std::nullopt));
     co_return false;
   }
-  co_return true;
+  co_return may;
 }
 
-// Sends all, and lets the client see one answer.
-task<void> session::scatter(const choice& c, bool simple) {
-  ++w_.counted.routed_scattered;
+// Sends all, and lets the client see one answer. False: `again`.
+task<bool> session::scatter(const choice& c, bool simple, commit_barrier::pass inside, bool& again) {
   scattering_ = true;
   concat answer(simple);
   std::vector<std::string> early(c.scatter.size());
   auto failed = co_await take_snapshots(c, early);
+  again = inside.is_overrun();
+  inside = {};
+  if (again && !failed) failed = co_await discard_binds(c);
+  if (again && !failed && !closing_) {
+    scattering_ = false;
+    auto ended = leave_scattered();
+    co_await finish_branches(std::move(ended));
+    co_return false;
+  }
+  ++w_.counted.routed_scattered;
   const bool bound = !failed && std::none_of(early.begin(), early.end(), [](const auto& said) { return has_error(said); });
+  const auto execute = batch_.back().frame;
   for (std::size_t i = 0; i < c.scatter.size() && !failed && !closing_; ++i) {
     co_await go_to(c.scatter[i]);
-    if (bound) write_item(batch_.back());
-    end_run();
-    protocol::append_sync(here_.server->out);
-    here_.server->answers.expect(request::sync);
+    auto& server = *here_.server;
+    if (bound) server.out.append(execute), server.answers.expect(request::execute);
+    protocol::append_sync(server.out);
+    server.answers.expect(request::sync);
     flush_server();
   }
   std::optional<routing::shard_id> failed_on;
@@ -173,7 +203,7 @@ task<void> session::scatter(const choice& c, bool simple) {
   }
   scattering_ = false;
   if (failed && !answer.at_boundary()) closing_ = true;  // nothing can be said in the middle of a message
-  if (closing_) co_return;
+  if (closing_) co_return true;
   if (failed) {
     if (!answer.failed()) answer_error(*failed);
     lose_transaction();
@@ -181,46 +211,44 @@ task<void> session::scatter(const choice& c, bool simple) {
     answer.finish(out_);
     if (failed_on) co_await go_to(*failed_on);  // the transaction has failed there
   }
-  auto ended = unit_in_block_ ? std::vector<branch>() : leave_branches();
+  auto ended = leave_scattered();
+  finish_alone();
   co_await finish_branches(std::move(ended));
-  if (!closing_) finish_alone();
+  co_return true;
 }
 
 // Parse and Bind on all of them; what they say to that is kept.
 task<std::optional<protocol::notice>> session::take_snapshots(const choice& c, std::vector<std::string>& early) {
-  std::optional<protocol::notice> failed;
-  while (true) {
-    auto inside = w_.shared.barrier->enter_statement();
-    for (; !inside && !closing_; inside = w_.shared.barrier->enter_statement()) co_await wake_.wait(clock::now() + barrier_poll);
-    if (closing_) co_return failed;
-    const auto since = w_.shared.barrier->overruns();
-    gate_book::snapshots taking(w_.gate);
-    if (w_.gate.knows(*batch_.back().plan->adds_up)) failed = not_while_moving();  // since the statement was placed
-    for (std::size_t i = 0; i < c.scatter.size() && !failed; ++i) {
-      co_await go_to(c.scatter[i]);
-      say_missed(here_);
-      for (const auto& item : batch_)
-        if (item.type != 'E') write_item(item);
-      end_run();
-      for (auto& item : batch_) item.undo = 0;  // taken back once, by the first shard that refuses it
-      protocol::append_flush(here_.server->out);
-      flush_server();
+  const gate_book::snapshots taking(w_.gate);
+  for (const auto shard : c.scatter) {
+    co_await go_to(shard);
+    say_missed(here_);
+    for (auto item : batch_) {
+      if (shard != c.scatter.front()) item.undo = 0;  // what a refusal takes back of the client's names, it takes back once
+      if (item.type != 'E') write_item(item);
     }
-    for (std::size_t i = 0; i < c.scatter.size() && !failed; ++i) {
-      co_await go_to(c.scatter[i]);
-      early[i].clear();
-      failed = co_await hear_bind(early[i]);
-    }
-    if (failed || closing_ || w_.shared.barrier->overruns() == since) co_return failed;
-    inside = {};
-    for (const auto shard : c.scatter) {  // a commit has come over it: none of this is seen by the client
-      co_await go_to(shard);
-      protocol::append_sync(here_.server->out);
-      here_.server->answers.expect(request::sync);
-      failed = co_await pass_answer(nullptr);
-      if (failed || closing_) co_return failed;
-    }
+    end_run();
+    protocol::append_flush(here_.server->out);
+    flush_server();
   }
+  std::optional<protocol::notice> failed;
+  for (std::size_t i = 0; i < c.scatter.size() && !failed && !closing_; ++i) {
+    co_await go_to(c.scatter[i]);
+    failed = co_await hear_bind(early[i]);
+  }
+  co_return failed;
+}
+
+// A commit has come over them, and the client sees none of it.
+task<std::optional<protocol::notice>> session::discard_binds(const choice& c) {
+  std::optional<protocol::notice> failed;
+  for (std::size_t i = 0; i < c.scatter.size() && !failed && !closing_; ++i) {
+    co_await go_to(c.scatter[i]);
+    protocol::append_sync(here_.server->out);
+    here_.server->answers.expect(request::sync);
+    failed = co_await pass_answer(nullptr);
+  }
+  co_return failed;
 }
 
 // Up to BindComplete, or an error.

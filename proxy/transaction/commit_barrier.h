@@ -16,34 +16,49 @@ class commit_barrier {
   class pass {
    public:
     pass() = default;
-    pass(commit_barrier& where, bool commit) noexcept : where_(&where), commit_(commit) {}
-    pass(pass&& other) noexcept : where_(std::exchange(other.where_, nullptr)), commit_(other.commit_) {}
+    // `overruns`: as they were before it came in.
+    pass(commit_barrier& where, bool commit, std::uint64_t overruns) noexcept : where_(&where), commit_(commit), overruns_(overruns) {}
+    pass(pass&& other) noexcept : where_(std::exchange(other.where_, nullptr)), commit_(other.commit_), overruns_(other.overruns_) {}
     pass& operator=(pass&& other) noexcept {
       std::swap(where_, other.where_);
       std::swap(commit_, other.commit_);
+      std::swap(overruns_, other.overruns_);
       return *this;
     }
     ~pass() {
       if (where_) where_->inside_ -= commit_ ? one_commit : 1;
     }
     explicit operator bool() const noexcept { return where_ != nullptr; }
+    // Has a commit come over the statement that has this? Its snapshots may show a half of it.
+    bool is_overrun() const noexcept { return where_ && where_->overruns_.load() != overruns_; }
 
    private:
     commit_barrier* where_ = nullptr;
     bool commit_ = false;
+    std::uint64_t overruns_ = 0;
+  };
+
+  // A statement waits to come in: no commit comes in before it, as long as its budget lasts. Else commits that follow each other would keep it out.
+  class wish {
+   public:
+    explicit wish(commit_barrier& where) noexcept : where_(where) { ++where_.wishes_; }
+    wish(const wish&) = delete;
+    wish& operator=(const wish&) = delete;
+    ~wish() { --where_.wishes_; }
+
+   private:
+    commit_barrier& where_;
   };
 
   // A statement, from the moment when nothing but the sending is left until every shard has sent BindComplete. None: a commit is under way.
   pass enter_statement() noexcept;
-  // When it has risen since a statement came in, a commit has come over it, and its snapshots may show a half of that.
-  std::uint64_t overruns() const noexcept { return overruns_.load(); }
-  // A commit, from the decision to the last answer. None: a statement is taking its snapshots; `at_once`: it goes on all the same.
+  // A commit, from the decision to the last answer. None: a statement is taking its snapshots or waits to; `at_once`: it goes on all the same.
   pass enter_commit(bool at_once) noexcept;
 
  private:
   // Statements in the lower half, commits in the upper.
   static constexpr std::uint64_t one_commit = std::uint64_t{1} << 32;
-  std::atomic<std::uint64_t> inside_{0}, overruns_{0};
+  std::atomic<std::uint64_t> inside_{0}, overruns_{0}, wishes_{0};
 };
 
 }  // namespace proxy

@@ -498,22 +498,23 @@ def scattered(shop):
 
 
 def never_half_of_a_commit(shop):
-    """A transfer is seen on both shards or on none, by statements over several shards."""
-    one, two, _ = shop.at.values()
+    """A transfer is seen on both shards or on none, by statements over several shards; commits that follow each other keep no statement out."""
+    one, two, three = shop.at.values()
     stop, problems = threading.Event(), []
 
-    def move():
+    def move(here, there):
         try:
             with closing(shop.client()) as client, client.cursor() as cursor:
                 while not stop.is_set():
-                    for first, second in ((one, two), (two, one)):
-                        add(cursor, first, -10)
-                        add(cursor, second, 10)
-                        client.commit()
+                    for key, by in ((here, -10), (there, 10), (here, 10), (there, -10)):
+                        add(cursor, key, by)
+                        if key == there:
+                            client.commit()
         except Exception as problem:  # pylint: disable=broad-except
             problems.append(problem)
-    mover = threading.Thread(target=move)
-    mover.start()
+    movers = [threading.Thread(target=move, args=pair, daemon=True) for pair in ((one, two), (one, three), (two, three))]
+    for mover in movers:
+        mover.start()
     try:
         with closing(shop.client(autocommit=True)) as client:
             for _ in range(400):
@@ -521,7 +522,8 @@ def never_half_of_a_commit(shop):
                 assert sums == 300, sums
     finally:
         stop.set()
-        mover.join()
+        for mover in movers:
+            mover.join()
     assert not problems, problems
     shop.reset()
     shop.nothing_left()
