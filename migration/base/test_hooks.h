@@ -8,7 +8,7 @@
 // prepare.guards and others in prepare.cc, cleaned (all has been removed, DONE is not persisted).
 // Rules: no_guard, no_exclusive_lock, stale_marker, no_visibility, apply_twice; lose_answer (the catalog's answer to a command is lost);
 // no_barrier (a commit over several shards does not keep statements over several shards waiting);
-// no_missed, no_going_back, no_left_over (what shards of one transaction are told, and the recoverer: session_branches.cc);
+// no_missed, no_going_back, no_left_over (what shards of one transaction are told, and the recoverer: session_branches.cc, session_commit.cc);
 // recover_by_age, purge_early, purge_prepared, locks_first (of the recoverer); session_fails (a client's session throws when KILL ends it).
 #pragma once
 

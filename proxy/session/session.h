@@ -2,7 +2,8 @@
 // server from ReadyForQuery to ReadyForQuery, and relays. Lives on its worker's thread, kept alive by its own coroutine (run()).
 // Split over session_login.cc, session_console.cc, session_replication.cc, session_query.cc (simple protocol), session_batch.cc and session_write.cc (extended),
 // session_large.cc (messages that are passed on as they come), session_prepared.cc (two-phase commit), session_route.cc (shard, gate, pool),
-// session_branches.cc, session_commit.cc and session_scatter.cc (several shards), session_reading.cc (settings that change what a statement says), session_snapshot.cc (how old a transaction's snapshot may be),
+// session_branches.cc, session_commit.cc and session_scatter.cc (several shards), session_reading.cc (settings that change what a statement
+// says), session_snapshot.cc (how old a transaction's snapshot may be), session_moves.cc (transactions that belong to no shard yet),
 // session_replay.cc (what outlives transactions), session_relay.cc (bytes, ends of transactions, lost servers) and session_end.cc.
 #pragma once
 
