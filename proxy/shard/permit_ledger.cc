@@ -18,9 +18,9 @@ void permit_ledger::give_back(int worker, const permit_owner& owner) {
   const auto sum = by_owner_.find(owner);
   if (--sum->second == 0) by_owner_.erase(sum);
   --lent_;
-  // The worker has forgotten its recalls with this; those still needed are told again.
-  recalled_.erase({worker, false, owner});
-  recalled_.erase({worker, true, {}});
+  // The worker has forgotten its recalls with this, except one that crossed it: the next settle() tells what holds now, needed or not.
+  for (const auto& key : {recall_key{worker, false, owner}, recall_key{worker, true, {}}})
+    if (const auto told = recalled_.find(key); told != recalled_.end()) told->second.crossed = true;
 }
 
 std::size_t permit_ledger::lent_to(const permit_owner& owner) const noexcept {
@@ -98,7 +98,7 @@ void permit_ledger::recall_from_holders(recalls& needed, const permit_owner* own
 // For each who waits, one other that serves a queue of its own.
 void permit_ledger::add_urgent(recalls& needed, time_point now) {
   for (const auto& [key, why] : recalled_)
-    if (why.urgent && (needed.contains(key) || needed.contains({key.worker, true, {}}))) needed[key] = {true, false};
+    if (why.urgent && !why.crossed && (needed.contains(key) || needed.contains({key.worker, true, {}}))) needed[key] = {true, false};
   std::erase_if(moved_, [now](const auto& entry) { return now - entry.second >= patience; });
   for (const auto& [to, wanted] : wants_) {
     if (wanted.since == permit_want::nobody_waits || moved_.contains(to.first)) continue;

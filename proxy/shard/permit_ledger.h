@@ -84,6 +84,7 @@ class permit_ledger {
   };
   struct recall_why {
     bool urgent = false, own = false;
+    bool crossed = false;  // by what that worker gave back: it may have forgotten this, or not
     bool operator==(const recall_why&) const = default;
   };
   using recalls = std::map<recall_key, recall_why>;
