@@ -8,7 +8,9 @@
    NO_XID    p_n has no xid when step 1 starts (NOTIFY, held cursor, UPDATE of no row)     ASYNC  synchronous_commit = off in step 2
    MUTEX     adds a branch that wrote nothing and holds a lock (advisory, FOR UPDATE): prepared as well, let go last. MUTEX with
              LOCK_FIRST  it is committed in step 1's place     LOCK_PLAIN  it is kept open, not prepared, and committed after step 3
-   READ_ROW  lost answer of step 2: read the row, absent means aborted   ROW_ANSWER  … ask as the recoverer does, and tell the client what the row says */
+   READ_ROW  lost answer of step 2: read the row, absent means aborted   ROW_ANSWER  … ask as the recoverer does, and tell the client what the row says
+   NO_UNSENT p_n found gone before step 2 was sent: asked for its verdict all the same, and the client told that nobody knows
+   SENT_LOST … and gone behind it taken for the same: not asked, aborted */
 #ifndef N
 #define N 2
 #endif
@@ -24,7 +26,7 @@ bool req[N], conn[N] = true;        /* step 1 or 2 on its way; the proxy still l
 mtype rep[N] = none;
 bool pend[4];                       /* uncommitted decision rows */
 bool row_commit, row_abort;         /* committed ones */
-bool flushed = true, has_xid = true, dead, lock_free;
+bool flushed = true, has_xid = true, dead, lock_free, sent;  /* sent: step 2 may be on its way */
 mtype answer = none;                /* the client's */
 byte faults;
 
@@ -85,10 +87,17 @@ proctype proxy() { byte i; bool bad, mine; mtype v = none;
 #ifdef LOCK_FIRST
   LET_GO;
 #endif
-  if :: atomic { conn[L] -> req[L]=true } :: !conn[L] fi;            /* 2: INSERT 'commit'; COMMIT in one message */
+  sent=conn[L];                                                      /* a look: who is gone has not done what was not sent */
+#ifndef NO_UNSENT
+  if :: !sent -> goto abort :: else fi;
+#endif
+  atomic { if :: conn[L] -> req[L]=true :: else fi };                /* 2: INSERT 'commit'; COMMIT in one message; gone behind the look: nobody sees it */
   if :: rep[L]==ok -> goto commit
      :: rep[L]==error -> goto abort                                  /* an ERROR followed by ReadyForQuery, not a FATAL */
      :: atomic { rep[L]==none -> conn[L]=false } fi;
+#ifdef SENT_LOST
+  goto abort;
+#endif
   do                                                                 /* the answer is lost, the message may still be on its way */
   :: answer=unknown; goto done                                       /* the budget ends: 08007 */
 #ifdef READ_ROW
@@ -195,6 +204,7 @@ end: if
   :: atomic { SOME(committed) && SOME(aborted) -> printf("atomicity\n"); assert(false) }
   :: atomic { answer==ok && (st[L]!=committed || SOME(aborted)) -> printf("the client was told COMMIT\n"); assert(false) }
   :: atomic { answer==error && SOME(committed) -> printf("the client was told an error\n"); assert(false) }
+  :: atomic { answer==unknown && !sent -> printf("the client was told that nobody knows what nobody was asked\n"); assert(false) }
 #ifdef MUTEX
   :: atomic { lock_free && st[L]==committed && PREPARED -> printf("a lock was let go before the work that it guards was to be seen\n"); assert(false) }
 #endif
