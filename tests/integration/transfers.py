@@ -159,7 +159,7 @@ class Kill:
         before = "two_phase.decide" if also == "doubt" else self.point
         for point in {before, self.point}:
             self.pgrotor.console(f"TEST STOP '{point}'")
-        thread = threading.Thread(target=lambda: result.append(self.bank.transfer(client, keys, also)))
+        thread = threading.Thread(target=lambda: result.append(self.bank.transfer(client, keys, also)), daemon=True)
         thread.start()
         self.pgrotor.console(f"TEST WAIT '{before}'")
         if also == "doubt":
@@ -218,7 +218,8 @@ class Load:
     def __init__(self, bank, clients=6):
         self.bank, self.stopping, self.problems, self.clients = bank, False, [], set()
         self.errors, self.done = collections.Counter(), 0
-        self.threads = [threading.Thread(target=self.work, args=(bank.random.randrange(1 << 30),)) for _ in range(clients)]
+        # Of a test that is stopped or fails they would go on connecting to what is not there any more, and keep it from its end.
+        self.threads = [threading.Thread(target=self.work, args=(bank.random.randrange(1 << 30),), daemon=True) for _ in range(clients)]
         for thread in self.threads:
             thread.start()
 
