@@ -50,6 +50,17 @@ std::string keys_text(const routing::statement_plan& plan, const routing::decisi
   return fmt::format("{}", fmt::join(parts, ", "));
 }
 
+std::string scattered_text(const routing::decision& decided, const routing::shard_map& map) {
+  std::vector<std::string_view> names;
+  for (const auto id : decided.scattered) names.push_back(map.find_shard(id)->name);
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+// README.md, "Statements over several shards".
+constexpr std::string_view scattered_help =
+    "concat: the rows of each shard, one shard after the other. All snapshots are taken under the commit barrier: no commit over several shards is seen by "
+    "half. It must be alone in its message or pipeline, and is refused while keys of its table are being moved.";
+
 row route_row(const routing::statement_plan& plan, const routing::shard_map& map) {
   routing::decision decided;
   if (has_parameters(plan)) {
@@ -57,6 +68,9 @@ row route_row(const routing::statement_plan& plan, const routing::shard_map& map
   } else {
     decided = routing::route(plan, map, {});
   }
+  const std::string kind(to_string(plan.kind));
+  if (decided.may_scatter() && !plan.execute)
+    return {kind, "several shards", scattered_text(decided, map), keys_text(plan, decided, map), std::nullopt, std::string(scattered_help)};
   const auto refused = decided.refused ? decided.refused : plan.refused;
   std::optional<std::string> shard, refusal, help;
   if (refused) {
@@ -68,7 +82,7 @@ row route_row(const routing::statement_plan& plan, const routing::shard_map& map
   } else if (const auto* found = map.find_shard(decided.shard)) {
     shard = found->name;
   }
-  return {std::string(to_string(plan.kind)), std::string(to_string(decided.destination)), shard, keys_text(plan, decided, map), refusal, help};
+  return {kind, std::string(to_string(decided.destination)), shard, keys_text(plan, decided, map), refusal, help};
 }
 
 }  // namespace

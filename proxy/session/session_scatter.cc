@@ -38,7 +38,7 @@ bool has_error(std::string_view frames) {
 
 // May what is refused for being on several shards run on all of them?
 bool session::may_scatter(choice& c, const routing::statement_plan& plan, const routing::decision& decided) const {
-  if (decided.scattered.size() < 2 || plan.execute) return false;
+  if (!decided.may_scatter() || plan.execute) return false;
   const bool attached = here_.server && !here_.borrowed;
   if (attached && !may_branch()) return false;
   if (c.foreign_snapshot) return false;

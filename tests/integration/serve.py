@@ -107,8 +107,15 @@ def console(fleet):
     owner = fleet.owner(42)
     route, = fleet.console("EXPLAIN ROUTE SELECT * FROM orders WHERE customer_id = 42")
     assert (route["shard"], route["destination"], route["refused"]) == (owner, "by key", None), route
-    refused, = fleet.console("EXPLAIN ROUTE SELECT * FROM orders")
-    assert refused["refused"].startswith("RT003: ") and refused["help"], refused
+    other = next(key for key in range(1, 100) if fleet.owner(key) != owner)
+    for sql, shards in (("SELECT * FROM orders", {"s1", "s2", "s3"}),
+                        (f"SELECT * FROM orders WHERE customer_id IN (42, {other})", {owner, fleet.owner(other)})):
+        scattered, = fleet.console("EXPLAIN ROUTE " + sql)
+        assert (scattered["destination"], scattered["shard"], scattered["refused"]) == ("several shards", ", ".join(sorted(shards)), None), scattered
+        assert scattered["help"].startswith("concat: the rows of each shard") and "commit barrier" in scattered["help"], scattered
+    for sql in ("SELECT count(*) FROM orders", "UPDATE orders SET total = 0", "PREPARE p AS SELECT * FROM orders", "EXPLAIN SELECT * FROM orders"):
+        refused, = fleet.console("EXPLAIN ROUTE " + sql)
+        assert refused["destination"] == "refused" and refused["refused"].startswith("RT003: ") and refused["help"], refused
     workers = {int(row["id"]) >> 24 for row in fleet.console("SHOW CLIENTS")}
     clients = [fleet.app() for _ in range(3)]
     workers |= {int(row["id"]) >> 24 for row in fleet.console("SHOW CLIENTS")}
