@@ -16,9 +16,10 @@ using asio::generic::stream_protocol;
 stream::stream(asio::io_context& io) : state_(new state(io)) {}
 
 // What it says first is mostly there by now: reading finds out more cheaply than waiting.
-stream::stream(asio::io_context& io, int accepted) : stream(io) {
+stream::stream(asio::io_context& io, int accepted, std::unique_ptr<channel> bytes) : stream(io) {
   state_->open(accepted);
   state_->readable = state_->tells_rest = true;
+  if (bytes) go_through(std::move(bytes));
 }
 
 bool stream::start_connect(const stream_protocol::endpoint& to, const tcp_options& options) {
@@ -60,7 +61,7 @@ void stream::watch_write() {
 // Watches are edge-triggered: `readable` stays until the kernel has said that nothing is left, the end of the input included. It does not
 // count a reset that waits behind the bytes.
 io_result stream::read(byte_queue& into, std::size_t whole) {
-  if (tls_) return read_tls(into, whole);
+  if (channel_) return read_channel(into, whole);
   const auto room = into.room(whole);
   const auto got = state_->tells_rest ? receive(native(), room) : received{::recv(native(), room.data(), room.size(), 0)};
   if (got.bytes > 0) {
@@ -76,7 +77,7 @@ io_result stream::read(byte_queue& into, std::size_t whole) {
 }
 
 io_result stream::write(std::span<const iovec> pieces) {
-  if (tls_) return write_tls(pieces);
+  if (channel_) return write_channel(pieces);
   msghdr message{};
   message.msg_iov = const_cast<iovec*>(pieces.data());
   message.msg_iovlen = pieces.size();
@@ -97,8 +98,9 @@ io_result stream::write(std::string_view bytes) {
 
 bool stream::quiet() const noexcept {
   char byte = 0;
-  if (tls_ && tls_->has_pending()) return false;
-  return is_open() && ::recv(native(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EINTR);
+  if (channel_ && channel_->has_pending()) return false;
+  if (!is_open()) return channel_ != nullptr;
+  return ::recv(native(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EINTR);
 }
 
 int stream::peek() noexcept {
@@ -109,14 +111,15 @@ int stream::peek() noexcept {
 }
 
 void stream::shut_output() noexcept {
-  if (tls_) tls_->shut();
+  if (channel_) channel_->shut();
   ::shutdown(native(), SHUT_WR);
 }
 
 void stream::close() noexcept {
   state_->listener = nullptr;
-  if (tls_) tls_->shut();
-  tls_.reset();
+  if (channel_) channel_->shut();
+  state_->carrier = nullptr;
+  channel_.reset();
   state_->close();
 }
 

@@ -9,12 +9,14 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/io_context.hpp>
 
 #include "proxy/config/tcp_options.h"
 #include "proxy/net/byte_queue.h"
+#include "proxy/net/channel.h"
 #include "proxy/net/tls.h"
 #include "proxy/net/wakeup.h"
 #include "proxy/net/watched_socket.h"
@@ -32,7 +34,8 @@ class stream {
  public:
   explicit stream(boost::asio::io_context&);
   // Takes over a non-blocking socket (TCP or Unix) that a listener has accepted; its options are the listener's.
-  stream(boost::asio::io_context&, int accepted);
+  // -1: none, where all bytes go through the channel.
+  stream(boost::asio::io_context&, int accepted, std::unique_ptr<channel> = nullptr);
   ~stream() { close(); }
   stream(const stream&) = delete;
   stream& operator=(const stream&) = delete;
@@ -55,10 +58,12 @@ class stream {
   io_result read(byte_queue&, std::size_t whole = 0);
   io_result write(std::span<const iovec>);
   io_result write(std::string_view);
-  // From here on all bytes go through TLS. First handshake() until it is done: while it is blocked, watch both ways and wait.
-  void start_tls(std::unique_ptr<tls_channel>);
+  // From here on all bytes go through it.
+  void go_through(std::unique_ptr<channel>);
+  // The same for TLS. First handshake() until it is done: while it is blocked, watch both ways and wait.
+  void start_tls(std::unique_ptr<tls_channel> one) { go_through(std::move(one)); }
   tls_channel::step handshake();
-  const tls_channel* tls() const noexcept { return tls_.get(); }
+  const tls_channel* tls() const noexcept { return dynamic_cast<const tls_channel*>(channel_.get()); }
   // "TLSv1.3"; nothing without TLS.
   std::optional<std::string> tls_version() const;
   // The first byte that was sent and is not read yet, or -1; then it is readable() only at the end of the input.
@@ -74,17 +79,19 @@ class stream {
   struct state final : watched_socket {  // shared with the watches under way, so that they may outlive the stream
     explicit state(boost::asio::io_context& io) : watched_socket(io) {}
     void on_event(side) override;
+    void watch_without_socket(side) override;
     readiness_listener* listener = nullptr;
+    channel* carrier = nullptr;  // the stream's own
     bool readable = false, writable = true;
     bool tells_rest = false;  // the kernel says with each read whether more is there (TCP_INQ)
-    bool read_awaits_write = false, write_awaits_read = false;  // TLS goes on when the other way is ready; never both
+    bool read_awaits_write = false, write_awaits_read = false;  // the channel goes on when the other way is ready; never both
   };
-  io_result read_tls(byte_queue&, std::size_t whole);
-  io_result write_tls(std::span<const iovec>);
-  void note_wants(tls_wants, bool reading) noexcept;
+  io_result read_channel(byte_queue&, std::size_t whole);
+  io_result write_channel(std::span<const iovec>);
+  void note_wants(channel::wants, bool reading) noexcept;
 
   boost::intrusive_ptr<state> state_;
-  std::unique_ptr<tls_channel> tls_;
+  std::unique_ptr<channel> channel_;  // none: bytes go to the socket as they are
 };
 
 }  // namespace proxy

@@ -4,14 +4,13 @@
 // Sources: manual 55.2.10 (TLS), 20.9 (server), 34.19 (sslmode of libpq); RFC 5929 (tls-server-end-point); RFC 7301 (ALPN).
 #pragma once
 
-#include <sys/uio.h>
-
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "proxy/config/tls_files.h"
+#include "proxy/net/channel.h"
 
 struct ssl_st;
 struct ssl_ctx_st;
@@ -44,43 +43,29 @@ class tls_context {
   ssl_ctx_st* native_;
 };
 
-// What an operation must wait for before it can go on.
-enum class tls_wants { nothing, to_read, to_write };
-
 struct tls_socket {
   int native = -1;
   bool drained = false;  // the last read took all there was, the end of the input included
 };
 
-class tls_channel {
+class tls_channel final : public channel {
  public:
   enum class step { done, blocked, failed };
-  struct progress {
-    std::size_t bytes = 0;
-    tls_wants wants = tls_wants::nothing;
-    bool closed = false;  // by the peer, or broken
-  };
 
   // The server's side, for a client. The socket stays the caller's.
   tls_channel(std::shared_ptr<const tls_context>, int socket);
   // The client's side, for a shard. `host`: name or address for SNI; `check_host`: the certificate must be for it.
   tls_channel(std::shared_ptr<const tls_context>, int socket, const std::string& host, bool check_host);
-  ~tls_channel();
-  tls_channel(const tls_channel&) = delete;
-  tls_channel& operator=(const tls_channel&) = delete;
+  ~tls_channel() override;
 
-  // Until done; `wants` says what blocked it, failure() why it failed.
-  step handshake(tls_wants& wants);
+  // Until done; `wanted` says what blocked it, failure() why it failed.
+  step handshake(channel::wants& wanted);
   const std::string& failure() const noexcept { return failure_; }
 
-  // `ended`: the socket's end is known to be near, so that it is read until it shows.
-  progress read(std::span<char> into, bool ended);
-  // After a write that was blocked the next one must begin with the same bytes.
-  progress write(std::span<const iovec> pieces);
-  // Decrypted or undecrypted bytes wait in here, whatever the socket says.
-  bool has_pending() const noexcept;
-  // Tells the peer that nothing follows. Best effort.
-  void shut() noexcept;
+  progress read(std::span<char> into, bool ended) override;
+  progress write(std::span<const iovec> pieces) override;
+  bool has_pending() const noexcept override;  // decrypted or not
+  void shut() noexcept override;
 
   bool alpn_is_postgresql() const noexcept;
   const char* version() const noexcept;  // "TLSv1.3"

@@ -114,23 +114,23 @@ tls_channel::tls_channel(std::shared_ptr<const tls_context> context, int socket,
 
 tls_channel::~tls_channel() { SSL_free(ssl_); }
 
-tls_channel::progress tls_channel::judge(int result) {
+channel::progress tls_channel::judge(int result) {
   switch (SSL_get_error(ssl_, result)) {
-    case SSL_ERROR_WANT_READ: return {0, tls_wants::to_read, false};
-    case SSL_ERROR_WANT_WRITE: return {0, tls_wants::to_write, false};
-    case SSL_ERROR_ZERO_RETURN: return {0, tls_wants::nothing, true};
-    default: broken_ = true; return {0, tls_wants::nothing, true};
+    case SSL_ERROR_WANT_READ: return {0, wants::to_read, false};
+    case SSL_ERROR_WANT_WRITE: return {0, wants::to_write, false};
+    case SSL_ERROR_ZERO_RETURN: return {0, wants::nothing, true};
+    default: broken_ = true; return {0, wants::nothing, true};
   }
 }
 
 // What a read or write comes to that stops after so many bytes.
-tls_channel::progress tls_channel::stopped(int result, std::size_t bytes) {
+channel::progress tls_channel::stopped(int result, std::size_t bytes) {
   auto judged = judge(result);
   judged.bytes = bytes;
   return judged;
 }
 
-tls_channel::step tls_channel::handshake(tls_wants& wants) {
+tls_channel::step tls_channel::handshake(channel::wants& wanted) {
   ERR_clear_error();
   errno = 0;
   const int result = SSL_do_handshake(ssl_);
@@ -140,7 +140,7 @@ tls_channel::step tls_channel::handshake(tls_wants& wants) {
   }
   const int error = errno;
   const auto judged = judge(result);
-  wants = judged.wants;
+  wanted = judged.wants;
   if (!judged.closed) return step::blocked;
   failure_ = reason_of_failure();
   if (failure_.empty()) failure_ = error == 0 ? "the peer closed the connection during the TLS handshake" : std::strerror(error);
@@ -159,7 +159,7 @@ std::string tls_channel::reason_of_failure() const {
   return reason == nullptr ? std::string() : reason;
 }
 
-tls_channel::progress tls_channel::read(std::span<char> into, bool ended) {
+channel::progress tls_channel::read(std::span<char> into, bool ended) {
   progress done;
   while (done.bytes < into.size() && !broken_) {
     const auto rest = into.subspan(done.bytes);
@@ -168,14 +168,14 @@ tls_channel::progress tls_channel::read(std::span<char> into, bool ended) {
     if (got <= 0) return stopped(got, done.bytes);
     done.bytes += static_cast<std::size_t>(got);
     if (!io_.drained || ended || SSL_has_pending(ssl_) == 1) continue;
-    done.wants = tls_wants::to_read;
+    done.wants = wants::to_read;
     return done;
   }
   done.closed = broken_;
   return done;
 }
 
-tls_channel::progress tls_channel::write(std::span<const iovec> pieces) {
+channel::progress tls_channel::write(std::span<const iovec> pieces) {
   progress done;
   while (!broken_) {
     const auto part = next_part(pieces, done.bytes);

@@ -65,7 +65,7 @@ void watched_socket::close() noexcept {
 }
 
 void watched_socket::watch(side which) {
-  if (!is_open()) return;
+  if (!is_open()) return watch_without_socket(which);
   auto& one = which == side::read ? read_ : write_;
   if (one.alive) {
     one.again = static_cast<bool>(one.ec_);

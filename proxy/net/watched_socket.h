@@ -38,6 +38,7 @@ class watched_socket : public swept_socket {
 
  protected:
   virtual void on_event(side) = 0;
+  virtual void watch_without_socket(side) {}
 
  private:
   short awaited() const noexcept override;

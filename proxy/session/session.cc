@@ -16,8 +16,8 @@ constexpr std::size_t login_answers = 512;  // bytes, mostly
 constexpr std::size_t server_backlog = 256u << 10;  // on its way to a server that reads slowly
 }
 
-session::session(services& w, int client_socket, std::int32_t pid)
-    : w_(w), client_(w.io, client_socket), wake_(w.io), pid_(pid), connected_(clock::now()), literals_(w.literals) {
+session::session(services& w, int client_socket, std::int32_t pid, std::unique_ptr<channel> bytes)
+    : w_(w), client_(w.io, client_socket, std::move(bytes)), wake_(w.io), pid_(pid), connected_(clock::now()), literals_(w.literals) {
   const auto random = random_bytes(key_.size());
   std::copy(random.begin(), random.end(), key_.begin());
   client_.listen(this);

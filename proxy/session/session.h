@@ -40,7 +40,8 @@ class concat;
 
 class session final : public std::enable_shared_from_this<session>, public timed_client, private readiness_listener {
  public:
-  session(services&, int client_socket, std::int32_t pid);
+  // With a channel that needs no socket, -1.
+  session(services&, int client_socket, std::int32_t pid, std::unique_ptr<channel> = nullptr);
   task<void> run();
 
   // From the worker, on its thread. What fails in here ends this session.
