@@ -162,7 +162,7 @@ bool session::take_message() {
   // In a pipeline without Sync it runs when all before it is known to have succeeded; after an error it would be skipped.
   if (wait_for_answers()) return false;
   if (streamed) skip_bytes_ = header.size - in_.size();
-  taken(header.type, header.size - skip_bytes_, header.type == 'Q' && query_now(in_.view().substr(0, header.size)));
+  taken(header.type, header.size - skip_bytes_, header.type == 'Q' && try_now('Q', in_.view().substr(0, header.size)));
   return true;
 }
 
@@ -201,30 +201,13 @@ bool session::leave_queue() {
   const char type = std::exchange(held_up_, 0);
   bool done = true;
   if ((given_ = std::move(got.server))) {
-    done = type == 'Q' ? query_now(in_.view().substr(0, held_up_size_)) : place_and_send(type);
+    done = try_now(type, in_.view().substr(0, held_up_size_));
     if (given_) w_.give_back(std::move(given_));
   } else {
     refuse_held_up(type, with_severity(std::move(got.failed), "ERROR"));
   }
   taken(type, held_up_size_, done);
   return true;
-}
-
-void session::refuse_held_up(char type, protocol::notice why) {
-  if (type == 'Q') return refuse_query(why);
-  cut_batch(0, std::move(why));
-  send_batch(type);
-}
-
-// What could not be sent at once. Most messages can, and cost no coroutine.
-task<void> session::run_held_up() {
-  const char type = std::exchange(held_up_, 0);
-  const auto frame = in_.view().substr(0, held_up_size_);
-  if (type == 'Q') co_await handle_query(frame);
-  else if (type == 'F') co_await handle_function_call(frame);
-  else co_await handle_batch(type);
-  in_.consume(held_up_size_);
-  unclaim();
 }
 
 // Messages of the extended protocol are taken together, up to Sync or Flush: a pipeline that is held at the gate has sent nothing.

@@ -1,7 +1,8 @@
 // One client: greeting, login, then one loop that takes client messages, decides where they run, holds them at the gate, borrows a
 // server from ReadyForQuery to ReadyForQuery, and relays. Lives on its worker's thread, kept alive by its own coroutine (run()).
 // Split over session_login.cc, session_console.cc, session_replication.cc, session_query.cc (simple protocol), session_batch.cc and session_write.cc (extended),
-// session_large.cc (messages that are passed on as they come), session_prepared.cc (two-phase commit), session_route.cc (shard, gate, pool),
+// session_large.cc (messages that are passed on as they come), session_needs.cc (what a message lacks), session_prepared.cc (two-phase commit),
+// session_route.cc (shard, gate, pool),
 // session_branches.cc, session_commit.cc and session_scatter.cc (several shards), session_reading.cc (settings that change what a statement
 // says), session_snapshot.cc (how old a transaction's snapshot may be), session_moves.cc (transactions that belong to no shard yet),
 // session_replay.cc (what outlives transactions), session_relay.cc (bytes, ends of transactions, lost servers) and session_end.cc.
@@ -112,8 +113,6 @@ class session final : public std::enable_shared_from_this<session>, public timed
   void queue_up(pool&);
   void cancel_running();
   bool leave_queue();
-  void refuse_held_up(char type, protocol::notice why);
-  task<void> run_held_up();
   bool next_frame(std::size_t at, protocol::frame_header&);
   bool have_whole(std::size_t bytes);
   void claim(std::size_t bytes);
@@ -132,6 +131,16 @@ class session final : public std::enable_shared_from_this<session>, public timed
   task<void> say_goodbye();
   void finish_session() noexcept;
 
+  // session_needs.cc
+  need attempt(char type, std::string_view frame, choice&);
+  bool try_now(char type, std::string_view frame);
+  task<void> run_held_up();
+  void refuse_held_up(char type, protocol::notice why);
+  need lacks(choice&);
+  task<std::optional<protocol::notice>> provide(need, const choice&, char type, std::string_view frame);
+  task<std::optional<protocol::notice>> join_branch(const choice&);
+  task<std::optional<protocol::notice>> fetch_server(const choice&);
+
   // session_timeouts.cc
   void clock_work();
   void clock_arrival();
@@ -146,13 +155,14 @@ class session final : public std::enable_shared_from_this<session>, public timed
   void obey_kill();
 
   // session_query.cc
-  bool query_now(std::string_view frame);
-  task<void> handle_query(std::string_view frame);
+  need try_query(std::string_view frame, choice&);
+  need try_call(std::string_view frame, choice&);
+  std::shared_ptr<const routing::text_plan> plan_of_query(std::string_view frame);
   void send_query(std::string_view frame, const routing::text_plan&, const choice&);
   void refuse_prepare(const protocol::notice&);
   bool refuse_block(const routing::statement_plan&);
   bool answer_query_alone(const routing::text_plan&, std::string_view sql);
-  choice choose_for_query(const routing::text_plan&, std::string_view sql);
+  void choose_for_query(const routing::text_plan&, std::string_view sql, choice&);
   void note_sayings_of(choice&, const routing::text_plan&, std::string_view sql) const;
   void answer_control(const routing::statement_plan&, std::string_view sql, std::string& out);
   bool answer_reset(const routing::statement_plan&);
@@ -160,12 +170,11 @@ class session final : public std::enable_shared_from_this<session>, public timed
   bool answered_by_proxy(const routing::statement_plan&) const;
   bool in_transaction() const noexcept;
   void refuse_query(const protocol::notice&);
-  task<void> handle_function_call(std::string_view frame);
 
   // session_batch.cc
   bool batch_now(std::string_view frames, char end);
-  bool place_and_send(char end);
-  task<void> handle_batch(char end);
+  need try_batch(char end, choice&);
+  need place_batch(char end, choice&);
   void send_batch(char end);
   void read_batch(std::string_view frames);
   bool read_item(batch_item&);
@@ -179,15 +188,13 @@ class session final : public std::enable_shared_from_this<session>, public timed
   const routing::statement_plan* plan_of(const statement_ptr&);
   bool read_values(const batch_item&);
   void keep_values(const batch_item&);
-  choice choose_for_batch();
+  void choose_for_batch(choice&);
   bool choose_for_item(const batch_item&, choice&);
   void cut_batch(std::size_t from, protocol::notice why);
   bool is_ours(const batch_item&) const;
   bool batch_needs_transaction(char end);
   bool batch_needs_server();
   routing::shard_id preparing_shard() const;
-  bool place_batch_now(char end);
-  task<bool> place_batch(char end, bool& again);
   void answer_batch_alone(char end);
 
   // session_large.cc
@@ -260,20 +267,19 @@ class session final : public std::enable_shared_from_this<session>, public timed
   bool ends_branches(std::span<const routing::statement_plan>) const noexcept;
   bool batch_ends_branches() const noexcept;
   task<std::optional<protocol::notice>> end_by(routing::statement_kind, bool chain, std::string& tag, std::vector<branch>& ended);
-  task<void> end_by_query(routing::statement_plan, bool alone);
+  task<void> end_by_query(std::string_view frame);
   task<void> end_by_batch(char end);
 
   // session_scatter.cc
   bool may_scatter(choice&, const routing::statement_plan&, const routing::decision&) const;
   bool batch_scatters(char end) const noexcept;
   static protocol::notice scattered_beside_others();
-  task<bool> scatter_batch(char end);
-  task<std::optional<protocol::notice>> gather_branches(const choice&, bool& again);
+  task<std::optional<protocol::notice>> gather_branches(const choice&);
   std::vector<branch> leave_scattered();
-  task<bool> run_scattered(const choice&, bool simple, bool& again);
-  task<bool> scatter_query(const choice&, const routing::statement_plan&, std::string_view sql, bool& again);
+  task<std::optional<protocol::notice>> run_scattered(const choice&, bool simple);
+  task<std::optional<protocol::notice>> scatter_query(const choice&, std::string_view frame);
   task<commit_barrier::pass> enter_with_statement();
-  task<bool> scatter(const choice&, bool simple, commit_barrier::pass inside, bool& again);
+  task<bool> scatter(const choice&, bool simple, commit_barrier::pass inside);
   task<std::optional<protocol::notice>> take_snapshots(const choice&, std::vector<std::string>& early);
   task<std::optional<protocol::notice>> discard_binds(const choice&);
   task<std::optional<protocol::notice>> hear_bind(std::string& said);
@@ -291,7 +297,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   // session_prepared.cc
   bool must_be_found(const routing::statement_plan*) const;
   bool gids_are_missing() const;
-  task<std::optional<protocol::notice>> find_prepared_of_batch();
+  task<std::optional<protocol::notice>> find_prepared_of(char type, std::string_view frame);
   task<std::optional<protocol::notice>> find_prepared(std::string gid);
   task<std::optional<protocol::notice>> ask_prepared(routing::shard_id, std::string_view gid, bool& has);
   std::optional<routing::shard_id> shard_of_prepared(std::string_view gid) const;
@@ -301,8 +307,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   bool has_names_to_claim(std::span<const routing::statement_plan>) const;
   bool has_names_to_claim() const;  // the batch
   task<std::optional<protocol::notice>> claim_name(std::string gid);
-  task<std::optional<protocol::notice>> claim_names(std::span<const routing::statement_plan>);
-  task<void> claim_names_of_batch();
+  task<std::optional<protocol::notice>> claim_names_of(char type, std::string_view frame);
   void fail_prepare(const protocol::notice&, bool simple);
 
   // session_write.cc
@@ -321,17 +326,15 @@ class session final : public std::enable_shared_from_this<session>, public timed
   void note_stake(const routing::statement_plan*);
 
   // session_route.cc
-  choice empty_choice() const;
+  void begin_choice(choice&) const;  // of a new one
   bool add_to_choice(choice&, const routing::statement_plan&, std::span<const routing::parameter>);
   bool moved_away(const routing::decision&) const noexcept;
   protocol::notice second_shard(const routing::decision&) const;
   protocol::notice at_home_only(std::string_view effect) const;
-  // Passes the gate and has a server for it. `again`: the map or a gate changed meanwhile, decide anew.
-  task<std::optional<protocol::notice>> settle(const choice&, bool& again);
-  bool settle_now(const choice&);  // the same where nothing has to be waited for; false: it has, or may have
   task<std::optional<protocol::notice>> hold_at_gate(touch_bits);
   task<std::optional<protocol::notice>> attach(routing::shard_id, bool sequence_values = false);
-  bool attach_now(routing::shard_id);
+  task<std::optional<protocol::notice>> attach_adjusted(routing::shard_id, bool sequence_values = false);
+  bool attach_now(routing::shard_id, bool sequence_values = false);
   task<std::optional<protocol::notice>> settle_commits(routing::shard_id);
   server_ptr take_given(const pool*);
   void take_server(server_ptr);
@@ -441,7 +444,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   std::optional<clock::time_point> holds_since_;  // it may hold locks
   bool state_went_ = false;            // with a branch that was lost
   bool scattering_ = false;            // a statement runs on all of them
-  std::optional<protocol::notice> scatter_refused_;
+  done_for_message done_;
   held_transaction held_;
   session_state state_;
   client_statements names_;

@@ -31,46 +31,52 @@ bool session::answered_by_proxy(const routing::statement_plan& plan) const {
   return plan.kind == statement_kind::discard_all || plan.kind == statement_kind::deallocate_all || closes_own(plan);
 }
 
-// False: it has to wait, and goes on in handle_batch().
 bool session::batch_now(std::string_view frames, char end) {
   if (!unit_open_) begin_unit();
   pipeline_open_ = end != 'S';
   read_batch(frames);
-  return place_and_send(end);
+  return try_now(end, frames);
 }
 
-// The same for a pipeline that was read already.
-bool session::place_and_send(char end) {
+// Of a pipeline that was read.
+need session::try_batch(char end, choice& c) {
   find_plans();
   if (!batch_is_plain_) {
     mark_resets();
     for (const auto& item : batch_)
-      if (item.type == 'E' && item.plan && refuse_block(*item.plan)) return true;
-    if (batch_ends_branches()) return false;
-    if (gids_are_missing() || types_are_missing() || has_names_to_claim()) return false;
+      if (item.type == 'E' && item.plan && refuse_block(*item.plan)) return need::nothing;
+    if (batch_ends_branches()) return need::end;
+    if (!done_.gids && gids_are_missing()) return need::prepared_shard;
+    if (!done_.types && types_are_missing()) return need::types;
+    if (has_names_to_claim()) return need::name;
   }
-  if (!place_batch_now(end)) return false;
-  send_batch(end);
-  return true;
+  choose_for_batch(c);
+  if (!c.scatter.empty() && !batch_scatters(end)) {
+    ++w_.counted.refused_not_one_shard;
+    cut_batch(0, scattered_beside_others());
+    c = choice();
+    choose_for_batch(c);
+  }
+  const auto lacking = place_batch(end, c);
+  if (lacking != need::nothing) return lacking;
+  if (c.refused) refuse_held_up(end, std::move(*c.refused));
+  else send_batch(end);
+  return need::nothing;
 }
 
-task<void> session::handle_batch(char end) {
-  find_plans();
-  if (batch_ends_branches()) co_return co_await end_by_batch(end);
-  auto failed = co_await find_prepared_of_batch();
-  if (!failed && !closing_) failed = co_await learn_types();
-  const bool scattered = !failed && !closing_ && co_await scatter_batch(end);
-  if (scattered) co_return;
-  bool again = !failed;
-  if (failed) cut_batch(0, std::move(*failed));
-  else if (!closing_) co_await claim_names_of_batch();
-  while (again && !closing_) {
-    again = false;
-    const bool placed = co_await place_batch(end, again);
-    if (!placed) break;
+// Has a server for it where it needs one, and what is held in front of it sent; or c.refused says why not.
+need session::place_batch(char end, choice& c) {
+  if (here_.server || batch_needs_transaction(end)) {
+    const auto lacking = lacks(c);
+    if (lacking != need::nothing || c.refused) return lacking;
+    put_held_in_front();
+    touch(c);
+    return need::nothing;
   }
-  find_plans();
-  if (!closing_) send_batch(end);
+  if (!batch_needs_server()) return need::nothing;
+  c.shard = preparing_shard();
+  here_.borrowed = attach_now(*c.shard);
+  return here_.borrowed ? need::nothing : need::server;
 }
 
 void session::send_batch(char end) {
@@ -226,8 +232,8 @@ const routing::statement_plan* session::plan_of(const statement_ptr& statement) 
   return statement->plan->statements.size() == 1 ? &statement->plan->statements.front() : nullptr;
 }
 
-session::choice session::choose_for_batch() {
-  auto chosen = empty_choice();
+void session::choose_for_batch(choice& chosen) {
+  begin_choice(chosen);
   const bool plain = batch_is_plain_ && !held_.failed();
   const bool attached = here_.server && !here_.borrowed;
   if (attached ? here_.unbound : held_.open()) chosen.bound = (attached && !may_move()) || !batch_runs_once();
@@ -242,7 +248,6 @@ session::choice session::choose_for_batch() {
     break;
   }
   chosen.unsaid = chosen.unsaid || (!chosen.says.empty() && !batch_runs_once());
-  return chosen;
 }
 
 bool session::choose_for_item(const batch_item& item, choice& chosen) {
@@ -346,43 +351,6 @@ routing::shard_id session::preparing_shard() const {
     return item.plan && item.plan->destination == destination_kind::default_shard;
   });
   return local ? w_.map->default_shard() : usual_shard();
-}
-
-// The same as place_batch() where nothing has to be waited for; false: it has, or may have.
-bool session::place_batch_now(char end) {
-  const auto chosen = choose_for_batch();
-  if (!chosen.scatter.empty()) return false;
-  if (here_.server || batch_needs_transaction(end)) {
-    if (!settle_now(chosen)) return false;
-    put_held_in_front();
-    touch(chosen);
-    return true;
-  }
-  if (!batch_needs_server()) return true;
-  return here_.borrowed = attach_now(preparing_shard());
-}
-
-// False: it will not run. Fills here_.server when one is needed.
-task<bool> session::place_batch(char end, bool& again) {
-  find_plans();
-  const auto chosen = choose_for_batch();
-  std::optional<protocol::notice> failed;
-  if (here_.server || batch_needs_transaction(end)) {
-    failed = co_await settle(chosen, again);
-    if (!failed && !again) {
-      put_held_in_front();
-      touch(chosen);
-    }
-  } else if (batch_needs_server()) {
-    failed = co_await attach(preparing_shard());
-    if (!failed) failed = co_await adjust_first();
-    if (closing_) co_return true;
-    here_.borrowed = !failed;
-    if (!failed) catch_up();
-  }
-  if (failed) cut_batch(0, std::move(*failed));
-  if (failed) again = false;
-  co_return !failed;
 }
 
 // No server has a part in it: control statements are answered, an error stands where it would.

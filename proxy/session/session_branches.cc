@@ -55,9 +55,7 @@ task<std::optional<protocol::notice>> session::go_to(routing::shard_id shard) {
     co_return std::nullopt;
   }
   elsewhere_.push_back(std::exchange(here_, branch()));
-  auto failed = co_await attach(shard);
-  if (failed) *failed = with_severity(std::move(*failed), "ERROR");
-  if (!failed) failed = co_await adjust_first();
+  auto failed = co_await attach_adjusted(shard);
   if (!here_.server || closing_) {
     if (here_.server) release_server();
     if (elsewhere_.empty()) co_return failed;  // they went with it

@@ -165,8 +165,10 @@ task<std::optional<protocol::notice>> session::end_by(statement_kind kind, bool 
   co_return std::nullopt;
 }
 
-task<void> session::end_by_query(routing::statement_plan plan, bool alone) {
-  if (!alone) co_return refuse_query(must_end_alone());
+task<void> session::end_by_query(std::string_view frame) {
+  const auto text = plan_of_query(frame);
+  if (text->statements.size() > 1) co_return refuse_query(must_end_alone());
+  const auto& plan = text->statements.front();
   std::string tag;
   std::vector<branch> ended;
   auto why = co_await end_by(plan.kind, plan.chain, tag, ended);

@@ -73,6 +73,7 @@ task<void> session::say_goodbye() {
 void session::finish_session() noexcept {
   client_.close();
   queue_place_.abandon();
+  if (given_) w_.give_back(std::move(given_));
   if (here_.server) {
     here_.server->socket.close();
     pin(0);

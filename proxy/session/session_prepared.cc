@@ -59,7 +59,11 @@ bool session::gids_are_missing() const {
   return std::any_of(batch_.begin(), batch_.end(), [this](const batch_item& item) { return item.type == 'B' && must_be_found(item.plan); });
 }
 
-task<std::optional<protocol::notice>> session::find_prepared_of_batch() {
+task<std::optional<protocol::notice>> session::find_prepared_of(char type, std::string_view frame) {
+  if (type == 'Q') {
+    const auto plan = plan_of_query(frame);
+    co_return co_await find_prepared(plan->statements.front().gid);
+  }
   for (const auto& item : batch_) {
     const auto* plan = item.type == 'B' ? plan_of(item.statement) : nullptr;
     if (!must_be_found(plan)) continue;
@@ -141,29 +145,30 @@ task<std::optional<protocol::notice>> session::claim_name(std::string gid) {
   co_return std::nullopt;
 }
 
-task<std::optional<protocol::notice>> session::claim_names(std::span<const routing::statement_plan> plans) {
+// Of PREPARE TRANSACTION alone that is told in its place, with a server; of a pipeline, the first Execute whose name cannot be had is where it ends.
+task<std::optional<protocol::notice>> session::claim_names_of(char type, std::string_view frame) {
   bool in_block = status() == protocol::transaction_status::in_transaction;
-  for (const auto& plan : plans) {
-    if (!must_be_claimed(&plan, in_block)) continue;
-    auto why = co_await claim_name(plan.gid);
-    if (why || closing_) co_return why;
+  if (type == 'Q') {
+    const auto plan = plan_of_query(frame);
+    for (const auto& statement : plan->statements) {
+      if (!must_be_claimed(&statement, in_block)) continue;
+      auto why = co_await claim_name(statement.gid);
+      if (why && plan->statements.size() > 1) co_return why;
+      done_.name_refused = std::move(why);
+    }
+    co_return std::nullopt;
   }
-  co_return std::nullopt;
-}
-
-// The first Execute whose name cannot be had is where the pipeline ends.
-task<void> session::claim_names_of_batch() {
-  bool in_block = status() == protocol::transaction_status::in_transaction;
   for (std::size_t i = 0; i < batch_.size(); ++i) {
     const auto* plan = batch_[i].type == 'E' ? plan_of(batch_[i].statement) : nullptr;
     if (!must_be_claimed(plan, in_block)) continue;
     auto why = co_await claim_name(plan->gid);
-    if (closing_) co_return;
+    if (closing_) co_return std::nullopt;
     if (!why) continue;
     cut_batch(i, std::move(*why));
     prepare_refused_ = true;
-    co_return;
+    co_return std::nullopt;
   }
+  co_return std::nullopt;
 }
 
 // As PostgreSQL: the transaction is rolled back, and over.

@@ -18,56 +18,31 @@ bool stands_alone(const routing::text_plan& plan) { return plan.statements.size(
 
 }  // namespace
 
-// False: it has to wait, and goes on in handle_query().
-bool session::query_now(std::string_view frame) {
+need session::try_query(std::string_view frame, choice& c) {
   if (!unit_open_) begin_unit();
   pipeline_open_ = false;
   const auto decoded = protocol::decode_query(frame.substr(protocol::frame_header_size));
-  if (!decoded) return fatal(make_error(sqlstate::protocol_violation, "invalid message format")), true;
+  if (!decoded) return fatal(make_error(sqlstate::protocol_violation, "invalid message format")), need::nothing;
   names_.drop_unnamed();  // as in PostgreSQL: a simple query drops the unnamed statement
   names_.settle();
   const auto plan = w_.plans.simple(*w_.map, decoded->sql, literals_);
   for (const auto& statement : plan->statements)
-    if (refuse_block(statement)) return true;
-  if (ends_branches(plan->statements)) return false;
-  if (answer_query_alone(*plan, decoded->sql)) return true;
-  if (stands_alone(*plan) && must_be_found(&plan->statements.front())) return false;
-  if (has_names_to_claim(plan->statements)) return false;
-  const auto chosen = choose_for_query(*plan, decoded->sql);
-  if (chosen.refused) return refuse_query(*chosen.refused), true;
-  if (!chosen.scatter.empty() || !settle_now(chosen)) return false;
-  send_query(frame, *plan, chosen);
-  return true;
+    if (refuse_block(statement)) return need::nothing;
+  if (ends_branches(plan->statements)) return need::end;
+  if (answer_query_alone(*plan, decoded->sql)) return need::nothing;
+  if (!done_.gids && stands_alone(*plan) && must_be_found(&plan->statements.front())) return need::prepared_shard;
+  if (!done_.name_refused && has_names_to_claim(plan->statements)) return need::name;
+  choose_for_query(*plan, decoded->sql, c);
+  const auto lacking = c.refused ? need::nothing : lacks(c);
+  if (c.refused) return refuse_held_up('Q', std::move(*c.refused)), need::nothing;
+  if (lacking != need::nothing) return lacking;
+  if (done_.name_refused) refuse_prepare(*done_.name_refused);
+  else send_query(frame, *plan, c);
+  return need::nothing;
 }
 
-task<void> session::handle_query(std::string_view frame) {
-  const auto sql = protocol::decode_query(frame.substr(protocol::frame_header_size))->sql;
-  std::optional<protocol::notice> name_refused;
-  while (!closing_) {
-    const auto plan = w_.plans.simple(*w_.map, sql, literals_);
-    if (ends_branches(plan->statements)) co_return co_await end_by_query(plan->statements.front(), stands_alone(*plan));
-    if (stands_alone(*plan) && must_be_found(&plan->statements.front())) {
-      auto why = co_await find_prepared(plan->statements.front().gid);
-      if (closing_) co_return;
-      if (why) co_return refuse_query(*why);
-    }
-    if (!name_refused) name_refused = co_await claim_names(plan->statements);
-    if (closing_) co_return;
-    if (name_refused && !stands_alone(*plan)) co_return refuse_query(*name_refused);
-    const auto chosen = choose_for_query(*plan, sql);
-    if (chosen.refused) co_return refuse_query(*chosen.refused);
-    bool again = false;
-    if (!chosen.scatter.empty()) {
-      const bool done = co_await scatter_query(chosen, plan->statements.front(), sql, again);
-      if (done || closing_) co_return;
-      if (scatter_refused_) co_return refuse_query(*std::exchange(scatter_refused_, std::nullopt));
-      continue;
-    }
-    const auto failed = co_await settle(chosen, again);
-    if (failed) co_return refuse_query(*failed);
-    if (!again && name_refused) co_return refuse_prepare(*name_refused);
-    if (!again) co_return send_query(frame, *plan, chosen);
-  }
+std::shared_ptr<const routing::text_plan> session::plan_of_query(std::string_view frame) {
+  return w_.plans.simple(*w_.map, protocol::decode_query(frame.substr(protocol::frame_header_size))->sql, literals_);
 }
 
 void session::send_query(std::string_view frame, const routing::text_plan& plan, const choice& chosen) {
@@ -95,34 +70,23 @@ bool session::refuse_block(const routing::statement_plan& plan) {
   return true;
 }
 
-session::choice session::choose_for_query(const routing::text_plan& plan, std::string_view sql) {
-  auto chosen = empty_choice();
-  if (lost_) {
-    chosen.refused = std::exchange(lost_, std::nullopt);
-    return chosen;
-  }
-  if (held_.failed()) {
-    chosen.refused = make_error(sqlstate::failed_transaction,
-                                "current transaction is aborted, commands ignored until end of transaction block");
-    return chosen;
-  }
+void session::choose_for_query(const routing::text_plan& plan, std::string_view sql, choice& c) {
+  begin_choice(c);
+  if (lost_) return void(c.refused = std::exchange(lost_, std::nullopt));
+  if (held_.failed())
+    return void(c.refused = make_error(sqlstate::failed_transaction,
+                                       "current transaction is aborted, commands ignored until end of transaction block"));
   for (const auto& statement : plan.statements) {
-    if (may_be_misread(chosen, statement, sql)) {
-      chosen.refused = misread();
-      return chosen;
-    }
-    if (statement.kind == statement_kind::deallocate_all && plan.statements.size() > 1) {
-      chosen.refused = make_error(sqlstate::feature_not_supported, "DEALLOCATE ALL must be sent alone");
-      return chosen;
-    }
-    if (!elsewhere_.empty()) chosen.refused = refuse_savepoint(statement, stands_alone(plan));
-    if (chosen.refused) return chosen;
+    if (may_be_misread(c, statement, sql)) return void(c.refused = misread());
+    if (statement.kind == statement_kind::deallocate_all && plan.statements.size() > 1)
+      return void(c.refused = make_error(sqlstate::feature_not_supported, "DEALLOCATE ALL must be sent alone"));
+    if (!elsewhere_.empty()) c.refused = refuse_savepoint(statement, stands_alone(plan));
+    if (c.refused) return;
     here_.transaction.name(statement.effects, literals_);
-    if (!add_to_choice(chosen, statement, literals_)) return chosen;
+    if (!add_to_choice(c, statement, literals_)) return;
   }
-  if (!chosen.scatter.empty() && !stands_alone(plan)) chosen.refused = scattered_beside_others();
-  note_sayings_of(chosen, plan, sql);
-  return chosen;
+  if (!c.scatter.empty() && !stands_alone(plan)) c.refused = scattered_beside_others();
+  note_sayings_of(c, plan, sql);
 }
 
 // A text of several statements is said as a whole, or what it says is not known.
@@ -201,30 +165,28 @@ void session::refuse_query(const protocol::notice& why) {
 }
 
 // Function calls by number: large objects of libpq and JDBC, which belong to the whole database.
-task<void> session::handle_function_call(std::string_view frame) {
+need session::try_call(std::string_view frame, choice& c) {
   if (!unit_open_) begin_unit();
   pipeline_open_ = false;
-  while (!closing_) {
-    auto chosen = empty_choice();
-    if (chosen.shard && *chosen.shard != w_.map->default_shard()) {
-      ++w_.counted.refused_not_one_shard;
-      co_return refuse_query(at_home_only("a function call (large objects)"));
-    }
-    chosen.shard = w_.map->default_shard();
-    if (held_.failed()) co_return refuse_query(make_error(sqlstate::failed_transaction, "current transaction is aborted"));
-    bool again = false;
-    const auto failed = co_await settle(chosen, again);
-    if (failed) co_return refuse_query(*failed);
-    if (again) continue;
-    put_held_in_front();
-    unit_may_commit_ = !unit_in_block_;
-    here_.transaction.note_unknown();
-    here_.unbound = false;
-    here_.server->out.append(frame);
-    pass_rest();
-    here_.server->answers.expect(request::query);
-    co_return;
+  begin_choice(c);
+  if (c.shard && *c.shard != w_.map->default_shard()) {
+    ++w_.counted.refused_not_one_shard;
+    c.refused = at_home_only("a function call (large objects)");
+  } else if (held_.failed()) {
+    c.refused = make_error(sqlstate::failed_transaction, "current transaction is aborted");
   }
+  c.shard = w_.map->default_shard();
+  const auto lacking = c.refused ? need::nothing : lacks(c);
+  if (c.refused) return refuse_held_up('F', std::move(*c.refused)), need::nothing;
+  if (lacking != need::nothing) return lacking;
+  put_held_in_front();
+  unit_may_commit_ = !unit_in_block_;
+  here_.transaction.note_unknown();
+  here_.unbound = false;
+  here_.server->out.append(frame);
+  pass_rest();
+  here_.server->answers.expect(request::query);
+  return need::nothing;
 }
 
 }  // namespace proxy

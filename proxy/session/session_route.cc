@@ -9,24 +9,12 @@ namespace proxy {
 
 using routing::destination_kind;
 
-namespace {
-
-protocol::notice row_locks_refused() {
-  return make_error(sqlstate::not_one_shard, "row locks on keys that are being moved are not possible",
-                    "A migration moves the range of this key; FOR UPDATE and FOR SHARE on it are refused until it is done.",
-                    "Lock by writing (UPDATE), or retry after the migration.");
-}
-
-}  // namespace
-
-session::choice session::empty_choice() const {
-  choice c;
+void session::begin_choice(choice& c) const {
   const bool attached = here_.server && !here_.borrowed;
   if (attached && !may_move() && !may_branch()) c.shard = here_.server->shard;
   c.misreads = unit_misreads_;
   c.writes = here_.unsynced && unit_writes_;
   c.foreign_snapshot = attached ? here_.foreign_snapshot : held_.imports_snapshot();
-  return c;
 }
 
 bool session::add_to_choice(choice& c, const routing::statement_plan& plan, std::span<const routing::parameter> values) {
@@ -106,75 +94,6 @@ protocol::notice session::at_home_only(std::string_view effect) const {
   return as_notice(routing::home_only(effect, w_.map->find_shard(w_.map->default_shard())->name));
 }
 
-task<std::optional<protocol::notice>> session::settle(const choice& c, bool& again) {
-  if (w_.retired) co_return w_.retired;
-  if (must_move(c)) {
-    auto failed = co_await leave_shard();
-    again = !failed && closing_;
-    if (failed || closing_) co_return failed;
-  }
-  const bool attached = here_.server && !here_.borrowed;
-  const auto version = w_.routing_version;
-  if (!w_.gate.nothing_known() && !c.touches.empty()) {
-    const auto bits = w_.gate.bits_of(c.touches);
-    switch (w_.gate.judge(bits, c.row_locks, attached_shards(), holds_since_)) {
-      case gate_book::verdict::pass:
-        if (attached || bits == 0 || !w_.lapsed()) break;
-        again = true;
-        co_return co_await hold_at_gate(bits);
-      case gate_book::verdict::refuse_row_locks: co_return row_locks_refused();
-      case gate_book::verdict::wait: again = true; co_return co_await hold_at_gate(bits);
-    }
-  }
-  if (must_branch(c)) {
-    if (c.departed) {  // where the transaction came before it, it has no rows of the key: they left before it had touched them
-      auto why = co_await judge_snapshot();
-      again = closing_ || version != w_.routing_version;
-      if (why || again) co_return why;
-    }
-    auto why = co_await go_to(*c.shard);
-    again = !why;
-    co_return why;
-  }
-  if (attached && c.arrived) {
-    auto why = co_await judge_snapshot();
-    again = closing_ || version != w_.routing_version;
-    if (why || again) co_return why;
-  }
-  if (!elsewhere_.empty() && must_go_back(c)) {
-    auto why = co_await go_back_elsewhere(c);
-    again = closing_ || version != w_.routing_version;
-    if (why || again) co_return why;
-    why = prepare_for(c);
-    if (why) log_.lose_savepoints();  // the others have gone back, this one has not
-    co_return why;
-  }
-  if (attached) co_return prepare_for(c);
-  auto failed = co_await attach(c.shard.value_or(usual_shard()), c.sequence_values);
-  if (failed) *failed = with_severity(std::move(*failed), "ERROR");  // a shard's FATAL ends no session here
-  if (!failed) failed = co_await adjust_first();
-  if (failed) co_return failed;
-  if (closing_) {
-    again = true;
-    co_return std::nullopt;
-  }
-  if (version == w_.routing_version) {
-    catch_up();
-    co_return prepare_for(c);
-  }
-  // A gate closed or a map came while this waited in the pool's queue. Nothing has been sent yet.
-  release_server();
-  again = true;
-  co_return std::nullopt;
-}
-
-bool session::settle_now(const choice& c) {
-  if (w_.retired) return false;
-  if (!w_.gate.nothing_known() && !c.touches.empty()) return false;
-  if (c.sequence_values || c.arrived || must_move(c) || must_branch(c) || (!elsewhere_.empty() && must_go_back(c)) || !c.executes.empty()) return false;
-  return (here_.server && !here_.borrowed) || attach_now(c.shard.value_or(usual_shard()));
-}
-
 task<std::optional<protocol::notice>> session::hold_at_gate(touch_bits bits) {
   using enum gate_queue::outcome;
   waiting_ = true;
@@ -209,14 +128,15 @@ pool* session::pool_for(routing::shard_id shard) {
 }
 
 // False: it has to be waited for, a server or that it takes the session's settings.
-bool session::attach_now(routing::shard_id shard) {
+bool session::attach_now(routing::shard_id shard, bool sequence_values) {
   if (w_.shared.recovery && w_.shared.recovery->in_doubt(shard)) return false;
   auto found = take_parked(shard);
   if (!found) {
     auto* from = pool_for(shard);
     found = take_given(from);
-    if (!found && from) found = from->acquire_idle(state_.wanted);
-    if (!found && from && from->must_queue()) awaited_ = from;
+    const bool any = from && !sequence_values;  // else one that remembers what the client has drawn, if there is one
+    if (!found && any) found = from->acquire_idle(state_.wanted);
+    if (!found && any && from->must_queue()) awaited_ = from;
   }
   if (!found) return false;
   if (found->applied != state_.wanted && adjust(found->applied, state_.wanted).wait) {
@@ -252,20 +172,28 @@ task<std::optional<protocol::notice>> session::settle_commits(routing::shard_id 
 }
 
 task<std::optional<protocol::notice>> session::attach(routing::shard_id shard, bool sequence_values) {
+  auto unfinished = co_await settle_commits(shard);
+  if (unfinished) co_return unfinished;
   if (auto parked = take_parked(shard)) {
     take_server(std::move(parked));
     co_return std::nullopt;
   }
   auto* from = pool_for(shard);
   if (!from) co_return make_error(sqlstate::too_many_connections, "too many combinations of user, database and startup parameters");
-  auto unfinished = co_await settle_commits(shard);
-  if (unfinished) co_return unfinished;
   waiting_ = true;
   auto got = co_await from->acquire(wake_, cancelled_, state_.wanted, sequence_values ? pid_ : 0);
   waiting_ = false;
   if (!got.server) co_return std::move(got.failed);
   take_server(std::move(got.server));
   co_return std::nullopt;
+}
+
+// ... and with the session's settings, before anything of the client's is sent.
+task<std::optional<protocol::notice>> session::attach_adjusted(routing::shard_id shard, bool sequence_values) {
+  auto failed = co_await attach(shard, sequence_values);
+  if (failed) *failed = with_severity(std::move(*failed), "ERROR");  // a shard's FATAL ends no session here
+  if (!failed) failed = co_await adjust_first();
+  co_return failed;
 }
 
 // BEGIN and what followed it go in front of the first statement, in the same write.

@@ -63,14 +63,17 @@ bool session::batch_scatters(char end) const noexcept {
   return execute && execute->max_rows == 0 && !batch_refused_;
 }
 
-// Without a notice every shard has its branch, or the session is closing. `again`: the map or a gate changed meanwhile.
-task<std::optional<protocol::notice>> session::gather_branches(const choice& c, bool& again) {
-  const auto version = w_.routing_version;
+// Without a notice every shard has its branch, unless the session is closing, or the map or a gate changed meanwhile.
+task<std::optional<protocol::notice>> session::gather_branches(const choice& c) {
   if (!here_.server) {
-    choice first;
-    first.shard = c.scatter.front();
-    auto failed = co_await settle(first, again);
-    if (failed || again || closing_) co_return failed;
+    const auto version = w_.routing_version;
+    auto failed = co_await attach_adjusted(c.scatter.front());
+    if (failed || closing_ || !here_.server) co_return failed;
+    if (version != w_.routing_version) {
+      release_server();
+      co_return std::nullopt;
+    }
+    catch_up();
     put_held_in_front();
   }
   for (const auto shard : c.scatter) {  // in the order of their ids, so that two who gather do not wait for each other
@@ -78,30 +81,27 @@ task<std::optional<protocol::notice>> session::gather_branches(const choice& c, 
     auto failed = co_await go_to(shard);
     if (failed || closing_) co_return failed;
   }
-  again = version != w_.routing_version;
   co_return std::nullopt;
 }
 
 // Those that only the statement had; the client is answered before they are finished.
 std::vector<branch> session::leave_scattered() { return unit_in_block_ ? std::vector<branch>() : leave_branches(); }
 
-// Has the statement been run, or failed before the client? `again`: it is to be placed anew, as the map or a gate changed while this waited, or a
-// commit came over its snapshots.
-task<bool> session::run_scattered(const choice& c, bool simple, bool& again) {
+// Where the map or a gate changed, or a commit came over its snapshots, the statement is to be placed anew.
+task<std::optional<protocol::notice>> session::run_scattered(const choice& c, bool simple) {
   const auto version = w_.routing_version;
-  auto failed = co_await gather_branches(c, again);
-  if (!failed && !again && !closing_) {
+  auto failed = co_await gather_branches(c);
+  if (!failed && !closing_ && version == w_.routing_version) {
     auto inside = co_await enter_with_statement();
-    again = version != w_.routing_version;
-    if (!again && !closing_) {
+    if (!closing_ && version == w_.routing_version) {
       touch(c);
-      co_return co_await scatter(c, simple, std::move(inside), again);
+      done_.over = co_await scatter(c, simple, std::move(inside));
+      co_return std::nullopt;
     }
   }
   auto ended = leave_scattered();
   co_await finish_branches(std::move(ended));
-  if (failed) scatter_refused_ = std::move(failed);
-  co_return false;
+  co_return failed;
 }
 
 // None where the session is closing.
@@ -116,7 +116,9 @@ task<commit_barrier::pass> session::enter_with_statement() {
 }
 
 // A simple query is sent as one of the extended protocol: there BindComplete says that the snapshot has been taken.
-task<bool> session::scatter_query(const choice& c, const routing::statement_plan& plan, std::string_view sql, bool& again) {
+task<std::optional<protocol::notice>> session::scatter_query(const choice& c, std::string_view frame) {
+  const auto plan = plan_of_query(frame);
+  const auto sql = protocol::decode_query(frame.substr(protocol::frame_header_size))->sql;
   std::string frames;
   std::array<std::size_t, 5> ends{};
   protocol::parse parse;
@@ -137,43 +139,20 @@ task<bool> session::scatter_query(const choice& c, const routing::statement_plan
     item.type = "PBdE"[i];
     item.frame = std::string_view(frames).substr(ends[i], ends[i + 1] - ends[i]);
     item.statement = statement;
-    item.plan = &plan;
+    item.plan = &plan->statements.front();
   }
-  const bool done = co_await run_scattered(c, true, again);
+  auto failed = co_await run_scattered(c, true);
   batch_.clear();
-  co_return done;
+  co_return failed;
 }
 
-// False: the pipeline is not one of a statement over several shards, or no longer, or it is refused.
-task<bool> session::scatter_batch(char end) {
-  find_plans();
-  const bool may = std::any_of(batch_.begin(), batch_.end(), [](const auto& item) { return item.plan && item.plan->adds_up; });
-  for (; may && !closing_; find_plans()) {
-    const auto chosen = choose_for_batch();
-    if (chosen.scatter.empty()) co_return false;
-    if (!batch_scatters(end)) {
-      ++w_.counted.refused_not_one_shard;
-      cut_batch(0, scattered_beside_others());
-      co_return false;
-    }
-    bool again = false;
-    const bool done = co_await run_scattered(chosen, false, again);
-    if (done) batch_.clear();
-    if (done || closing_) co_return true;
-    if (!scatter_refused_) continue;
-    cut_batch(0, *std::exchange(scatter_refused_, std::nullopt));
-    co_return false;
-  }
-  co_return may;
-}
-
-// Sends all, and lets the client see one answer. False: `again`.
-task<bool> session::scatter(const choice& c, bool simple, commit_barrier::pass inside, bool& again) {
+// Sends all, and lets the client see one answer. False: a commit has come over it, and nothing was seen.
+task<bool> session::scatter(const choice& c, bool simple, commit_barrier::pass inside) {
   scattering_ = true;
   concat answer(simple);
   std::vector<std::string> early(c.scatter.size());
   auto failed = co_await take_snapshots(c, early);
-  again = inside.is_overrun();
+  const bool again = inside.is_overrun();
   inside = {};
   if (again && !failed) failed = co_await discard_binds(c);
   if (again && !failed && !closing_) {

@@ -45,6 +45,30 @@ struct session_choice {
   std::optional<protocol::notice> refused;
 };
 
+// What a message may lack before it can be sent, and has to be waited for: session_needs.cc.
+enum class need : char {
+  nothing,         // it was sent, or refused
+  end,             // COMMIT or ROLLBACK on several shards
+  prepared_shard,  // where the transaction of COMMIT PREPARED is
+  types,           // of parameters that are shard keys
+  name,            // of PREPARE TRANSACTION, which nobody else may use
+  scatter,         // all of its shards are to run it together
+  move,            // the transaction is to leave its shard, to which it is not bound
+  gate,            // to open
+  branch,          // on another shard
+  snapshot,        // that sees the rows of a key which came to the shard
+  going_back,      // of the other shards, to its savepoint
+  server,
+};
+
+// Of the message at hand, what is not done again however often it is decided anew.
+struct done_for_message {
+  bool over = false;                             // it was run and answered
+  bool gids = false, types = false;              // shards were asked for them
+  bool gone_back = false;                        // the other shards are back at its savepoint
+  std::optional<protocol::notice> name_refused;  // of PREPARE TRANSACTION alone
+};
+
 // One message of the extended protocol; views point into the session's input.
 struct batch_item {
   char type = 0;
