@@ -132,6 +132,12 @@ std::optional<protocol::notice> version_problem(const pg::connection& connection
                  made_by(found) + (part == schema_part::catalog ? "; if that one still runs, stop it." : "."), "Run `pgrotor init` first.");
 }
 
+std::optional<protocol::notice> greeting_problem(std::string_view code) {
+  if (code != sqlstate::undefined_function && code != sqlstate::undefined_schema) return std::nullopt;
+  return problem(fmt::format("schema pgrotor of this shard is missing or has no version, and this pgrotor needs version {}", version_made(schema_part::shard)),
+                 "", "Run `pgrotor init` first.");
+}
+
 protocol::notice named(const pg::connection& connection, protocol::notice problem) {
   problem.message = connection.where() + ": " + problem.message;
   return problem;

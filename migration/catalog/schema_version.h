@@ -9,6 +9,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "migration/pg/pg.h"
 #include "protocol/backend.h"
@@ -27,6 +28,8 @@ struct schema_version {
 task<schema_version> read_version(pg::connection&, schema_part);
 // Why this build does not work with it, with the database's name and what helps; nothing is wrong: nullopt.
 std::optional<protocol::notice> version_problem(const pg::connection&, schema_part, const schema_version& found);
+// Of a shard that has said this instead of taking a greeting (sql/identity.sql), which all versions have; another error: nullopt.
+std::optional<protocol::notice> greeting_problem(std::string_view code);
 // The same with the name of the connection in front.
 protocol::notice named(const pg::connection&, protocol::notice problem);
 

@@ -67,7 +67,14 @@ task<std::unique_ptr<pg::connection>> engine::connect(routing::shard_id id, mill
 task<std::unique_ptr<pg::connection>> engine::connect_to_read(routing::shard_id id, milliseconds timeout) const {
   auto options = shard_options(id);
   if (timeout.count() > 0) options.timeout = timeout;
-  co_return co_await pg::connection::open(executor, std::move(options));
+  std::optional<protocol::notice> problem;
+  try {
+    co_return co_await pg::connection::open(executor, std::move(options));
+  } catch (const pg::sql_error& error) {
+    problem = greeting_problem(error.sqlstate);
+    if (!problem) throw;
+  }
+  throw pg::sql_error("shard " + shard_name(id), problem->sqlstate, problem->message, problem->detail, problem->hint, true);
 }
 
 std::string engine::shard_name(routing::shard_id id) const {

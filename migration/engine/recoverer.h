@@ -11,6 +11,7 @@
 #include <atomic>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -42,6 +43,10 @@ class recoverer : public std::enable_shared_from_this<recoverer> {
   bool in_doubt(routing::shard_id shard) const noexcept { return slot_of(shard).load(std::memory_order_acquire) != 0; }
   // Waits until nothing that left_over() has named is prepared there any more; false when there is at the deadline.
   task<bool> settle(routing::shard_id, clock::time_point deadline);
+
+  // Why the shard has not got what a session called there for its commit: its schema pgrotor is of another version. nullopt where it is not, or
+  // cannot be asked. Any executor.
+  task<std::optional<protocol::notice>> wrong_version(routing::shard_id);
 
   // A migration waits for what is prepared on the shard: for some seconds its time is over after one.
   void hasten(routing::shard_id);
@@ -102,6 +107,7 @@ class recoverer : public std::enable_shared_from_this<recoverer> {
 
   task<verdict> ask_here(std::string uuid, std::string owner, routing::shard_id decider, clock::time_point deadline);
   task<bool> settle_here(routing::shard_id, clock::time_point deadline);
+  task<std::optional<protocol::notice>> wrong_version_here(routing::shard_id);
   void take_over(routing::shard_id, std::string gid);
   const std::atomic<std::uint32_t>& slot_of(routing::shard_id shard) const noexcept { return left_[shard.value % left_.size()]; }
   std::atomic<std::uint32_t>& slot_of(routing::shard_id shard) noexcept { return left_[shard.value % left_.size()]; }

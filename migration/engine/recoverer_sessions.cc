@@ -5,6 +5,7 @@
 
 #include "migration/base/log.h"
 #include "migration/engine/recoverer.h"
+#include "protocol/sqlstate.h"
 
 namespace migration {
 namespace asio = boost::asio;
@@ -73,6 +74,29 @@ task<bool> recoverer::settle_here(routing::shard_id shard, clock::time_point dea
     if (stopping_ || clock::now() >= deadline) co_return false;
     co_await changed_.wait(deadline);
   }
+}
+
+task<std::optional<protocol::notice>> recoverer::wrong_version(routing::shard_id shard) {
+  auto work = wrong_version_here(shard);
+  co_return co_await asio::co_spawn(engine_.executor, std::move(work), asio::use_awaitable);
+}
+
+task<std::optional<protocol::notice>> recoverer::wrong_version_here(routing::shard_id shard) {
+  const auto self = shared_from_this();
+  if (const auto part = shards_.find(shard); part != shards_.end() && part->second.connection) co_return std::nullopt;  // made only where it is right
+  try {
+    const auto made = co_await engine_.connect(shard, engine_.settings.question_timeout);
+  } catch (const pg::sql_error& error) {
+    if (error.sqlstate != protocol::sqlstate::wrong_version) co_return std::nullopt;
+    protocol::notice out;
+    out.sqlstate = error.sqlstate;
+    out.message = error.where + ": " + error.message;
+    out.detail = error.detail;
+    out.hint = error.hint;
+    co_return out;
+  } catch (const std::exception&) {  // the shard's own error will do
+  }
+  co_return std::nullopt;
 }
 
 }  // namespace migration

@@ -262,6 +262,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   task<std::optional<protocol::notice>> commit_branches(std::vector<branch*>);
   task<commit_barrier::pass> enter_barrier();
   task<two_phase::verdict> ask_verdict(const two_phase&);
+  task<protocol::notice> why_refused(const two_phase&);
   std::vector<branch> leave_branches();
   task<void> finish_branches(std::vector<branch> ended);
   bool ends_branches(std::span<const routing::statement_plan>) const noexcept;

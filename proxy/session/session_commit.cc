@@ -91,8 +91,22 @@ task<std::optional<protocol::notice>> session::commit_branches(std::vector<branc
   if (end.result() == two_phase::outcome::unknown) {
     ++w_.counted.commits_unknown;
     fatal(end.why());
+    co_return end.why();
   }
-  co_return end.why();
+  co_return co_await why_refused(end);
+}
+
+// What commits over several shards is made by `pgrotor init`. Where another version of it is, the shard's own error names a function, and neither
+// the shard nor what helps.
+task<protocol::notice> session::why_refused(const two_phase& end) {
+  const auto& code = end.why().sqlstate;
+  if (!w_.shared.recovery || !end.failed_on() || (code != sqlstate::undefined_function && code != sqlstate::undefined_schema)) co_return end.why();
+  const auto recoverer = w_.shared.recovery;
+  auto found = co_await recoverer->wrong_version(*end.failed_on());
+  if (!found) co_return end.why();
+  found->detail += found->detail.empty() ? "" : " ";
+  found->detail += "A transaction over several shards cannot be committed there; it was rolled back.";
+  co_return std::move(*found);
 }
 
 // Until the last answer: no statement over several shards takes its snapshots meanwhile. One that has not taken them in time takes them again.

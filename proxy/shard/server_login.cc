@@ -296,6 +296,8 @@ task<void> greet(login& l) {
     const auto body = l.server.in.view().substr(protocol::frame_header_size, header->size - protocol::frame_header_size);
     const auto refused = header->type == 'E' ? protocol::decode_notice(body) : std::nullopt;
     if (refused) l.fail_to_reach(fmt::format("{} ({}){}{}", refused->message, refused->sqlstate, refused->detail.empty() ? "" : "; ", refused->detail));
+    const auto nothing_there = refused ? migration::greeting_problem(refused->sqlstate) : std::nullopt;
+    if (nothing_there) l.failed->detail = nothing_there->message + "; " + l.failed->detail, l.failed->hint = nothing_there->hint;
     ready = header->type == 'Z';
     l.server.in.consume(header->size);
   }

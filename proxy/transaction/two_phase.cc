@@ -134,6 +134,7 @@ void two_phase::mark_ended(std::span<const reply> replies) {
 
 void two_phase::fail(std::span<const reply> replies, std::size_t first) {
   mark_ended(replies);
+  failed_on_ = participants_[first].shard;
   refuse(replies[first].why);
 }
 

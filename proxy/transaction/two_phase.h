@@ -62,6 +62,7 @@ class two_phase {
 
   outcome result() const noexcept;  // pending until the last round
   const protocol::notice& why() const noexcept { return why_; }  // aborted, unknown
+  std::optional<routing::shard_id> failed_on() const noexcept { return failed_on_; }  // whose words why() is
   routing::shard_id decider_shard() const noexcept { return participants_[decider_].shard; }
   const std::string& uuid() const noexcept { return uuid_; }
   const std::string& owner() const noexcept { return owner_; }  // the role that has prepared them
@@ -95,6 +96,7 @@ class two_phase {
   std::size_t decider_ = 0;
   state step_ = state::ask;
   protocol::notice why_;
+  std::optional<routing::shard_id> failed_on_;
   std::optional<verdict> told_;
 };
 

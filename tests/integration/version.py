@@ -135,10 +135,10 @@ def data_is_there(fleet):
             assert fleet.query(name, f"SELECT count(*) FROM {table} WHERE NOT ({owns})") == [(0,)], (name, table)
 
 
-def touch_both(fleet, client, name):
-    """A transaction over both shards."""
+def touch_both(fleet, client, name, order=("s1", "s2")):
+    """A transaction over both shards; the first decides it."""
     run(client, "BEGIN")
-    for shard in fleet.names:
+    for shard in order:
         key = fleet.query(shard, "SELECT min(customer_id) FROM customers")[0][0]
         run(client, f"UPDATE customers SET name = {name} WHERE customer_id = {key}")
     run(client, "COMMIT")
@@ -249,9 +249,24 @@ def a_shard_that_is_behind(fleet):
     with closing(fleet.app()) as client:
         for sql in ("BEGIN; SELECT 1", "PREPARE TRANSACTION 'x'", "ROLLBACK PREPARED 'x'"):  # looks for the name on every shard
             run(client, sql)
-        code, text = error_of(lambda: touch_both(fleet, client, "name || '!'"))
-        assert code == "42883" and "pgrotor." in text, (code, text)  # what decides it is not there yet
+        for order in ("s1", "s2"), ("s2", "s1"):  # it lacks what is asked before a part is prepared, and what decides
+            code, text = error_of(lambda: touch_both(fleet, client, "name || '!'", order))
+            assert code == "RT022" and f"shard s2: {BEHIND}" in text and "Run `pgrotor init` first." in text, (code, text)
     data_is_there(fleet)
+
+
+def a_shard_that_does_not_greet(fleet):
+    """One from before shards were asked who they are: nobody has it, and the error says what helps."""
+    missing = "schema pgrotor of this shard is missing or has no version, and this pgrotor needs version 1"
+    key = fleet.query("s2", "SELECT min(customer_id) FROM customers")[0][0]
+    fleet.query("s2", "DROP FUNCTION pgrotor.admit, pgrotor.enter")
+    assert fleet.pgrotor.terminate() == 0
+    fleet.pgrotor.serve()
+    with closing(fleet.app()) as client:
+        code, text = error_of(lambda: run(client, f"SELECT name FROM customers WHERE customer_id = {key}"))
+        assert code == "08006" and missing in text and "Run `pgrotor init` first." in text, (code, text)
+    code, text = error_of(lambda: fleet.console("MOVE RANGE [4611686018427387904, MAXVALUE) OF shop TO s1"))
+    assert missing in text and "Run `pgrotor init` first." in text, (code, text)
 
 
 def init_beside_serve(fleet):
@@ -265,6 +280,7 @@ def init_beside_serve(fleet):
     move(fleet, "[4611686018427387904, MAXVALUE)", "s1")
     with closing(fleet.app()) as client:
         touch_both(fleet, client, "name")
+        touch_both(fleet, client, "name", ("s2", "s1"))
     data_is_there(fleet)
 
 
@@ -351,8 +367,8 @@ def main():
         for shard in fleet.shards.values():
             shard.execute("GRANT app TO pgrotor")  # for transactions over several shards
         for step in (an_older_one_is_refused, somebody_serves_it, catalog_whole_or_not_at_all, a_shard_that_is_down,
-                     builds_without_versions_are_refused, a_shard_that_is_behind, init_beside_serve, shards_that_are_added, init_again,
-                     like_a_new_one, what_a_newer_one_made_is_refused, serve_that_was_stopped):
+                     builds_without_versions_are_refused, a_shard_that_is_behind, a_shard_that_does_not_greet, init_beside_serve,
+                     shards_that_are_added, init_again, like_a_new_one, what_a_newer_one_made_is_refused, serve_that_was_stopped):
             began = time.monotonic()
             step(fleet)
             print(f"{step.__name__}: {time.monotonic() - began:.1f} s", flush=True)
