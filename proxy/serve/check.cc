@@ -139,12 +139,12 @@ bool check_two_phase(const config& c, const fleet& asked, std::vector<std::strin
 
 // What a commit in two phases needs. What clients do not use, they need not have.
 void tell_two_phase(const config& c, const fleet& asked, bool some_prepare) {
-  const std::string_view also = asked.asked > 1 ? ", and COMMIT of a transaction over several shards" : "";
+  const std::string_view also = asked.asked > 1 ? ", and COMMIT of what has written on several shards" : "";
   if (!some_prepare) fmt::print("{}: max_prepared_transactions is 0 on every shard: PREPARE TRANSACTION fails with 55000{}; raise it where clients use it\n", c.path, also);
   for (const auto& one : asked.prepared) {
     if (asked.asked < 2 || one.not_finished.empty()) continue;
-    fmt::print("{}\n", problem_line(c, one.shard, fmt::format("{}: what {} would leave prepared after a crash could not be finished: COMMIT of a transaction over "
-                                                              "several shards fails with 42501; where it is used, run as a superuser: {}",
+    fmt::print("{}\n", problem_line(c, one.shard, fmt::format("{}: what {} would leave prepared after a crash could not be finished: COMMIT of what has "
+                                                              "written on several shards fails with 42501; all else works; where it is used, run as a superuser: {}",
                                                               one.shard.where, one.not_finished, one.grant)));
   }
 }

@@ -96,6 +96,15 @@ def two_phase_commit(fleet):
     assert "catalog and 3 shards are fine" in done.stdout, done
     done = check(s1=10, s2=10, s3=10)
     assert done.returncode == 0 and "max_prepared" not in done.stdout, done
+    for shard in fleet.shards.values():
+        shard.execute("GRANT app TO pgrotor")
+    done = check()
+    assert done.returncode == 0 and "42501" not in done.stdout, done
+    fleet.shards["s2"].execute("REVOKE app FROM pgrotor")  # those who write on one shard at a time need it not
+    done = check()
+    assert (done.returncode, done.stderr, done.stdout.count("42501")) == (0, "", 1), done
+    assert ("shard s2: what app would leave prepared after a crash could not be finished: COMMIT of what has written on several shards fails with 42501; all "
+            "else works; where it is used, run as a superuser: GRANT app TO pgrotor;") in done.stdout, done
 
 
 def console(fleet):
