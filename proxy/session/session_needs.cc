@@ -60,8 +60,8 @@ void session::refuse_held_up(char type, protocol::notice why) {
 need session::lacks(choice& c) {
   if (w_.retired) return c.refused = w_.retired, need::nothing;
   if (!c.scatter.empty()) return need::scatter;
-  if (must_move(c)) return need::move;
   const bool attached = here_.server && !here_.borrowed;
+  if (attached && must_move(c)) return need::move;
   if (!w_.gate.nothing_known() && !c.touches.empty()) {
     const auto bits = w_.gate.bits_of(c.touches);
     switch (w_.gate.judge(bits, c.row_locks, attached_shards(), holds_since_)) {
@@ -72,10 +72,13 @@ need session::lacks(choice& c) {
       case gate_book::verdict::refuse_row_locks: return c.refused = row_locks_refused(), need::nothing;
     }
   }
-  if (must_branch(c)) return need::branch;
-  if (attached && c.arrived) return need::snapshot;
-  if (!done_.gone_back && !elsewhere_.empty() && must_go_back(c)) return need::going_back;
-  if (!attached && !attach_now(c.shard.value_or(usual_shard()), c.sequence_values)) return need::server;
+  if (!attached) {
+    if (!attach_now(c.shard ? *c.shard : usual_shard(), c.sequence_values)) return need::server;
+  } else {
+    if (must_branch(c)) return need::branch;
+    if (c.arrived) return need::snapshot;
+    if (!done_.gone_back && !elsewhere_.empty() && must_go_back(c)) return need::going_back;
+  }
   if (!c.executes.empty() || c.sequence_values) c.refused = prepare_for(c);
   return need::nothing;
 }
@@ -118,7 +121,7 @@ task<std::optional<protocol::notice>> session::join_branch(const choice& c) {
 // One that has taken the session's settings, for the message as it is decided then: it may belong elsewhere by now.
 task<std::optional<protocol::notice>> session::fetch_server(const choice& c) {
   if (given_) w_.give_back(std::move(given_));
-  auto failed = co_await attach_adjusted(c.shard.value_or(usual_shard()), c.sequence_values);
+  auto failed = co_await attach_adjusted(c.shard ? *c.shard : usual_shard(), c.sequence_values);
   if (failed || closing_ || !here_.server) co_return failed;
   if (here_.server->pinned != 0) park(std::move(here_.server));
   else given_ = std::move(here_.server);

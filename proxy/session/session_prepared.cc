@@ -123,6 +123,7 @@ bool session::must_be_claimed(const routing::statement_plan* plan, bool& in_bloc
 }
 
 bool session::has_names_to_claim(std::span<const routing::statement_plan> plans) const {
+  if (std::none_of(plans.begin(), plans.end(), [](const auto& plan) { return plan.kind == statement_kind::prepare_transaction; })) return false;
   bool in_block = status() == protocol::transaction_status::in_transaction;
   return std::any_of(plans.begin(), plans.end(), [&](const auto& plan) { return must_be_claimed(&plan, in_block); });
 }

@@ -86,14 +86,15 @@ void session::choose_for_query(const routing::text_plan& plan, std::string_view 
     if (!add_to_choice(c, statement, literals_)) return;
   }
   if (!c.scatter.empty() && !stands_alone(plan)) c.refused = scattered_beside_others();
-  note_sayings_of(c, plan, sql);
+  if (!stands_alone(plan)) note_sayings_of(c, plan, sql);
+  else if (!says_nothing(plan.statements.front())) note_saying(c, plan.statements.front(), sql, literals_);
 }
 
 // A text of several statements is said as a whole, or what it says is not known.
 void session::note_sayings_of(choice& c, const routing::text_plan& plan, std::string_view sql) const {
-  if (stands_alone(plan)) return note_saying(c, plan.statements.front(), sql, literals_);
   choice each;
-  for (const auto& statement : plan.statements) note_saying(each, statement, sql, literals_);
+  for (const auto& statement : plan.statements)
+    if (!says_nothing(statement)) note_saying(each, statement, sql, literals_);
   if (each.says.empty() && !each.unsaid) return;
   const bool settings = !each.unsaid && std::all_of(plan.statements.begin(), plan.statements.end(), [](const auto& s) {
     return s.unbound && !moves_savepoints(s.kind) && s.kind != statement_kind::begin && !ends_transaction(s.kind);

@@ -163,6 +163,7 @@ void session::drop_statements() {
 
 // A parked server may hold what the client has given up since.
 void session::drop_stale_sql() {
+  if (here_.server->sql.empty()) return;
   const auto held = here_.server->sql.all();
   for (const auto& one : held) {
     if (state_.sql.find(one->name) == one) continue;
@@ -274,6 +275,7 @@ bool session::take_findings(const findings& found) {
 
 // The one door to a server's reasons: counts what is new, and that it is free again.
 void session::pin(state_bits reasons) {
+  if (reasons == here_.server->pinned) return;
   for_each_pin(static_cast<state_bits>(reasons & ~here_.server->pinned), [this](std::size_t i) { ++w_.counted.pins[i]; });
   if (reasons != 0 && here_.server->pinned == 0) ++w_.counted.pinned_now;
   if (reasons == 0 && here_.server->pinned != 0) --w_.counted.pinned_now, ++w_.counted.unpins;
@@ -297,6 +299,7 @@ server_ptr session::take_parked(routing::shard_id shard) {
 // Where a statement runs that may run anywhere: with the client's own state, as long as the map knows that shard.
 routing::shard_id session::usual_shard() const {
   const auto fallback = w_.map->default_shard();
+  if (state_.parked.empty()) return fallback;
   routing::shard_id usual = fallback;
   for (const auto& server : state_.parked) {
     if (server->shard == fallback) return fallback;

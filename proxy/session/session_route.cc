@@ -47,7 +47,7 @@ bool session::add_to_choice(choice& c, const routing::statement_plan& plan, std:
   if (decided.destination == destination_kind::any) return true;
   if (here_.status == protocol::transaction_status::failed) return true;  // its server says so, whatever comes
   const bool other = c.shard && *c.shard != decided.shard;
-  c.departed = c.departed || (!c.shard && !may_move() && moved_away(decided));
+  c.departed = c.departed || (here_.server && !c.shard && !may_move() && moved_away(decided));
   if (other) {
     ++w_.counted.refused_not_one_shard;
     c.refused = plan.home_effect.empty() || !other ? second_shard(decided) : at_home_only(plan.home_effect);
@@ -60,7 +60,7 @@ bool session::add_to_choice(choice& c, const routing::statement_plan& plan, std:
     return false;
   }
   c.by_key = true;
-  c.arrived = c.arrived || (!c.ended && has_arrived(decided));
+  c.arrived = c.arrived || (here_.server && !c.ended && has_arrived(decided));
   c.row_locks = c.row_locks || plan.row_locks;
   if (!w_.gate.nothing_known()) c.touches.insert(c.touches.end(), decided.touches.begin(), decided.touches.end());
   return true;
@@ -130,7 +130,7 @@ pool* session::pool_for(routing::shard_id shard) {
 // False: it has to be waited for, a server or that it takes the session's settings.
 bool session::attach_now(routing::shard_id shard, bool sequence_values) {
   if (w_.shared.recovery && w_.shared.recovery->in_doubt(shard)) return false;
-  auto found = take_parked(shard);
+  auto found = state_.parked.empty() ? nullptr : take_parked(shard);
   if (!found) {
     auto* from = pool_for(shard);
     found = take_given(from);

@@ -30,7 +30,7 @@ std::size_t pool::total() const noexcept { return std::accumulate(counts_.begin(
 
 // The only door: counts and the list of servers follow from it.
 void pool::set_status(server_connection& server, server_status to) noexcept {
-  if (!may_become(server.status_, to))
+  if (!may_become(server.status_, to)) [[unlikely]]
     log_error("a connection to shard {} became {} although it was {}", server.shard_name, to_string(to), to_string(server.status_));
   --counts_[static_cast<std::size_t>(server.status_)];
   ++counts_[static_cast<std::size_t>(to)];

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,11 +41,12 @@ struct pool_limits {
 class shard_watch {
  public:
   // Why new connections are pointless at the moment; nullptr: they are not.
-  virtual const protocol::notice* down() const noexcept = 0;
+  const protocol::notice* down() const noexcept { return down_ ? &*down_ : nullptr; }
   virtual void failed(const protocol::notice& why, const server_target& tried) = 0;
 
  protected:
   ~shard_watch() = default;
+  std::optional<protocol::notice> down_;
 };
 
 class pool final : public permit_user {

@@ -44,16 +44,20 @@ constexpr std::string_view to_string(server_status one) noexcept {
   constexpr std::array<std::string_view, server_statuses> names{"opening", "idle", "given", "in use", "asked", "closed"};
   return names[static_cast<std::size_t>(one)];
 }
+constexpr unsigned as_bit(server_status one) noexcept { return 1u << static_cast<unsigned>(one); }
+template <server_status... those>
+inline constexpr unsigned any_of_status = (as_bit(those) | ...);
+// What may follow each.
+inline constexpr std::array<unsigned, server_statuses> next_statuses{
+    any_of_status<server_status::idle, server_status::given, server_status::closed>,                         // opening
+    any_of_status<server_status::in_use, server_status::closed>,                                             // idle
+    any_of_status<server_status::in_use, server_status::closed>,                                             // given, else closed
+    any_of_status<server_status::idle, server_status::given, server_status::asked, server_status::closed>,   // in use
+    any_of_status<server_status::idle, server_status::given, server_status::in_use, server_status::closed>,  // asked
+    0,                                                                                                       // closed
+};
 constexpr bool may_become(server_status from, server_status to) noexcept {
-  using enum server_status;
-  if (from == closed || from == to || to == opening) return false;
-  switch (to) {
-    case idle: return from != given;  // what is given and not fetched is closed
-    case given: return from != idle;
-    case in_use: return from != opening;
-    case asked: return from == in_use;
-    default: return true;
-  }
+  return (next_statuses[static_cast<std::size_t>(from)] & as_bit(to)) != 0;
 }
 
 // How a user proves to a shard who it is: with the password, else with the keys its own login at the proxy revealed.

@@ -41,7 +41,7 @@ class transaction_log {
   // ... or what moved savepoints may not have been run: which there are is not known until the end.
   void lose_savepoints() noexcept { lost_ = savepoints_lost_ = true; }
   void clear() noexcept;
-  bool is_new() const noexcept { return texts_.empty() && savepoints_.empty() && !lost_ && !savepoints_lost_; }
+  bool is_new() const noexcept { return texts_.empty() && !lost_; }
 
   // May another shard join? Only where it is known what it would have to be told.
   bool complete() const noexcept { return !texts_.empty() && !lost_; }

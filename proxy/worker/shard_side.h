@@ -24,7 +24,6 @@ class shard_side final : public permit_home, public shard_watch {
 
   void send_want(const permit_owner&, permit_want) override;
   void send_give_back(const permit_owner&) override;
-  const protocol::notice* down() const noexcept override { return down_ ? &*down_ : nullptr; }
   void failed(const protocol::notice& why, const server_target& tried) override;
   void set_down(std::optional<protocol::notice>);
 
@@ -33,7 +32,6 @@ class shard_side final : public permit_home, public shard_watch {
  private:
   worker_impl& w_;
   routing::shard_id shard_;
-  std::optional<protocol::notice> down_;
 };
 
 permit_rules rules_of(const config&);

@@ -66,8 +66,7 @@ class script final : public server_keeper {
 };
 
 struct watched final : shard_watch {
-  std::optional<protocol::notice> why;
-  const protocol::notice* down() const noexcept override { return why ? &*why : nullptr; }
+  void set_down(std::optional<protocol::notice> why) { down_ = std::move(why); }
   void failed(const protocol::notice&, const server_target&) override {}
 };
 
@@ -294,16 +293,16 @@ TEST_CASE("pool: a login that fails is told to who waits, in the shard's own wor
 TEST_CASE("pool: a shard that is down fails fast, and its clients are served again when it is back") {
   world w;
   auto& shop = w.add();
-  w.shard.why = make_error("08006", "down");
+  w.shard.set_down(make_error("08006", "down"));
   const auto refused = w.acquire(shop);
   CHECK(refused.failed.message == "down");
   CHECK(w.counted.shard_refusals == 1);
   CHECK(w.keeper().steps.empty());
-  w.shard.why.reset();
+  w.shard.set_down(std::nullopt);
   shop.shard_changed();
   auto got = w.get(shop);
   client waits(shop), too(shop);
-  w.shard.why = make_error("08006", "down again");
+  w.shard.set_down(make_error("08006", "down again"));
   got->unusable = true;
   shop.release(std::move(got));  // nothing is open any more
   shop.shard_changed();
