@@ -138,15 +138,6 @@ struct open_result {
 // Connects and logs in. `wake` is the caller's, for the time of the call.
 task<open_result> open_server(boost::asio::io_context&, const server_target&, wakeup& wake, clock::time_point deadline);
 
-// Runs one simple query on a connection that nobody else uses, and keeps of the answer what is wanted. Not answered: an error, a
-// transaction left open, or the connection broke. Silent: nothing came in time.
-enum class alone_result { answered, failed, silent };
-struct alone_answer {
-  std::string rows;     // DataRow frames
-  std::string failure;  // the ErrorResponse frame
-};
-task<alone_result> run_alone(server_connection&, std::string_view sql, wakeup& wake, clock::time_point deadline, alone_answer* wanted = nullptr);
-
 // Asks the shard to cancel what the connection with that key runs; completes when the shard has closed the request's connection,
 // which it does after it has signalled. Encrypted when the connection itself is.
 task<void> send_cancel(boost::asio::io_context&, boost::asio::generic::stream_protocol::endpoint, tls_target, protocol::backend_key_data,

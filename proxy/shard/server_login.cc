@@ -11,6 +11,7 @@
 #include "proxy/config/errors.h"
 #include "proxy/config/shard_address.h"
 #include "proxy/net/crypto.h"
+#include "proxy/shard/conversation.h"
 #include "proxy/shard/server_connection.h"
 
 namespace proxy {
@@ -123,50 +124,6 @@ task<bool> connect(login& l, bool encrypted) {
   co_return false;
 }
 
-// Login messages are small and find room in the socket's buffer.
-task<bool> send(login& l) {
-  while (l.server.output_pending()) {
-    if (l.server.flush().closed) {
-      l.fail_to_reach("The shard closed the connection.");
-      co_return false;
-    }
-    if (!l.server.output_pending()) break;
-    l.server.socket.watch_write();
-    const bool in_time = co_await l.wake.wait(l.deadline);
-    if (!in_time) {
-      l.fail_to_reach("The shard did not answer in time.");
-      co_return false;
-    }
-  }
-  co_return true;
-}
-
-// The next whole frame's header; the frame is at the front of `in`.
-task<std::optional<protocol::frame_header>> receive(login& l) {
-  protocol::frame_header header;
-  while (true) {
-    const auto seen = protocol::read_header(l.server.in.view(), protocol::peer::backend, max_login_frame, header);
-    if (seen == protocol::frame_error::none && l.server.in.size() >= header.size) co_return header;
-    if (seen != protocol::frame_error::none && seen != protocol::frame_error::need_more) {
-      l.fail("The answer is not that of a PostgreSQL server.");
-      co_return std::nullopt;
-    }
-    if (!l.server.socket.readable()) {
-      l.server.socket.watch_read();
-      const bool in_time = co_await l.wake.wait(l.deadline);
-    if (!in_time) {
-        l.fail_to_reach("The shard did not answer in time.");
-        co_return std::nullopt;
-      }
-      if (!l.server.socket.readable()) continue;
-    }
-    if (l.server.socket.read(l.server.in, header.size).closed) {
-      l.fail_to_reach("The shard closed the connection.");
-      co_return std::nullopt;
-    }
-  }
-}
-
 bool offers(std::string_view mechanisms, std::string_view wanted) {
   while (!mechanisms.empty() && mechanisms.front() != '\0') {
     const auto end = mechanisms.find('\0');
@@ -266,41 +223,48 @@ void check_parameters(login& l) {
                           "Text keys are placed by their bytes in the server's encoding.", fmt::format("Use client_encoding {}.", server));
 }
 
+class login_conversation final : public framed_conversation {
+ public:
+  explicit login_conversation(login& l) noexcept : framed_conversation(max_login_frame), login_(l) {}
+
+ private:
+  void hear_frame(char type, std::string_view frame) override {
+    const bool ready = on_frame(login_, type, frame.substr(protocol::frame_header_size));
+    if (login_.failed) end(ending::failed);
+    else if (ready) end(ending::answered);
+  }
+  login& login_;
+};
+
 task<void> log_in(login& l, const std::string& dbname) {
   protocol::startup start;
   start.version = protocol::protocol_3_2;
   start.parameters = {{"user", l.target.user}, {"database", dbname}};
   start.parameters.insert(start.parameters.end(), l.target.parameters.begin(), l.target.parameters.end());
   protocol::append(l.server.out, start);
-  while (!l.failed) {
-    const bool sent = co_await send(l);
-    if (!sent) co_return;
-    const auto header = co_await receive(l);
-    if (!header) co_return;
-    const auto body = l.server.in.view().substr(protocol::frame_header_size, header->size - protocol::frame_header_size);
-    const bool ready = on_frame(l, header->type, body);
-    l.server.in.consume(header->size);
-    if (ready) co_return check_parameters(l);
+  login_conversation talk(l);
+  co_await converse(l.server, talk, l.wake, l.deadline);
+  switch (talk.how()) {
+    case conversation::ending::answered: co_return check_parameters(l);
+    case conversation::ending::failed:
+      if (!l.failed) l.fail(words_of(talk.how()));
+      co_return;
+    default: co_return l.fail_to_reach(words_of(talk.how()));
   }
 }
 
 // That it is the shard that the map means, and serves no later term: before anything of a client's runs on it.
 task<void> greet(login& l) {
   const bool standby = parameter(l.server, "in_hot_standby") == "on";
-  protocol::append(l.server.out, protocol::query{migration::admit_sql(l.target.pass, l.target.shard, standby)});
-  for (bool ready = false; !ready;) {
-    const bool sent = co_await send(l);
-    if (!sent) co_return;
-    const auto header = co_await receive(l);
-    if (!header) co_return;
-    const auto body = l.server.in.view().substr(protocol::frame_header_size, header->size - protocol::frame_header_size);
-    const auto refused = header->type == 'E' ? protocol::decode_notice(body) : std::nullopt;
-    if (refused) l.fail_to_reach(fmt::format("{} ({}){}{}", refused->message, refused->sqlstate, refused->detail.empty() ? "" : "; ", refused->detail));
-    const auto nothing_there = refused ? migration::greeting_problem(refused->sqlstate) : std::nullopt;
-    if (nothing_there) l.failed->detail = nothing_there->message + "; " + l.failed->detail, l.failed->hint = nothing_there->hint;
-    ready = header->type == 'Z';
-    l.server.in.consume(header->size);
-  }
+  const auto sql = migration::admit_sql(l.target.pass, l.target.shard, standby);
+  alone_answer answer;
+  const auto how = co_await run_alone(l.server, sql, l.wake, l.deadline, &answer);
+  if (how == conversation::ending::answered) co_return;
+  const auto refused = answer.refusal();
+  if (!refused) co_return l.fail_to_reach(words_of(how));
+  l.fail_to_reach(fmt::format("{} ({}){}{}", refused->message, refused->sqlstate, refused->detail.empty() ? "" : "; ", refused->detail));
+  const auto nothing_there = migration::greeting_problem(refused->sqlstate);
+  if (nothing_there) l.failed->detail = nothing_there->message + "; " + l.failed->detail, l.failed->hint = nothing_there->hint;
 }
 
 // One attempt, with or without TLS. `other_way`: the other one may fare better.
@@ -370,6 +334,11 @@ task<open_result> open_first_fit(boost::asio::io_context& io, const server_targe
   co_return result;
 }
 
+// Whatever comes, until the other side closes.
+class unheard final : public conversation {
+  std::size_t hear(std::string_view in) override { return in.size(); }
+};
+
 }  // namespace
 
 task<open_result> open_server(boost::asio::io_context& io, const server_target& target, wakeup& wake, clock::time_point deadline) {
@@ -397,15 +366,8 @@ task<void> send_cancel(boost::asio::io_context& io, boost::asio::generic::stream
   if (ready && tls.context) ready = co_await secure(l, std::move(tls), true);
   if (!ready) co_return;
   protocol::append(carrier.out, protocol::cancel_request{key.pid, std::move(key.key)});
-  const bool sent = co_await send(l);
-  if (!sent) co_return;
-  while (true) {
-    carrier.socket.watch_read();
-    const bool in_time = co_await wake.wait(deadline);
-    if (!in_time) co_return;
-    if (carrier.socket.readable() && carrier.socket.read(carrier.in).closed) co_return;
-    carrier.in.consume(carrier.in.size());
-  }
+  unheard talk;
+  co_await converse(carrier, talk, wake, deadline);
 }
 
 }  // namespace proxy

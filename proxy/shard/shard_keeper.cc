@@ -7,6 +7,7 @@
 
 #include "proxy/config/errors.h"
 #include "proxy/config/log.h"
+#include "proxy/shard/conversation.h"
 
 namespace proxy {
 
@@ -55,8 +56,8 @@ task<void> shard_keeper::open_one(clock::time_point deadline) {
 task<bool> shard_keeper::answers(server_connection& server, const std::string& query, wakeup& wake, clock::time_point deadline) {
   server.socket.listen(&wake);
   const auto how = co_await run_alone(server, query, wake, deadline);
-  if (how == alone_result::answered) co_return true;
-  if (how == alone_result::silent)
+  if (how == conversation::ending::answered) co_return true;
+  if (how == conversation::ending::silent)
     unreachable(make_error(sqlstate::connection_failure, fmt::format("shard {} does not answer", target_.shard_name)));
   co_return false;
 }
@@ -124,18 +125,17 @@ task<std::optional<server_settings>> shard_keeper::ask_settings(server_connectio
   alone_answer answer;
   server.socket.listen(&wake);
   const auto sql = settings_question(names);
-  const auto how = co_await run_alone(server, sql, wake, deadline, &answer);
+  auto how = co_await run_alone(server, sql, wake, deadline, &answer);
   server.socket.listen(nullptr);
   server.statements.unnamed = 0;
   std::optional<server_settings> read;
-  if (how == alone_result::answered) read = read_server_settings(answer.rows);
+  if (how == conversation::ending::answered) read = read_server_settings(answer.rows);
   if (read) co_return read;
-  auto why = answer.failure.empty() ? std::nullopt : protocol::decode_notice(std::string_view(answer.failure).substr(protocol::frame_header_size));
+  auto why = answer.refusal();
+  if (how == conversation::ending::answered) how = conversation::ending::failed;
   failed = why ? std::move(*why)
                : make_error(sqlstate::connection_failure, fmt::format("shard {} does not say what its sessions start with", target_.shard_name),
-                            how == alone_result::silent   ? "The shard did not answer in time."
-                            : how == alone_result::failed ? "The shard closed the connection."
-                                                          : "The answer is not that of a PostgreSQL server.");
+                            std::string(words_of(how)));
   co_return std::nullopt;
 }
 

@@ -10,6 +10,7 @@
 #include "proxy/config/log.h"
 #include "proxy/net/run_handlers.h"
 #include "proxy/session/session.h"
+#include "proxy/shard/conversation.h"
 #include "proxy/worker/worker_impl.h"
 
 namespace proxy {
@@ -170,7 +171,7 @@ task<void> worker_impl::reset_and_return(server_ptr server) {
   server->socket.listen(&wake);
   const auto how = co_await run_alone(*server, "DISCARD ALL", wake, clock::now() + settings.connect_timeout);
   server->socket.listen(nullptr);
-  server->unusable = how != alone_result::answered;
+  server->unusable = how != conversation::ending::answered;
   if (!server->unusable) server->forget_client();
   auto* home = server->home;
   home->release(std::move(server));
