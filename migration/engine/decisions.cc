@@ -30,24 +30,21 @@ task<decisions::verdict> decisions::settle(std::string uuid, std::string owner, 
   auto& shard = shards_[decider];
   const auto turn = co_await shard.turn.lock();
   if (clock::now() >= deadline) co_return verdict::unknown;
-  for (bool fresh = false; !fresh;) {  // a connection that broke since it was last used is found out by using it
-    fresh = !shard.connection || shard.connection->broken();
-    if (fresh) co_await connect(shard, decider, left(deadline, engine_.settings.question_timeout));
-    try {
-      co_return co_await question(*shard.connection, uuid, owner, left(deadline, engine_.settings.question_timeout));
-    } catch (const pg::sql_error& error) {
-      if (error.sqlstate == "55P03") co_return verdict::unknown;
-      if (fresh || !error.connection_lost) throw;
-    }
+  const auto timeout = [&] { return left(deadline, engine_.settings.question_timeout); };
+  const auto make = [&] { return connect(decider, timeout()); };
+  const auto ask = [&](pg::connection& there) { return question(there, uuid, owner, timeout()); };
+  try {
+    co_return co_await shard.connection.ask<verdict>(make, ask);
+  } catch (const pg::sql_error& error) {
+    if (error.sqlstate != "55P03") throw;
   }
   co_return verdict::unknown;
 }
 
-task<void> decisions::connect(asked_shard& shard, routing::shard_id id, milliseconds timeout) {
-  shard.connection.reset();
+task<std::unique_ptr<pg::connection>> decisions::connect(routing::shard_id id, milliseconds timeout) {
   auto made = co_await engine_.connect(id, timeout);
   co_await made->query(fmt::format("SET lock_timeout = {}", wait_for_decider.count()));
-  shard.connection = std::move(made);
+  co_return std::move(made);
 }
 
 // In this order: once the INSERT is committed, or has found another's row, the answer of a later statement is final.

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "migration/engine/engine.h"
+#include "migration/engine/kept_connection.h"
 #include "migration/plan/branch_gid.h"
 
 namespace migration {
@@ -26,9 +27,9 @@ class decisions {
  private:
   struct asked_shard {
     async_mutex turn;
-    std::unique_ptr<pg::connection> connection;
+    kept_connection connection;
   };
-  task<void> connect(asked_shard&, routing::shard_id, milliseconds timeout);
+  task<std::unique_ptr<pg::connection>> connect(routing::shard_id, milliseconds timeout);
   static task<verdict> question(pg::connection&, std::string uuid, std::string owner, milliseconds timeout);
 
   engine& engine_;

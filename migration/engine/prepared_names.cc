@@ -67,27 +67,18 @@ task<bool> prepared_names::has(routing::shard_id id, std::string name) {
     shard.failed = std::current_exception();
     shard.failed_at = clock::now();
   }
-  shard.connection.reset();
+  shard.connection.forget();
   std::rethrow_exception(shard.failed);
 }
 
-// A connection that broke since it was last used is found out by using it.
 task<bool> prepared_names::ask(asked_shard& shard, routing::shard_id id, std::string name) {
-  for (bool fresh = false; !fresh;) {
-    fresh = !shard.connection || shard.connection->broken();
-    if (fresh) {
-      shard.connection = co_await engine_.connect_to_read(id, engine_.settings.question_timeout);
-    }
-    try {
-      pg::text_params params{name};
-      const auto found = co_await shard.connection->exec("SELECT FROM pg_catalog.pg_prepared_xacts WHERE gid = $1", std::move(params));
-      co_return found.rows() > 0;
-    } catch (const pg::sql_error& error) {
-      if (fresh || !error.connection_lost) throw;
-    }
-    shard.connection.reset();
-  }
-  co_return false;
+  const auto connect = [&] { return engine_.connect_to_read(id, engine_.settings.question_timeout); };
+  const auto question = [&](pg::connection& there) {
+    pg::text_params params{name};
+    return there.exec("SELECT FROM pg_catalog.pg_prepared_xacts WHERE gid = $1", std::move(params));
+  };
+  const auto found = co_await shard.connection.ask<pg::result>(connect, question);
+  co_return found.rows() > 0;
 }
 
 }  // namespace migration

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "migration/engine/engine.h"
+#include "migration/engine/kept_connection.h"
 
 namespace migration {
 
@@ -47,7 +48,7 @@ class prepared_names : public std::enable_shared_from_this<prepared_names> {
   // A connection of its own: that of a client's pool may be what others wait for who prepare.
   struct asked_shard {
     async_mutex turn;
-    std::unique_ptr<pg::connection> connection;
+    kept_connection connection;
     clock::time_point failed_at{};
     std::exception_ptr failed;
   };
