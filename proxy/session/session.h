@@ -38,6 +38,7 @@
 namespace proxy {
 
 class concat;
+class exchange_conversation;
 
 class session final : public std::enable_shared_from_this<session>, public timed_client, private readiness_listener {
  public:
@@ -210,13 +211,8 @@ class session final : public std::enable_shared_from_this<session>, public timed
   bool types_are_missing();
   task<std::optional<protocol::notice>> learn_types();
   task<std::vector<std::uint32_t>> ask_types(const prepared_statement&);
-  struct heard {
-    std::vector<std::uint32_t> types;  // of ParameterDescription
-    std::string text;                  // the first column of a row
-  };
-  task<heard> hear_aside();
-  static std::string first_column(std::string_view row);
-  bool take_aside(const protocol::frame_header&, heard&);
+  task<std::string> end_aside();
+  static std::string first_column(std::string_view rows);
   const std::vector<std::uint32_t>& types_of(const prepared_statement&, const routing::statement_plan&) const;
   static bool wants_types(const prepared_statement&, const routing::statement_plan&) noexcept;
 
@@ -248,9 +244,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   std::optional<protocol::notice> refuse_savepoint(const routing::statement_plan&, bool alone) const;
   task<std::optional<protocol::notice>> go_back_elsewhere(const choice&);
   task<std::vector<two_phase::reply>> ask_branches(std::vector<branch*>, std::vector<std::string_view> messages);
-  bool read_branch(branch&, std::string& into, exchange::step&);
-  bool hear_branch(branch&, two_phase::reply&);
-  void look_at_branch(branch&, two_phase::reply&);
+  void take_reply(branch&, const exchange_conversation&, two_phase::reply&);
   void lose_branch(branch&, two_phase::reply&, std::string why);
   void discard_branch(branch&) noexcept;
   void lose_branches();
@@ -286,7 +280,6 @@ class session final : public std::enable_shared_from_this<session>, public timed
   task<std::optional<protocol::notice>> hear_bind(std::string& said);
   task<std::optional<protocol::notice>> pass_answer(concat*);
   task<void> wait_for_server();
-  std::optional<protocol::notice> hear_scattered(std::string& said, bool& moved);
 
   // session_reading.cc
   bool changes_reading(const routing::statement_plan&) const;
@@ -372,6 +365,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   void begin_with_server();
   task<std::optional<protocol::notice>> adjust_first(bool all = false);
   task<void> wait_for_answer();
+  std::optional<std::string> hear_server(std::string& into, bool& moved);
   void adjust_along();
   void catch_up();
   void forget_sequences();
@@ -386,7 +380,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   bool closes_own(const routing::statement_plan&) const;
   void finish_transaction();
   void ask_server();
-  void on_captured();
+  void on_captured(protocol::transaction_status);
   static std::optional<protocol::notice> failure_of(const exchange&, std::string_view otherwise = "the shard's answer makes no sense");
   bool take_findings(const findings&);
   void pin(state_bits reasons);

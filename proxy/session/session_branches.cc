@@ -8,6 +8,7 @@
 #include "migration/base/test_hooks.h"
 #include "proxy/config/log.h"
 #include "proxy/session/session.h"
+#include "proxy/shard/conversation.h"
 
 namespace proxy {
 
@@ -18,6 +19,12 @@ namespace {
 
 // For one round of questions. Who has not answered by then is taken for lost.
 constexpr auto round_time = std::chrono::seconds(10);
+
+// Who is gone already has not done what was not sent. A shard that stops at once says a warning, and then the end comes.
+bool is_gone(server_connection& server, exchange_conversation& talk) {
+  for (int looks = 0; looks < 4 && talk.is_open() && !server.socket.quiet(); ++looks) step(server, talk, true);
+  return !talk.is_open();
+}
 
 }  // namespace
 
@@ -47,8 +54,8 @@ boost::container::small_vector<routing::shard_id, 4> session::attached_shards() 
 
 // Without a notice, here_ is on that shard, or the session is closing. A shard that cannot be had leaves the transaction where it was.
 task<std::optional<protocol::notice>> session::go_to(routing::shard_id shard) {
-  if (branch_on(shard) == &here_) co_return std::nullopt;
   keep_passed();
+  if (branch_on(shard) == &here_) co_return std::nullopt;
   const auto known = std::find_if(elsewhere_.begin(), elsewhere_.end(), [shard](const branch& b) { return b.server->shard == shard; });
   if (known != elsewhere_.end()) {
     std::swap(here_, *known);
@@ -125,84 +132,34 @@ task<std::optional<protocol::notice>> session::go_back_elsewhere(const choice& c
 // One simple query to each, an empty one to nobody; returns what has come of them. Also for a client that is gone: what has begun to commit is
 // carried out.
 task<std::vector<two_phase::reply>> session::ask_branches(std::vector<branch*> branches, std::vector<std::string_view> messages) {
-  using what = two_phase::reply::what;
+  keep_passed();
   std::vector<two_phase::reply> replies(branches.size());
-  std::size_t open = 0;
-  const auto deadline = clock::now() + round_time;
+  std::vector<std::optional<exchange_conversation>> talks(branches.size());
+  std::vector<party> parties;
   for (std::size_t i = 0; i < branches.size(); ++i) {
     auto* server = branches[i]->server.get();
     if (messages[i].empty() || !server) continue;
-    look_at_branch(*branches[i], replies[i]);
-    if (replies[i].unsent) continue;
-    protocol::append(server->out, protocol::query{messages[i]});
-    server->answers.expect(request::query, fate::capture);
-    server->statements.unnamed = 0;
-    ++open;
+    auto& talk = talks[i].emplace(server->answers, out_);
+    parties.push_back({server, &talk});
+    replies[i].unsent = is_gone(*server, talk);
+    if (!replies[i].unsent) server->ask(messages[i]);
   }
-  bool in_time = true;
-  while (open > 0) {
-    bool moved = false;
-    for (std::size_t i = 0; i < branches.size(); ++i) {
-      auto& b = *branches[i];
-      if (messages[i].empty() || !b.server || replies[i].is != what::none) continue;
-      moved = hear_branch(b, replies[i]) || moved;
-      if (!in_time && replies[i].is == what::none) lose_branch(b, replies[i], "It has not answered in time.");
-      if (replies[i].is != what::none) --open;
-      if (replies[i].is != what::none || moved) continue;
-      if (b.server->output_pending()) b.server->socket.watch_write();
-      b.server->socket.watch_read();
-    }
-    if (open > 0 && !moved) in_time = co_await wake_.wait(deadline);
-  }
+  const auto deadline = clock::now() + round_time;
+  co_await converse(parties, wake_, deadline);
+  for (std::size_t i = 0; i < branches.size(); ++i)
+    if (talks[i]) take_reply(*branches[i], *talks[i], replies[i]);
   co_return replies;
 }
 
-// Who is gone already has not done what was not sent. A shard that stops at once says a warning, and then the end comes.
-void session::look_at_branch(branch& b, two_phase::reply& reply) {
-  for (int looks = 0; looks < 4 && b.server && !b.server->socket.quiet(); ++looks) {
-    b.closed = b.server->socket.read(b.server->in, b.whole).closed;
-    hear_branch(b, reply);
-  }
-  reply.unsent = reply.is == two_phase::reply::what::lost;
-}
-
-// What the branch has for the client goes to `into`. True when bytes moved.
-bool session::read_branch(branch& b, std::string& into, exchange::step& step) {
-  auto& server = *b.server;
-  bool moved = server.output_pending() && server.flush().bytes > 0;
-  if (server.socket.readable() && server.in.size() < b.whole + byte_queue::block_size) {
-    const auto result = server.socket.read(server.in, b.whole);
-    b.closed = result.closed;
-    moved = moved || result.bytes > 0;
-  }
-  step = server.answers.feed(server.in.view(), into);
-  into.append(step.run);
-  server.in.consume(step.used);
-  b.whole = step.whole;
-  return moved || step.used > 0;
-}
-
-// True when bytes moved.
-bool session::hear_branch(branch& b, two_phase::reply& reply) {
-  auto& server = *b.server;
-  exchange::step step;
-  const bool moved = read_branch(b, out_, step);
-  switch (step.what) {
-    case exchange::event::need_more:
-      if (b.closed && !moved) lose_branch(b, reply, "The shard closed the connection.");
-      return moved;
-    case exchange::event::captured: break;
-    case exchange::event::fatal: return lose_branch(b, reply, std::string(server.answers.last_words())), true;
-    default: return lose_branch(b, reply, "The shard sent a message that does not belong here."), true;
-  }
-  b.status = step.status;
-  reply.over = step.status == transaction_status::idle;
-  auto failed = failure_of(server.answers);
-  reply.is = failed ? two_phase::reply::what::error : two_phase::reply::what::done;
+void session::take_reply(branch& b, const exchange_conversation& talk, two_phase::reply& reply) {
+  using what = two_phase::reply::what;
+  if (talk.what() != exchange::event::captured) return lose_branch(b, reply, talk.why());
+  b.status = talk.status();
+  reply.over = b.status == transaction_status::idle;
+  auto failed = failure_of(b.server->answers);
+  reply.is = failed ? what::error : what::done;
   if (failed) reply.why = std::move(*failed);
-  const auto& rows = server.answers.rows();
-  if (!failed && !rows.empty()) reply.text = first_column(std::string_view(rows).substr(protocol::frame_header_size));
-  return true;
+  else reply.text = first_column(b.server->answers.rows());
 }
 
 void session::lose_branch(branch& b, two_phase::reply& reply, std::string why) {
@@ -247,9 +204,11 @@ bool session::step_elsewhere() {
   bool moved = false;
   for (auto& other : elsewhere_) {
     if (!other.server->socket.readable()) continue;
+    exchange_conversation talk(other.server->answers, out_);
+    moved = step(*other.server, talk) || moved;
+    if (talk.is_open()) continue;
     two_phase::reply reply;
-    moved = hear_branch(other, reply) || moved;
-    if (reply.is != two_phase::reply::what::lost) continue;
+    lose_branch(other, reply, talk.why());
     unit_in_block_ = true;
     lose_transaction();
     lost_ = std::move(reply.why);

@@ -44,9 +44,7 @@ bool session::must_move(const choice& c) const noexcept {
 
 // Without a notice the transaction is held again, or the session is closing.
 task<std::optional<protocol::notice>> session::leave_shard() {
-  protocol::append(here_.server->out, protocol::query{"ROLLBACK"});
-  here_.server->answers.expect(request::query, fate::capture);
-  here_.server->statements.unnamed = 0;
+  here_.server->ask("ROLLBACK");
   here_.asking = question::prepared;
   clock_question();
   co_await wait_for_answer();

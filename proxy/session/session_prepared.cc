@@ -98,11 +98,9 @@ task<std::optional<protocol::notice>> session::ask_prepared(routing::shard_id sh
   here_.borrowed = true;
   here_.asking = question::prepared;
   clock_question();
-  protocol::append(here_.server->out, protocol::query{fmt::format(
+  here_.server->ask(fmt::format(
       "SELECT 1 FROM pg_catalog.pg_prepared_xacts WHERE gid OPERATOR(pg_catalog.=) {} AND database OPERATOR(pg_catalog.=) pg_catalog.current_database()",
-      quoted_literal(gid))});
-  here_.server->answers.expect(request::query, fate::capture);
-  here_.server->statements.unnamed = 0;
+      quoted_literal(gid)));
   co_await wait_for_answer();
   if (!here_.server) co_return std::exchange(lost_, std::nullopt);
   if (closing_) co_return std::nullopt;

@@ -95,7 +95,7 @@ void session::on_step(const exchange::step& step) {
       return;
     case exchange::event::error: return on_error_relayed();
     case exchange::event::ready: return finish_unit(step);
-    case exchange::event::captured: return on_captured();
+    case exchange::event::captured: return on_captured(step.status);
     case exchange::event::copy_in:
       here_.copy_in = true;
       here_.copy_simple = here_.server->answers.has(request::query);

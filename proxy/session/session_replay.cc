@@ -8,6 +8,7 @@
 #include "proxy/config/log.h"
 #include "proxy/counters/pins.h"
 #include "proxy/session/session.h"
+#include "proxy/shard/conversation.h"
 
 namespace proxy {
 
@@ -54,19 +55,33 @@ task<std::optional<protocol::notice>> session::adjust_first(bool all) {
   co_return std::exchange(lost_, std::nullopt);
 }
 
-// To a query of the proxy's own, with nothing of the client's under way. Afterwards there is one, or no server, or the session is closing.
+// To a question of the proxy's own, with nothing of the client's under way. Afterwards there is one, or no server, or the session is closing.
 task<void> session::wait_for_answer() {
+  keep_passed();  // a client that does not read has not taken what came before
   here_.alone = true;
   while (here_.server && here_.asking != question::none && !closing_) {
-    bool moved = flush_server();
-    if (step_server()) moved = true;
-    if (moved || !here_.server || here_.asking == question::none) continue;
-    if (end_overdue_question()) break;
-    if (here_.server->output_pending()) here_.server->socket.watch_write();
-    here_.server->socket.watch_read();
+    bool moved = false;
+    const auto why = hear_server(out_, moved);
+    if (why) server_lost(*why);
+    if (why || moved || end_overdue_question()) continue;
+    watch(*here_.server);
     co_await wake_.wait();
   }
   here_.alone = false;
+}
+
+// Beside the relay: what the server says goes to `into`, and no bytes in its buffer may still be on their way to the client. A reason when it
+// is lost.
+std::optional<std::string> session::hear_server(std::string& into, bool& moved) {
+  auto& server = *here_.server;
+  exchange_conversation talk(server.answers, into);
+  moved = step(server, talk);
+  if (server.answers.has_reports()) absorb_reports(server);
+  if (talk.how() != conversation::ending::none && talk.how() != conversation::ending::answered) return talk.why();
+  if (talk.what() == exchange::event::error) on_error_relayed();
+  if (talk.what() == exchange::event::ready) here_.status = talk.status();
+  if (talk.what() == exchange::event::captured) on_captured(talk.status());
+  return std::nullopt;
 }
 
 // In the same write as the client's statement.
@@ -77,9 +92,7 @@ void session::adjust_along() {
   here_.asking = question::settings;
   clock_question();
   ++w_.counted.replays;
-  protocol::append(here_.server->out, protocol::query{made.sql});
-  here_.server->answers.expect(request::query, fate::capture);
-  here_.server->statements.unnamed = 0;
+  here_.server->ask(made.sql);
 }
 
 // Everything that a server must be told before the client's own messages.
@@ -218,9 +231,7 @@ void session::ask_server() {
   ++here_.probe_tries;
   ++w_.counted.probes;
   const auto sql = probe_sql(here_.asked);
-  protocol::append(here_.server->out, protocol::query{sql});
-  here_.server->answers.expect(request::query, fate::capture);
-  here_.server->statements.unnamed = 0;
+  here_.server->ask(sql);
   flush_server();
 }
 
@@ -233,11 +244,12 @@ std::optional<protocol::notice> session::failure_of(const exchange& answers, std
 }
 
 // The answer to a query of the proxy's own is there.
-void session::on_captured() {
+void session::on_captured(protocol::transaction_status status) {
   const auto& answers = here_.server->answers;
   question_place_.unlink();
   const auto asked = std::exchange(here_.asking, question::none);
-  if (asked == question::prepared) return;
+  if (asked == question::aside && !here_.borrowed) here_.status = status;
+  if (asked == question::aside || asked == question::prepared) return;
   if (asked == question::settings) {
     here_.reported_before.reset();
     auto why = failure_of(answers, "the settings of the session cannot be made again");

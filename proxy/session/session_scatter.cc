@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "proxy/session/session.h"
+#include "proxy/shard/conversation.h"
 #include "proxy/transaction/concat.h"
 
 namespace proxy {
@@ -234,8 +235,8 @@ task<std::optional<protocol::notice>> session::discard_binds(const choice& c) {
 task<std::optional<protocol::notice>> session::hear_bind(std::string& said) {
   while (here_.server->answers.has(request::bind) && !closing_) {
     bool moved = false;
-    auto failed = hear_scattered(said, moved);
-    if (failed) co_return failed;
+    const auto why = hear_server(said, moved);
+    if (why) co_return connection_broke(here_.server->shard_name, *why);
     if (!moved) co_await wait_for_server();
   }
   co_return std::nullopt;
@@ -252,10 +253,10 @@ task<std::optional<protocol::notice>> session::pass_answer(concat* answer) {
       continue;
     }
     bool moved = false;
-    auto failed = hear_scattered(said, moved);
+    const auto why = hear_server(said, moved);
     if (answer) answer->take(said, out_);
     said.clear();
-    if (failed) co_return failed;
+    if (why) co_return connection_broke(here_.server->shard_name, *why);
     if (here_.server->answers.idle()) co_return std::nullopt;
     if (!moved) co_await wait_for_server();
   }
@@ -266,27 +267,8 @@ task<void> session::wait_for_server() {
   if (expired_) obey_time();
   if (killed_) obey_kill();
   if (closing_) co_return;
-  if (here_.server->output_pending()) here_.server->socket.watch_write();
-  here_.server->socket.watch_read();
+  watch(*here_.server);
   co_await wake_.wait();
-}
-
-// What the branch says next; a notice when it is lost.
-std::optional<protocol::notice> session::hear_scattered(std::string& said, bool& moved) {
-  auto& server = *here_.server;
-  exchange::step step;
-  moved = read_branch(here_, said, step);
-  if (server.answers.has_reports()) absorb_reports(server);
-  switch (step.what) {
-    case exchange::event::need_more:
-      if (here_.closed && !moved) return connection_broke(server.shard_name, "The shard closed the connection.");
-      return std::nullopt;
-    case exchange::event::error: return on_error_relayed(), std::nullopt;
-    case exchange::event::ready: here_.status = step.status; return std::nullopt;
-    case exchange::event::captured: return on_captured(), std::nullopt;
-    case exchange::event::fatal: return connection_broke(server.shard_name, server.answers.last_words());
-    default: return connection_broke(server.shard_name, "The shard sent a message that does not belong here.");
-  }
 }
 
 }  // namespace proxy

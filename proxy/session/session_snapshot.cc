@@ -51,20 +51,24 @@ task<std::optional<protocol::notice>> session::judge_snapshot() {
 task<std::string> session::ask_isolation() {
   constexpr std::string_view portal = "pgrotor_isolation";
   auto& out = here_.server->out;
+  auto& answers = here_.server->answers;
   protocol::parse parse;
   parse.sql = "SHOW transaction_isolation";
   protocol::append(out, parse);
+  answers.expect(request::parse, fate::capture);
   protocol::bind bind;
   bind.portal = portal;
   protocol::append(out, bind);
+  answers.expect(request::bind, fate::capture);
   protocol::execute execute;
   execute.portal = portal;
   protocol::append(out, execute);
+  answers.expect(request::execute, fate::capture);
   const protocol::close close{'P', portal};
   protocol::append(out, close);
-  protocol::append_sync(out);
-  auto answer = co_await hear_aside();
-  co_return std::move(answer.text);
+  answers.expect(request::close, fate::capture);
+  const auto rows = co_await end_aside();
+  co_return first_column(rows);
 }
 
 // What is sent now may take on another's snapshot, or end the transaction: the next one, which AND CHAIN begins on the same server, has

@@ -13,9 +13,10 @@ bool undeclared(const std::vector<std::uint32_t>& types, std::size_t index) noex
 
 }  // namespace
 
-// Of a DataRow's body.
-std::string session::first_column(std::string_view row) {
-  protocol::wire_reader in(row);
+// Of the first of these DataRow frames; empty: there is none, or it is NULL.
+std::string session::first_column(std::string_view rows) {
+  if (rows.empty()) return {};
+  protocol::wire_reader in(rows.substr(protocol::frame_header_size));
   in.read<std::int16_t>();
   const auto size = in.read<std::int32_t>();
   return size > 0 ? std::string(in.read_bytes(static_cast<std::size_t>(size))) : std::string();
@@ -77,63 +78,31 @@ task<std::optional<protocol::notice>> session::learn_types() {
 
 // Empty: the server refused the statement, or is gone. A refusal in the client's transaction fails it, as the client's own Parse would.
 task<std::vector<std::uint32_t>> session::ask_types(const prepared_statement& statement) {
+  auto& server = *here_.server;
   protocol::parse parse;
   parse.sql = statement.sql;
   parse.types = statement.types;
-  protocol::append(here_.server->out, parse);
+  protocol::append(server.out, parse);
+  server.answers.expect(request::parse, fate::capture);
   const protocol::describe describe{'S', ""};
-  protocol::append(here_.server->out, describe);
-  protocol::append_sync(here_.server->out);
-  auto answer = co_await hear_aside();
-  co_return std::move(answer.types);
+  protocol::append(server.out, describe);
+  server.answers.expect(request::describe_statement, fate::capture);
+  const auto frames = co_await end_aside();
+  const bool told = frames.starts_with('t');
+  co_return told ? protocol::decode_parameter_description(std::string_view(frames).substr(protocol::frame_header_size)).value_or(std::vector<std::uint32_t>())
+                 : std::vector<std::uint32_t>();
 }
 
-// What the server says to a question of the proxy's own that was just put behind nothing else, up to its ReadyForQuery.
-task<session::heard> session::hear_aside() {
-  here_.server->statements.unnamed = 0;
-  heard answer;
+// Puts a Sync behind a question of the proxy's own that stands between two messages of the client. What has been captured of its answer.
+task<std::string> session::end_aside() {
+  auto& server = *here_.server;
+  protocol::append_sync(server.out);
+  server.answers.expect(request::sync, fate::capture);
+  server.statements.unnamed = 0;
   here_.asking = question::aside;
-  here_.alone = true;
   clock_question();
-  while (here_.server && !closing_) {
-    flush_server();
-    protocol::frame_header header;
-    const auto seen = protocol::read_header(here_.server->in.view(), protocol::peer::backend, protocol::max_frame_size, header);
-    if (seen == protocol::frame_error::none && here_.server->in.size() >= header.size) {
-      const bool over = take_aside(header, answer);
-      if (over) break;
-      continue;
-    }
-    if (here_.server->socket.readable()) {
-      const auto whole = seen == protocol::frame_error::none ? header.size : 0;
-      const auto result = here_.server->socket.read(here_.server->in, whole);
-      if (result.closed) server_lost("The shard closed the connection.");
-      continue;
-    }
-    if (end_overdue_question()) break;
-    if (here_.server->output_pending()) here_.server->socket.watch_write();
-    here_.server->socket.watch_read();
-    co_await wake_.wait();
-  }
-  here_.asking = question::none;
-  here_.alone = false;
-  question_place_.unlink();
-  if (here_.server && closing_) here_.server->unusable = true;  // its answer is still to come
-  co_return answer;
-}
-
-// True at ReadyForQuery. What the server says on its own account is the client's to hear.
-bool session::take_aside(const protocol::frame_header& header, heard& answer) {
-  const auto frame = here_.server->in.view().substr(0, header.size);
-  const auto body = frame.substr(protocol::frame_header_size);
-  if (header.type == 't') answer.types = protocol::decode_parameter_description(body).value_or(std::vector<std::uint32_t>());
-  if (header.type == 'D') answer.text = first_column(body);
-  if (header.type == 'S' || header.type == 'A') here_.server->answers.feed(frame, out_);
-  if (here_.server->answers.has_reports()) absorb_reports(*here_.server);
-  const auto ready = header.type == 'Z' ? protocol::decode_ready_for_query(body) : std::nullopt;
-  if (ready && !here_.borrowed) here_.status = ready->status;
-  here_.server->in.consume(header.size);
-  return ready.has_value();
+  co_await wait_for_answer();
+  co_return here_.server && !closing_ ? here_.server->answers.rows() : std::string();
 }
 
 }  // namespace proxy

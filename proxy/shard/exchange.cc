@@ -195,6 +195,7 @@ bool exchange::take_frame(cursor& c, step& result) {
     case 'S':
     case 'A': return take_aside(c, header, result);
     case 'D':
+    case 't':
       if (!idle() && front().how == fate::capture) return take_aside(c, header, result);
       return take_answer(c, header, result), true;
     case 'E': return take_error(c, header, result);
@@ -209,7 +210,7 @@ bool exchange::take_aside(cursor& c, const frame_header& header, step& result) {
   if (c.rest().size() < header.size) return result.whole = header.size, false;
   const auto frame = c.rest().substr(0, header.size);
   c.cut();
-  if (header.type == 'D') rows_.append(frame);
+  if (header.type == 'D' || header.type == 't') rows_.append(frame);
   if (header.type == 'S') reports_.append(frame.substr(frame_header_size));
   if (header.type == 'A') tell_notification(c.out, frame);
   c.drop(header.size);
@@ -249,6 +250,7 @@ bool exchange::take_error(cursor& c, const frame_header& header, step& result) {
   if (front().how == fate::capture) {
     failure_ = frame;
     c.drop(header.size);
+    skip_to_sync();
     return true;
   }
   std::copy(code.begin(), code.end(), sqlstate_.begin());

@@ -21,7 +21,7 @@ enum class request : char { query, parse, bind, describe_statement, describe_por
 enum class fate : char {
   relay,    // the client sees the answer
   swallow,  // the client does not know of the request; an error of it is told as the error of the client's next one
-  capture,  // the proxy itself wants the answer: event::captured, rows(), failure()
+  capture,  // the proxy itself wants the answer, to a query or to all messages up to a Sync: event::captured, rows(), failure()
   replace,  // the request was sent in order to fail; the client sees `text` instead of the error
 };
 
@@ -40,7 +40,7 @@ class exchange {
     need_more,   // all complete input has been used
     error,       // an ErrorResponse went to the client: see skipped(), sqlstate
     ready,       // the client's own ReadyForQuery: the caller writes it, with `status`, unless it is in the run
-    captured,    // a query with fate::capture has been answered
+    captured,    // a query or a Sync with fate::capture has been answered
     copy_in,     // the server waits for CopyData
     fatal,       // the server ends the connection; `last_words` says why
     unexpected,  // the server sent what it was not asked for
@@ -76,7 +76,8 @@ class exchange {
   const std::vector<expected>& skipped() const noexcept { return skipped_; }
   std::string_view sqlstate() const noexcept { return {sqlstate_.data(), sqlstate_.size()}; }
   const std::string& last_words() const noexcept { return last_words_; }
-  // Of the captured query, until the next feed(): its DataRow frames, and the ErrorResponse frame that it failed with, if it did.
+  // Of what was captured, until the next feed(): its DataRow and ParameterDescription frames, and the ErrorResponse frame that it failed
+  // with, if it did.
   const std::string& rows() const noexcept { return rows_; }
   const std::string& failure() const noexcept { return failure_; }
   // Bodies of ParameterStatus messages, which are never relayed as they come: the session tells its client what is new to it.

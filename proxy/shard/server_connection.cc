@@ -1,5 +1,7 @@
 #include "proxy/shard/server_connection.h"
 
+#include "protocol/frontend.h"
+
 namespace proxy {
 
 namespace {
@@ -20,6 +22,12 @@ io_result server_connection::flush() {
 void server_connection::send(std::string_view bytes) {
   if (!output_pending() && !bytes.empty()) bytes.remove_prefix(socket.write(bytes).bytes);
   out.append(bytes);
+}
+
+void server_connection::ask(std::string_view text) {
+  protocol::append(out, protocol::query{text});
+  answers.expect(request::query, fate::capture);
+  statements.unnamed = 0;
 }
 
 void server_connection::forget_client() {

@@ -118,6 +118,8 @@ class server_connection final : public readiness_listener {
   io_result flush();
   // The same for bytes that need no queue unless the shard is slow; they come behind what is queued.
   void send(std::string_view bytes);
+  // A simple query of the proxy's own; `answers` captures what comes of it.
+  void ask(std::string_view text);
   bool output_pending() const noexcept { return out_at < out.size(); }
   server_status status() const noexcept { return status_; }
 

@@ -344,6 +344,31 @@ TEST_CASE("exchange: an answer that the proxy wants itself is kept, its error to
   }
 }
 
+TEST_CASE("exchange: what the proxy wants itself of messages up to a Sync is kept, and after an error the rest is not waited for") {
+  const auto ask = [](exchange& answers) {
+    for (const auto what : {request::parse, request::describe_statement, request::bind, request::execute, request::close, request::sync})
+      answers.expect(what, fate::capture);
+    answers.expect(request::query);
+  };
+  const auto types = frame('t', std::string("\0\1\0\0\0\x14", 6)), row = frame('D', "one"), seen = frame('C', "SELECT 1");
+  const auto failure = error("42P18", "no");
+  for (const auto piece : pieces) {
+    CAPTURE(piece);
+    exchange answers, refused;
+    std::string events;
+    ask(answers);
+    const auto all = frame('1') + types + frame('T', "columns") + frame('2') + row + frame('C', "SHOW") + frame('3') + ready('T');
+    CHECK(relay(answers, all + seen + ready('T'), piece, events) == seen);
+    CHECK(events == "cT");
+    CHECK(captured == types + row);
+    ask(refused);
+    CHECK(relay(refused, frame('1') + failure + ready('E') + seen + ready('E'), piece, events) == seen);
+    CHECK(events == "cE");
+    CHECK(captured == failure);
+    CHECK(refused.idle());
+  }
+}
+
 TEST_CASE("exchange: parameters are set aside whatever is under way, and a client's own notifications carry its own pid") {
   const auto notification = [](std::int32_t pid) {
     std::string body;
