@@ -6,8 +6,10 @@ everywhere. Real clients in the simple and in the extended protocol.
 """
 import os
 import signal
+import socket
 import sys
 import threading
+import time
 from contextlib import closing
 
 import psycopg
@@ -15,6 +17,7 @@ import psycopg2
 
 from cluster import Scene, wait_until
 from fleet import DATABASE, Fleet
+from proxy import wire
 
 
 class Shop:
@@ -429,6 +432,31 @@ def rules(shop):
         raise AssertionError(f"{part.__name__} does not need rule {rule}")
 
 
+def commit_behind_an_unread_answer(shop):
+    """The client says COMMIT and has not taken all of the answer before it: what is on its way to it is not taken for a shard's answer. The
+    longest answer behind which COMMIT is carried out is looked for, as the last bytes of that one find no room in the sockets."""
+    one, two = list(shop.at.values())[:2]
+
+    def commits(rows):
+        client = wire.Client(shop.fleet.pgrotor.port, password=shop.fleet.app_password, database=DATABASE)
+        for sql in ("BEGIN", f"UPDATE account SET amount = amount - 1 WHERE id = {one}", f"UPDATE account SET amount = amount + 1 WHERE id = {two}"):
+            assert client.kinds(wire.query(sql)) == ("C:BEGIN ZT" if sql == "BEGIN" else "C:UPDATE 1 ZT"), sql
+        client.send(wire.query(f"SELECT repeat('x', 1000) FROM account, generate_series(1, {rows}) WHERE id = {two}") + wire.query("COMMIT"))
+        until, done = time.monotonic() + 0.3, False
+        while not done and time.monotonic() < until:
+            done = shop.amounts()[:2] == [99, 101]
+        seen = f"{client.read_kinds()} {client.read_kinds()}"
+        assert seen == f"T{' D' * rows} C:SELECT {rows} ZT C:COMMIT ZI", (rows, seen.replace(" D", ""))
+        client.close()
+        shop.reset()
+        return done
+    fits, fits_not = 1, 30_000
+    while fits_not - fits > 2:
+        middle = (fits + fits_not) // 2
+        fits, fits_not = (middle, fits_not) if commits(middle) else (fits, middle)
+    shop.nothing_left()
+
+
 def by_many(shop):
     """Transfers to and fro by several clients keep the sum, and what is read in one of them is never half of another."""
     one, two, three = shop.at.values()
@@ -530,7 +558,7 @@ def never_half_of_a_commit(shop):
 
 
 PARTS = (transfers, failures, savepoints, savepoints_of_one_name, savepoints_that_are_not_known, a_branch_is_lost_going_back, settings, locks_and_home,
-         where_it_must_stay, without_rights, a_branch_is_lost, a_branch_is_lost_behind_the_decision, a_branch_is_lost_when_all_is_done, by_many,
+         where_it_must_stay, without_rights, a_branch_is_lost, a_branch_is_lost_behind_the_decision, a_branch_is_lost_when_all_is_done, by_many, commit_behind_an_unread_answer,
          scattered, never_half_of_a_commit, rules)
 
 
