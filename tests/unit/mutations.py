@@ -22,6 +22,7 @@ RUN = ("migration/coordinator/migration_run.cc", "migration/migration_run_test.c
 ENDS = ("proxy/transaction/two_phase.cc", "proxy/two_phase_walk_test.cc")
 LOG = ("proxy/transaction/transaction_log.cc", "proxy/transaction_log_test.cc")
 POOL = ("proxy/shard/pool.cc", "proxy/pool_test.cc")
+TALK = ("proxy/shard/conversation.cc", "proxy/conversation_test.cc")
 BESIDE = {"proxy/pool_test.cc": ["proxy/shard/permit_desk.cc"]}  # in the library the rule is built into it
 ROWS = {
     "cutover: goes on past a fence that was refused": (*CUTOVER, 'if (why) co_return "step 2: " + *why;', ""),
@@ -128,6 +129,15 @@ ROWS = {
     "pool: back again, nobody is served": (*POOL, "  open_again_ = {};\n  desk_.wants_more(owner_);", "  open_again_ = {};"),
     "pool: warm() waits although a login failed": (*POOL, " && counters_.servers_failed == failed", ""),
     "pool: nobody's time is up": (*POOL, "mine.since_ + limits_.wait;", "clock::time_point::max();"),
+    "conversation: the end counts before what came with it": (*TALK, "if (ended && used == 0)", "if (ended)"),
+    "conversation: the end does not count": (*TALK, "if (ended && used == 0)", "if (false)"),
+    "conversation: goes on behind the last message": (*TALK, "  while (is_open()) {\n    const auto rest", "  while (true) {\n    const auto rest"),
+    "conversation: what is missing is not asked for": (*TALK, "      need(header.size);\n", ""),
+    "conversation: the words of a server are lost with it": (*TALK, "if (what_ == exchange::event::fatal)", "if (false)"),
+    "converse: nobody's time is up": (*TALK, "if (!in_time)", "if (false)"),
+    "converse: one that has ended ends them all": (*TALK, "open = open || talk->is_open();", "open = talk->is_open();"),
+    "run_alone: more than the answer is fine": (*TALK, "ending::answered && !server.in.empty()", "ending::answered && false"),
+    "run_alone: an open transaction is fine": (*TALK, "ready && ready->status == protocol::transaction_status::idle && !refused_", "ready && !refused_"),
 }
 
 

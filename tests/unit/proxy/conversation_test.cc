@@ -244,6 +244,22 @@ TEST_CASE("run_alone: a connection that breaks at each place in turn") {
   }
 }
 
+TEST_CASE("run_alone: what a server said is heard where nothing can be sent to it any more") {
+  for (const bool said : {true, false}) {
+    CAPTURE(said);
+    boost::asio::io_context io(1);
+    wakeup wake(io);
+    wire pair(io, wake);
+    CHECK(pair.server->socket.write("it never reads this").bytes > 0);
+    if (said) pair.say(error("FATAL"));
+    pair.hang_up();  // which resets the connection: a write fails
+    alone_answer wanted;
+    CHECK(finish(io, run_alone(*pair.server, "SELECT 1", wake, clock::time_point::max(), &wanted)) == ending::lost);
+    CHECK(pair.server->output_pending());
+    CHECK(wanted.refusal().has_value() == said);
+  }
+}
+
 TEST_CASE("run_alone: refused, left in a transaction, with more behind the answer, or silent") {
   const auto refusal = error("ERROR");
   struct {
@@ -289,9 +305,9 @@ TEST_CASE("converse: several servers at once, each of which ends as it does") {
   boost::asio::io_context io(1);
   wakeup wake(io);
   wire one(io, wake), two(io, wake), three(io, wake);
-  one.say(answer);
   two.hang_up();
-  CHECK(finish(io, ask_three(one, two, three, wake)) == "|The shard closed the connection.|The shard did not answer in time.|");
+  three.say(answer);
+  CHECK(finish(io, ask_three(one, two, three, wake)) == "The shard did not answer in time.|The shard closed the connection.||");
   CHECK(one.heard() == "question");
   CHECK(three.heard() == "question");
 }
