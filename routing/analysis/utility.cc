@@ -61,6 +61,12 @@ statement_plan unbound(statement_plan plan) {
   return plan;
 }
 
+statement_plan show() {
+  auto plan = unbound(plan_to(destination_kind::any));
+  plan.plain_read = true;
+  return plan;
+}
+
 statement_plan leaves(state_bits makes, state_bits ends = 0) {
   statement_plan plan = plan_to(destination_kind::any);
   plan.effects.makes = makes;
@@ -180,7 +186,7 @@ std::optional<statement_plan> simple_plan(const ast::node& n) {
     case PG_QUERY__NODE__NODE_CONSTRAINTS_SET_STMT: return unbound(plan_to(destination_kind::any, statement_kind::set_local));
     case PG_QUERY__NODE__NODE_DISCARD_STMT: return discard(*n.discard_stmt);
     case PG_QUERY__NODE__NODE_DEALLOCATE_STMT: return deallocate(*n.deallocate_stmt);
-    case PG_QUERY__NODE__NODE_VARIABLE_SHOW_STMT: return unbound(plan_to(destination_kind::any));
+    case PG_QUERY__NODE__NODE_VARIABLE_SHOW_STMT: return show();
     case PG_QUERY__NODE__NODE_FETCH_STMT: return plan_to(destination_kind::any);
     case PG_QUERY__NODE__NODE_NOTIFY_STMT: return at_home("NOTIFY");
     case PG_QUERY__NODE__NODE_CLOSE_PORTAL_STMT: return leaves(0, state::held_cursors);

@@ -20,7 +20,7 @@ TEST_CASE("utility: transactions, settings and cursors") {
       {"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "set_local any"},
       {"SET TRANSACTION SNAPSHOT '00000003-0000001B-1'", "set_local any snapshot"},
       {"SET CONSTRAINTS ALL DEFERRED", "set_local any"},
-      {"SHOW work_mem", "any"},
+      {"SHOW work_mem", "any plain"},
       {"DISCARD ALL", "discard_all any"},
       {"DISCARD PLANS", "any"},
       {"DEALLOCATE ALL", "deallocate_all any"},
