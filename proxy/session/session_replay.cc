@@ -253,7 +253,11 @@ void session::on_captured(protocol::transaction_status status) {
   if (asked == question::settings) {
     here_.reported_before.reset();
     auto why = failure_of(answers, "the settings of the session cannot be made again");
-    if (why) fatal(std::move(*why));
+    if (!why) return;
+    // What came behind them, in the same write, is run all the same.
+    const bool commits = unit_open_ && unit_may_commit_;
+    if (commits) ++w_.counted.commits_unknown;
+    fatal(commits ? commit_unknown(std::move(*why)) : std::move(*why));
     return;
   }
   const auto found = answers.failure().empty() ? read_findings(answers.rows()) : std::nullopt;
