@@ -66,6 +66,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   server_connection* holding(const pool*, std::uint64_t serial) const noexcept;
 
  private:
+  static constexpr std::string_view disobedient = "The shard did not obey a cancel after [timeouts] query_ms.";
   static constexpr int rounds_in_a_row = 32;  // then the worker's other sessions have their turn
 
   using choice = session_choice;
@@ -279,7 +280,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   task<std::optional<protocol::notice>> discard_binds(const choice&);
   task<std::optional<protocol::notice>> hear_bind(std::string& said);
   task<std::optional<protocol::notice>> pass_answer(concat*);
-  task<void> wait_for_server();
+  task<std::optional<std::string>> wait_for_server();
 
   // session_reading.cc
   bool changes_reading(const routing::statement_plan&) const;

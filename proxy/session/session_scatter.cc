@@ -235,9 +235,9 @@ task<std::optional<protocol::notice>> session::discard_binds(const choice& c) {
 task<std::optional<protocol::notice>> session::hear_bind(std::string& said) {
   while (here_.server->answers.has(request::bind) && !closing_) {
     bool moved = false;
-    const auto why = hear_server(said, moved);
+    auto why = hear_server(said, moved);
+    if (!why && !moved) why = co_await wait_for_server();
     if (why) co_return connection_broke(here_.server->shard_name, *why);
-    if (!moved) co_await wait_for_server();
   }
   co_return std::nullopt;
 }
@@ -253,22 +253,27 @@ task<std::optional<protocol::notice>> session::pass_answer(concat* answer) {
       continue;
     }
     bool moved = false;
-    const auto why = hear_server(said, moved);
+    auto why = hear_server(said, moved);
     if (answer) answer->take(said, out_);
     said.clear();
+    if (!why && here_.server->answers.idle()) co_return std::nullopt;
+    if (!why && !moved) why = co_await wait_for_server();
     if (why) co_return connection_broke(here_.server->shard_name, *why);
-    if (here_.server->answers.idle()) co_return std::nullopt;
-    if (!moved) co_await wait_for_server();
   }
   co_return std::nullopt;
 }
 
-task<void> session::wait_for_server() {
+// A reason where the shard is given up: the statement is on others too, so that server_lost() is not for it.
+task<std::optional<std::string>> session::wait_for_server() {
+  const bool disobeyed = expired_ == timed::obey;
+  if (disobeyed) expired_.reset();
+  if (disobeyed) co_return std::string(disobedient);
   if (expired_) obey_time();
   if (killed_) obey_kill();
-  if (closing_) co_return;
+  if (closing_) co_return std::nullopt;
   watch(*here_.server);
   co_await wake_.wait();
+  co_return std::nullopt;
 }
 
 }  // namespace proxy

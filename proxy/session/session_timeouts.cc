@@ -87,7 +87,7 @@ void session::obey_time() {
 void session::end_disobedience() {
   if (!here_.server || !unit_open_) return;
   server_lost(copy_bytes_ > 0 && !here_.copy_in ? "The shard took no more of a large message for [timeouts] query_ms, and did not obey a cancel."
-                                           : "The shard did not obey a cancel after [timeouts] query_ms.");
+                                           : disobedient);
 }
 
 // A commit under way is waited for: nobody is told that it failed when it may not have (I5).
