@@ -307,10 +307,13 @@ void session::cancel(std::string_view key) noexcept try {
   fail(std::current_exception());
 }
 
+// What was put in front of the client's own is not what is to be cancelled: without BEGIN the statement behind it would be committed at once.
 void session::cancel_running() {
-  w_.cancel_on_server(*here_.server);
-  if (!scattering_) return;
-  for (auto& other : elsewhere_) w_.cancel_on_server(*other.server);
+  const auto cancel_on = [this](branch& b) {
+    if (!b.server->answers.is_at_put_in()) w_.cancel_on_server(*b.server);
+  };
+  cancel_on(here_);
+  if (scattering_) std::for_each(elsewhere_.begin(), elsewhere_.end(), cancel_on);
 }
 
 void session::leave_when_idle() {

@@ -345,6 +345,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   bool step_server();
   void on_step(const exchange::step&);
   void on_error_relayed();
+  void on_put_in_failed();
   void finish_unit(const exchange::step&);
   void end_transaction() noexcept;
   void release_server();

@@ -101,6 +101,7 @@ void session::on_step(const exchange::step& step) {
       here_.copy_simple = here_.server->answers.has(request::query);
       query_waits_ = false;  // what waits for the pipeline's answers has come into the COPY
       return;
+    case exchange::event::put_in_failed: return on_put_in_failed();
     case exchange::event::fatal: {
       const auto words = here_.server->answers.last_words();
       return server_lost(words);
@@ -136,6 +137,14 @@ void session::on_error_relayed() {
   if (std::exchange(here_.copy_in, false) && !here_.copy_simple) pipeline_open_ = true;
   if (pipeline_open_) skip_to_sync_ = true;
   send_fence();
+}
+
+// Without the BEGIN in front of it, the client's statement is run on its own, and committed at once.
+void session::on_put_in_failed() {
+  if (!unit_in_block_) return void(here_.server->unusable = true);
+  const auto why = protocol::decode_notice(std::string_view(here_.server->answers.put_in_error()).substr(protocol::frame_header_size));
+  unit_may_commit_ = unit_may_commit_ || unit_writes_;
+  server_lost(fmt::format("The transaction could not be begun: {}.", why ? why->message : "the shard does not say why"));
 }
 
 // Never in the middle of a message that is being passed on.

@@ -58,6 +58,7 @@ std::size_t exchange_conversation::hear(std::string_view in) {
     case exchange::event::ready:
     case exchange::event::captured: end(ending::answered); break;
     case exchange::event::copy_in:
+    case exchange::event::put_in_failed:
     case exchange::event::fatal:
     case exchange::event::unexpected: end(ending::failed); break;
   }
@@ -66,6 +67,7 @@ std::size_t exchange_conversation::hear(std::string_view in) {
 
 std::string exchange_conversation::why() const {
   if (what_ == exchange::event::fatal) return answers_.last_words();
+  if (what_ == exchange::event::put_in_failed) return "The transaction could not be begun.";
   return what_ == exchange::event::need_more ? std::string(words_of(how())) : "The shard sent a message that does not belong here.";
 }
 

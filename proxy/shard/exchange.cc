@@ -300,8 +300,12 @@ bool exchange::take_ready(cursor& c, step& result) {
   pop();
   result.status = ready->status;
   if (how == fate::capture) return captured_ = true, result.what = event::captured, true;
-  if (how != fate::relay) return true;
-  c.out.append(pending_error_);
+  const bool open = ready->status != protocol::transaction_status::idle;
+  if (how != fate::relay) {
+    if (!open && !pending_error_.empty()) result.what = event::put_in_failed;
+    return true;
+  }
+  if (open) c.out.append(pending_error_);  // else the client's own has been done
   pending_error_.clear();
   return result.what = event::ready, true;
 }

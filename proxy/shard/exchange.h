@@ -20,7 +20,7 @@ namespace proxy {
 enum class request : char { query, parse, bind, describe_statement, describe_portal, execute, close, sync, fence, copy_end, emit };
 enum class fate : char {
   relay,    // the client sees the answer
-  swallow,  // the client does not know of the request; an error of it is told as the error of the client's next one
+  swallow,  // the client does not know of the request; an error of it is told as the error of the client's next one, if that fails
   capture,  // the proxy itself wants the answer, to a query or to all messages up to a Sync: event::captured, rows(), failure()
   replace,  // the request was sent in order to fail; the client sees `text` instead of the error
 };
@@ -42,6 +42,7 @@ class exchange {
     ready,       // the client's own ReadyForQuery: the caller writes it, with `status`, unless it is in the run
     captured,    // a query or a Sync with fate::capture has been answered
     copy_in,     // the server waits for CopyData
+    put_in_failed,  // what was put in before the client's own has failed, and no transaction is open: see put_in_error()
     fatal,       // the server ends the connection; `last_words` says why
     unexpected,  // the server sent what it was not asked for
   };
@@ -70,12 +71,15 @@ class exchange {
   bool idle() const noexcept { return head_ == queue_.size(); }
   // The proxy's own answers are next: no server is needed to go on.
   bool emits_wait() const noexcept { return !idle() && (front().what == request::emit || front().what == request::copy_end); }
+  // The server is at something of the proxy's own.
+  bool is_at_put_in() const noexcept { return !idle() && (front().how == fate::swallow || front().how == fate::capture); }
   // Between two messages: something may be put in.
   bool at_boundary() const noexcept { return remaining_ == 0; }
   bool has(request) const noexcept;
   const std::vector<expected>& skipped() const noexcept { return skipped_; }
   std::string_view sqlstate() const noexcept { return {sqlstate_.data(), sqlstate_.size()}; }
   const std::string& last_words() const noexcept { return last_words_; }
+  const std::string& put_in_error() const noexcept { return pending_error_; }  // its whole frame
   // Of what was captured, until the next feed(): its DataRow and ParameterDescription frames, and the ErrorResponse frame that it failed
   // with, if it did.
   const std::string& rows() const noexcept { return rows_; }

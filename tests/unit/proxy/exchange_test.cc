@@ -46,6 +46,7 @@ std::string relay(exchange& answers, std::string_view input, std::size_t piece, 
         case event::ready: events += static_cast<char>(step.status); break;
         case event::captured: events += 'c'; captured = answers.rows() + answers.failure(); break;
         case event::copy_in: events += 'g'; break;
+        case event::put_in_failed: events += 'p'; break;
         case event::fatal: return events += 'f', client;
         case event::unexpected: return events += 'u', client;
       }
@@ -174,6 +175,26 @@ TEST_CASE("exchange: the error of a statement put in front is told for the clien
     CHECK(relay(answers, input, piece, events) == first);
     CHECK(events == "eeE");
   }
+}
+
+TEST_CASE("exchange: that no transaction was begun is known before anything of the client's own is relayed") {
+  exchange answers;
+  std::string out;
+  answers.expect(request::query, fate::swallow);
+  answers.expect(request::query);
+  const auto refused = error("57014", "canceling statement due to user request");
+  const auto input = refused + ready('I') + frame('C', "INSERT 0 1") + ready('I');
+  auto step = answers.feed(input, out);
+  CHECK(step.what == exchange::event::error);
+  auto used = step.used;
+  step = answers.feed(std::string_view(input).substr(used), out);
+  CHECK(step.what == exchange::event::put_in_failed);
+  CHECK(answers.put_in_error() == refused);
+  CHECK((out.empty() && step.run.empty()));
+  used += step.used;
+  step = answers.feed(std::string_view(input).substr(used), out);  // the client's own was done
+  CHECK(step.what == exchange::event::ready);
+  CHECK(out + std::string(step.run) == frame('C', "INSERT 0 1"));
 }
 
 TEST_CASE("exchange: notices of swallowed requests are dropped, ParameterStatus is set aside") {
