@@ -1,0 +1,83 @@
+// The extended protocol of one client over scripted shards; each step goes wrong in turn (scripted_world.h).
+#include <doctest/doctest.h>
+
+#include "scripted_world.h"
+
+using namespace scripted;
+
+namespace {
+
+constexpr std::string_view insert = "INSERT INTO orders (customer_id, order_id) VALUES ($1, $2)";
+
+std::string run_insert(std::string_view name, std::string_view customer, std::string_view word) { return bind(name, {customer, word}) + execute(); }
+
+}  // namespace
+
+TEST_CASE("session: parse, bind, describe, execute") {
+  const auto select = parse("", "SELECT name FROM customers WHERE customer_id = $1") + bind("", {"2"}) + describe('P', "") + execute();
+  walk({}, {pipeline(select), pipeline(parse("", insert) + run_insert("", "1", "w1"), {"w1"}), pipeline("")}, [](world& w) {
+    CHECK(w.heard(0) == "1 2 T[shard] D[s1] C[SELECT 1] Z[I]");
+    CHECK(w.heard(1) == "1 2 C[INSERT 0 1] Z[I]");
+    CHECK(w.heard(2) == "Z[I]");
+    CHECK(w.told(1) == "P[- SELECT name FROM customers WHERE customer_id = $1] B[- - 2] D[P -] E[-] S");
+    CHECK(w.told(3) == "P[- INSERT INTO orders (customer_id, order_id) VALUES ($1, $2)] B[- - 1 w1] E[-] S");
+  });
+}
+
+TEST_CASE("session: a named statement is prepared wherever it runs, and the client's Parse is answered once") {
+  const std::vector<turn> turns{pipeline(parse("i", insert) + describe('S', "i")), pipeline(run_insert("i", "1", "w1"), {"w1"}),
+                                pipeline(run_insert("i", "2", "w2"), {"w2"}), pipeline(run_insert("i", "2", "w3"), {"w3"}),
+                                pipeline(parse("i", "SELECT 1"))};
+  walk({}, turns, [](world& w) {
+    CHECK(w.heard(0) == "1 t n Z[I]");
+    CHECK(w.heard(1) == "2 C[INSERT 0 1] Z[I]");
+    CHECK(w.heard(3) == "2 C[INSERT 0 1] Z[I]");
+    CHECK(w.heard(4) == "E[42P05] Z[I]");
+    const std::string prepares = "P[pgrotor_1 INSERT INTO orders (customer_id, order_id) VALUES ($1, $2)] ";
+    CHECK(w.told(1) == prepares + "B[- pgrotor_1 2 w2] E[-] S B[- pgrotor_1 2 w3] E[-] S");
+    CHECK(w.told(2) == prepares + "D[S pgrotor_1] S");
+    CHECK(w.told(3) == prepares + "B[- pgrotor_1 1 w1] E[-] S");
+  });
+}
+
+TEST_CASE("session: a pipeline of several is one transaction of one shard") {
+  const auto two = parse("", insert) + run_insert("", "2", "w1") + run_insert("", "2", "w2");
+  const auto fails = parse("", insert) + run_insert("", "2", "w3") + parse("", "SELECT boom FROM orders WHERE customer_id = $1") + bind("", {"2"}) + execute() +
+                     parse("", insert) + run_insert("", "2", "w4");
+  const auto apart = parse("", insert) + run_insert("", "2", "w5") + run_insert("", "1", "w6");
+  walk({}, {pipeline(two, {"w1", "w2"}), pipeline(fails), pipeline(apart), query("SELECT 1")}, [](world& w) {
+    CHECK(w.heard(0) == "1 2 C[INSERT 0 1] 2 C[INSERT 0 1] Z[I]");
+    CHECK(w.heard(1) == "1 2 C[INSERT 0 1] 1 2 E[22012] Z[I]");
+    CHECK(w.heard(2) == "1 2 C[INSERT 0 1] E[RT003] Z[I]");
+    CHECK(w.at(1).committed.size() == 2);
+  });
+}
+
+TEST_CASE("session: what is flushed is answered before the Sync") {
+  const std::vector<turn> turns{flushed(parse("", insert) + run_insert("", "1", "w1"), "C"), flushed(run_insert("", "1", "w2"), "C"),
+                                pipeline("", {"w1", "w2"}), flushed(parse("", "boom in parse"), "1"), flushed(parse("", "SELECT 1"), ""),
+                                pipeline("")};
+  walk({}, turns, [](world& w) {
+    CHECK(w.heard(0) == "1 2 C[INSERT 0 1]");
+    CHECK(w.heard(1) == "2 C[INSERT 0 1]");
+    CHECK(w.heard(2) == "Z[I]");
+    CHECK(w.heard(3) == "E[42601]");
+    CHECK(w.heard(4) == "");
+    CHECK(w.heard(5) == "Z[I]");
+    CHECK(w.told(3) == "P[- INSERT INTO orders (customer_id, order_id) VALUES ($1, $2)] B[- - 1 w1] E[-] H B[- - 1 w2] E[-] H S");
+  });
+}
+
+TEST_CASE("session: a transaction of pipelines") {
+  const auto begin = parse("", "BEGIN") + bind("") + execute(), commit = parse("", "COMMIT") + bind("") + execute();
+  const std::vector<turn> turns{pipeline(begin), pipeline(parse("", insert) + run_insert("", "1", "w1")),
+                                pipeline(parse("", insert) + run_insert("", "1", "w2")), pipeline(commit, {"w1", "w2"}),
+                                pipeline(begin + parse("", insert) + run_insert("", "1", "w3") + commit, {"w3"})};
+  walk({}, turns, [](world& w) {
+    CHECK(w.heard(0) == "1 2 C[BEGIN] Z[T]");
+    CHECK(w.heard(1) == "1 2 C[INSERT 0 1] Z[T]");
+    CHECK(w.heard(3) == "1 2 C[COMMIT] Z[I]");
+    CHECK(w.heard(4) == "1 2 C[BEGIN] 1 2 C[INSERT 0 1] 1 2 C[COMMIT] Z[I]");
+    CHECK(w.told(3).starts_with("Q[BEGIN] P[- INSERT INTO orders (customer_id, order_id) VALUES ($1, $2)] B[- - 1 w1] E[-] S "));
+  });
+}

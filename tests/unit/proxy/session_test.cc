@@ -1,0 +1,113 @@
+// Statements and transactions of one client on one shard at a time, over scripted shards; each step of each goes wrong in turn
+// (scripted_world.h). Customer 2 is on shard s1, 5 on s2, the default shard, and 1 on s3.
+#include "proxy/session/session.h"
+
+#include <doctest/doctest.h>
+
+#include "scripted_world.h"
+
+using namespace scripted;
+
+TEST_CASE("session: statements by key, for any shard, that fail, and that are refused") {
+  const std::vector<turn> turns{query("SELECT name FROM customers WHERE customer_id = 2"), query("SELECT 1"), query("SELECT country, count(*) FROM customers GROUP BY 1"),
+                                query("INSERT INTO orders (customer_id, order_id) VALUES (1, w1)", {"w1"}), query("SELECT boom FROM customers WHERE customer_id = 5"),
+                                query("UPDATE stock SET name = 'w2'", {"w2"}), query("")};
+  walk({}, turns, [](world& w) {
+    CHECK(w.greeting() == "S[server_version=17.2] S[server_encoding=UTF8] S[client_encoding=UTF8] S[application_name=] S[standard_conforming_strings=on] "
+                          "S[TimeZone=UTC] S[pgrotor.generation=7] Z[I]");
+    CHECK(w.heard(0) == "T[shard] D[s1] C[SELECT 1] Z[I]");
+    CHECK(w.heard(1) == "T[shard] D[s2] C[SELECT 1] Z[I]");
+    CHECK(w.heard(2) == "E[RT003] Z[I]");
+    CHECK(w.heard(3) == "C[INSERT 0 1] Z[I]");
+    CHECK(w.heard(4) == "E[22012] Z[I]");
+    CHECK(w.heard(5) == "C[UPDATE 1] Z[I]");
+    CHECK(w.heard(6) == "I Z[I]");
+    CHECK(w.told(1) == "Q[SELECT name FROM customers WHERE customer_id = 2]");
+    CHECK(w.told(2) == "Q[SELECT 1] Q[SELECT boom FROM customers WHERE customer_id = 5] Q[UPDATE stock SET name = 'w2']");
+    CHECK(w.told(3) == "Q[INSERT INTO orders (customer_id, order_id) VALUES (1, w1)]");
+    CHECK(w.kinds() == "lclscscclscscscc");
+  });
+}
+
+TEST_CASE("session: a text of several statements is one transaction of one shard") {
+  const std::vector<turn> turns{query("INSERT INTO orders (customer_id, order_id) VALUES (2, w1); INSERT INTO orders (customer_id, order_id) VALUES (2, w2)", {"w1", "w2"}),
+                                query("INSERT INTO orders (customer_id, order_id) VALUES (2, w3); SELECT boom FROM orders WHERE customer_id = 2"),
+                                query("SELECT 1 FROM orders WHERE customer_id = 2; SELECT 1 FROM orders WHERE customer_id = 1")};
+  walk({}, turns, [](world& w) {
+    CHECK(w.heard(0) == "C[INSERT 0 1] C[INSERT 0 1] Z[I]");
+    CHECK(w.heard(1) == "C[INSERT 0 1] E[22012] Z[I]");
+    CHECK(w.heard(2) == "E[RT003] Z[I]");
+    CHECK(w.at(1).committed.size() == 2);
+  });
+}
+
+TEST_CASE("session: a transaction begins where its first statement runs") {
+  const std::vector<turn> turns{query("BEGIN"), query("SAVEPOINT a"), query("INSERT INTO orders (customer_id, order_id) VALUES (1, w1)"),
+                                query("INSERT INTO orders (customer_id, order_id) VALUES (1, w2)"), query("COMMIT", {"w1", "w2"}), query("SELECT 1")};
+  walk({}, turns, [](world& w) {
+    CHECK(w.heard(0) == "C[BEGIN] Z[T]");
+    CHECK(w.heard(1) == "C[SAVEPOINT] Z[T]");
+    CHECK(w.heard(2) == "C[INSERT 0 1] Z[T]");
+    CHECK(w.heard(4) == "C[COMMIT] Z[I]");
+    CHECK(w.told(3) == "Q[BEGIN] Q[SAVEPOINT a] Q[INSERT INTO orders (customer_id, order_id) VALUES (1, w1)] "
+                       "Q[INSERT INTO orders (customer_id, order_id) VALUES (1, w2)] Q[COMMIT]");
+    CHECK(w.told(2) == "Q[SELECT 1]");
+  });
+}
+
+TEST_CASE("session: a transaction that fails, one that is rolled back, one that does nothing") {
+  const std::vector<turn> turns{query("BEGIN"), query("INSERT INTO orders (customer_id, order_id) VALUES (1, w1)"), query("SELECT boom FROM orders WHERE customer_id = 1"),
+                                query("SELECT 1"), query("COMMIT"), query("BEGIN"), query("INSERT INTO orders (customer_id, order_id) VALUES (2, w2)"), query("ROLLBACK"),
+                                query("BEGIN"), query("COMMIT")};
+  walk({}, turns, [](world& w) {
+    CHECK(w.heard(2) == "E[22012] Z[E]");
+    CHECK(w.heard(3) == "E[25P02] Z[E]");
+    CHECK(w.heard(4) == "C[ROLLBACK] Z[I]");
+    CHECK(w.heard(7) == "C[ROLLBACK] Z[I]");
+    CHECK(w.heard(9) == "C[COMMIT] Z[I]");
+    CHECK(w.at(1).committed.empty());
+    CHECK(w.at(3).committed.empty());
+  });
+}
+
+TEST_CASE("session: what is set goes with the client from server to server") {
+  const std::vector<turn> turns{query("SET timezone TO 'CET'"), query("SHOW timezone"), query("INSERT INTO orders (customer_id, order_id) VALUES (1, w1)", {"w1"}),
+                                query("BEGIN"), query("SET LOCAL work_mem TO '1MB'"), query("SELECT 1 FROM orders WHERE customer_id = 2"), query("COMMIT"),
+                                query("RESET timezone"), query("SELECT 1 FROM orders WHERE customer_id = 1")};
+  walk({}, turns, [](world& w) {
+    CHECK(w.heard(0) == "C[SET] S[TimeZone=CET] Z[I]");
+    CHECK(w.heard(1) == "T[shard] D[CET] C[SHOW] Z[I]");
+    CHECK(w.heard(2) == "C[INSERT 0 1] Z[I]");
+    CHECK(w.heard(7) == "C[RESET] S[TimeZone=UTC] Z[I]");
+    CHECK(w.told(1) == "Q[SELECT set_config('timezone','CET',false);] Q[BEGIN] Q[SET LOCAL work_mem TO '1MB'] Q[SELECT 1 FROM orders WHERE customer_id = 2] Q[COMMIT]");
+    CHECK(w.told(2) == "Q[SET timezone TO 'CET'] probe[v] Q[SHOW timezone] Q[RESET timezone] probe[sv]");
+    CHECK(w.told(3) == "Q[SELECT set_config('timezone','CET',false);] Q[INSERT INTO orders (customer_id, order_id) VALUES (1, w1)] "
+                       "Q[RESET \"timezone\";] Q[SELECT 1 FROM orders WHERE customer_id = 1]");
+  });
+}
+
+TEST_CASE("session: who listens, or has a temporary table, keeps the server until DISCARD ALL") {
+  const std::vector<turn> turns{query("LISTEN news"), query("SELECT 1 FROM orders WHERE customer_id = 1"), query("SELECT 1"), query("CREATE TEMP TABLE t (a int)"),
+                                query("DISCARD ALL"), query("SELECT 1")};
+  walk({}, turns, [](world& w) {
+    CHECK(w.heard(0) == "C[LISTEN] Z[I]");
+    CHECK(w.heard(4) == "C[DISCARD ALL] Z[I]");
+    CHECK(w.told(2) == "Q[LISTEN news] probe[n] Q[SELECT 1] Q[CREATE TEMP TABLE t (a int)] probe[tlcnpsvv] Q[SELECT 1]");
+    CHECK(w.told(3) == "Q[SELECT 1 FROM orders WHERE customer_id = 1]");
+  });
+}
+
+TEST_CASE("session: who leaves while it listens gives back a server that is as new") {
+  walk({}, {query("LISTEN news"), query("SELECT 1")}, [](world& w) {
+    CHECK(w.told(2) == "Q[LISTEN news] probe[n] Q[SELECT 1] Q[DISCARD ALL]");
+    CHECK(w.pool_of(2).idle() == 1);
+  });
+}
+
+TEST_CASE("session: after a write it is asked once what triggers do") {
+  setup made;
+  made.asks_triggers = true;
+  walk(made, {query("INSERT INTO orders (customer_id, order_id) VALUES (1, w1)", {"w1"}), query("INSERT INTO orders (customer_id, order_id) VALUES (1, w2)", {"w2"})}, [](world& w) {
+    CHECK(w.told(3) == "Q[INSERT INTO orders (customer_id, order_id) VALUES (1, w1)] probe[x] Q[INSERT INTO orders (customer_id, order_id) VALUES (1, w2)]");
+  });
+}
