@@ -85,6 +85,8 @@ void session::say_missed(branch& b) {
     b.server->answers.expect(request::query, fate::swallow);
   }
   b.server->statements.unnamed = 0;
+  for (const auto& other : elsewhere_) b.transaction.hear_settings(other.transaction);  // it is asked at the end what it has kept of them
+  b.transaction.hear_settings(here_.transaction);
 }
 
 // Of a transaction on several shards every move among savepoints has to be known one by one, and to have been run.
@@ -120,6 +122,7 @@ task<std::optional<protocol::notice>> session::go_back_elsewhere(const choice& c
     const auto replies = co_await ask_branches(those, same);
     for (std::size_t i = 0; i < those.size(); ++i) {
       those[i]->said = *at;
+      those[i]->transaction.note_undone();
       if (replies[i].is == two_phase::reply::what::done) continue;
       lose_transaction();
       if (state_went_) fatal(replies[i].why);

@@ -49,6 +49,8 @@ task<std::optional<protocol::notice>> session::end_branches(bool commit, std::ve
   }
   unit_may_commit_ = false;
   ended = leave_branches();
+  if (!commit || why)
+    for (auto& each : ended) each.transaction.note_undone();
   end_transaction();
   co_return why;
 }

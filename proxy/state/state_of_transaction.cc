@@ -34,6 +34,13 @@ void state_of_transaction::note_any_setting() noexcept {
   any_setting_ = true;
 }
 
+void state_of_transaction::hear_settings(const state_of_transaction& other) {
+  makes_ |= other.makes_ & state::settings;
+  resets_ = resets_ || other.resets_;
+  any_setting_ = any_setting_ || other.any_setting_;
+  for (const auto& name : other.names_) remember_name(names_, name);
+}
+
 probe state_of_transaction::question(const settings_ptr& applied, state_bits pinned, const known_defaults& defaults,
                                      const std::vector<std::string>& own, const std::vector<std::string>& others) const {
   probe asked;

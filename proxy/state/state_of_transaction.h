@@ -22,6 +22,8 @@ class state_of_transaction {
   void note_any_setting() noexcept;  // a setting has changed, and nothing said which
   void note_undone() noexcept { resets_ = true; }
   void note_failure() noexcept { resets_ = failed_ = true; }
+  // The server is told the settings that the other one was told.
+  void hear_settings(const state_of_transaction& other);
 
   // What to ask of a server that has `applied` and is kept for `pinned`.
   probe question(const settings_ptr& applied, state_bits pinned, const known_defaults&, const std::vector<std::string>& own,

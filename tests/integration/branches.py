@@ -4,6 +4,7 @@ everywhere. Real clients in the simple and in the extended protocol.
     branches.py [part ...]                     all parts when none is named
     branches.py --broken                       without the commit barrier: a statement has to see a half of a commit
 """
+import itertools
 import os
 import signal
 import socket
@@ -277,6 +278,32 @@ def settings(shop):
             cursor.execute(show, (key,))
             assert cursor.fetchone() == ("4MB", "eight", "read committed"), key
         client.rollback()
+    shop.reset()
+    shop.nothing_left()
+
+
+def settings_that_last(shop):
+    """SET in a transaction that goes on to another shard afterwards: it holds for this client on all shards, and for nobody else on any."""
+    show = "SELECT current_setting('work_mem'), current_setting('my.tenant', true), current_setting('enable_seqscan'), current_user FROM account WHERE id = %s"
+    for first, second in itertools.permutations(shop.at.values(), 2):
+        for end, seen in (("COMMIT", ("8MB", "eight", "off", "app")), ("ROLLBACK", ("4MB", "", "on", "app"))):
+            with closing(shop.client()) as client, client.cursor() as cursor:
+                add(cursor, first, 1)
+                cursor.execute("SET work_mem = '8MB'")
+                cursor.execute("SELECT set_config('my.tenant', 'eight', false)")
+                add(cursor, second, 1)
+                cursor.execute("SET enable_seqscan = off")
+                cursor.execute(end)
+                for key in shop.at.values():
+                    cursor.execute(show, (key,))
+                    assert (one := cursor.fetchone())[1] in (seen[1], None if seen[1] == "" else seen[1]) and one[::2] == seen[::2], (end, key, one)
+                client.rollback()
+            for _ in range(2):
+                with closing(shop.client()) as other, other.cursor() as cursor:
+                    for key in shop.at.values():
+                        cursor.execute(show, (key,))
+                        assert (one := cursor.fetchone())[1] in ("", None) and (one[0], one[2]) == ("4MB", "on"), (end, key, one)
+                    other.rollback()
     shop.reset()
     shop.nothing_left()
 
@@ -557,7 +584,7 @@ def never_half_of_a_commit(shop):
     shop.nothing_left()
 
 
-PARTS = (transfers, failures, savepoints, savepoints_of_one_name, savepoints_that_are_not_known, a_branch_is_lost_going_back, settings, locks_and_home,
+PARTS = (transfers, failures, savepoints, savepoints_of_one_name, savepoints_that_are_not_known, a_branch_is_lost_going_back, settings, settings_that_last, locks_and_home,
          where_it_must_stay, without_rights, a_branch_is_lost, a_branch_is_lost_behind_the_decision, a_branch_is_lost_when_all_is_done, by_many, commit_behind_an_unread_answer,
          scattered, never_half_of_a_commit, rules)
 
