@@ -182,7 +182,7 @@ need session::try_call(std::string_view frame, choice& c) {
   if (lacking != need::nothing) return lacking;
   put_held_in_front();
   unit_may_commit_ = !unit_in_block_;
-  here_.transaction.note_unknown();
+  note_effects(nullptr, false);
   here_.unbound = false;
   here_.server->out.append(frame);
   pass_rest();

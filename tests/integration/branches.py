@@ -107,6 +107,12 @@ def transfers(shop):
     shop.nothing_left()
 
 
+def with_twins(shop):
+    """A constraint that only COMMIT looks at."""
+    for shard in shop.fleet.names:
+        shop.fleet.query(shard, "ALTER TABLE account ADD COLUMN IF NOT EXISTS twin bigint REFERENCES account DEFERRABLE INITIALLY DEFERRED")
+
+
 def failures(shop):
     one, two, _ = shop.at.values()
     with closing(shop.client()) as client, client.cursor() as cursor:
@@ -119,8 +125,7 @@ def failures(shop):
         cursor.execute("SELECT 1")
         client.commit()
         # What only COMMIT finds: a deferred constraint on one of the two.
-        for shard in shop.fleet.names:
-            shop.fleet.query(shard, "ALTER TABLE account ADD COLUMN IF NOT EXISTS twin bigint REFERENCES account DEFERRABLE INITIALLY DEFERRED")
+        with_twins(shop)
         for first, second in ((one, two), (two, one)):
             add(cursor, first, -7)
             cursor.execute("UPDATE account SET twin = -1 WHERE id = %s", (second,))
@@ -328,6 +333,29 @@ def locks_and_home(shop):
         client.commit()
         wait_until(lambda: other.execute("SELECT 1") and heard, "the notification")
         assert [(each.channel, each.payload) for each in heard] == [("news", "sent")]
+    shop.reset()
+    shop.nothing_left()
+
+
+def large_objects(shop):
+    """libpq makes them by function calls, which are part of the transaction as statements are."""
+    one, _, three = shop.at.values()
+
+    def objects():
+        return shop.fleet.query("s2", "SELECT count(*) FROM pg_largeobject_metadata")[0][0]
+    with_twins(shop)
+    before = objects()
+    with closing(shop.fleet.app(autocommit=False)) as client, client.cursor() as cursor:
+        for first, second in ((one, three), (three, one)):
+            add(cursor, first, 1)
+            client.lobject().write("kept")
+            cursor.execute("UPDATE account SET twin = -1 WHERE id = %s", (second,))
+            refused(client.commit, "23503")
+            assert objects() == before and shop.amounts() == [100, 100, 100], (objects(), shop.amounts())
+        add(cursor, one, 1)
+        client.lobject().write("kept")
+        client.commit()
+        assert objects() == before + 1 and shop.amounts() == [101, 100, 100]
     shop.reset()
     shop.nothing_left()
 
@@ -584,7 +612,7 @@ def never_half_of_a_commit(shop):
     shop.nothing_left()
 
 
-PARTS = (transfers, failures, savepoints, savepoints_of_one_name, savepoints_that_are_not_known, a_branch_is_lost_going_back, settings, settings_that_last, locks_and_home,
+PARTS = (transfers, failures, savepoints, savepoints_of_one_name, savepoints_that_are_not_known, a_branch_is_lost_going_back, settings, settings_that_last, locks_and_home, large_objects,
          where_it_must_stay, without_rights, a_branch_is_lost, a_branch_is_lost_behind_the_decision, a_branch_is_lost_when_all_is_done, by_many, commit_behind_an_unread_answer,
          scattered, never_half_of_a_commit, rules)
 
