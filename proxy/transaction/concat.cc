@@ -85,11 +85,10 @@ void concat::whole(std::string& out) {
   const auto body = std::string_view(kept_).substr(protocol::frame_header_size);
   if (kept_.front() == 'C') {
     rows_ += count_of(body.substr(0, body.find('\0')));
-  } else if (!has_columns_) {
-    columns_ = columns_of(body);
-    has_columns_ = true;
+  } else if (first_) {
+    columns_.push_back(columns_of(body));
     out.append(kept_);
-  } else if (columns_of(body) != columns_) {
+  } else if (const auto at = described_++; at >= columns_.size() || columns_of(body) != columns_[at]) {
     failed_ = true;
     protocol::append_error(out, make_error(sqlstate::feature_not_supported, "the shards answer with different columns",
                                            "The table has other columns or types on one of them.", "Make the table the same on all shards."));

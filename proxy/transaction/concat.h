@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace proxy {
 
@@ -17,7 +18,7 @@ class concat {
 
   // What the shard at hand says next, cut anywhere; what the client is to see of it is appended.
   void take(std::string_view bytes, std::string& out);
-  void next_shard() noexcept { first_ = false; }
+  void next_shard() noexcept { first_ = false, described_ = 0; }
   // Behind the last shard; nothing after an error.
   void finish(std::string& out) const;
 
@@ -37,8 +38,8 @@ class concat {
   std::size_t rest_ = 0;  // bytes of it that are still to come
   bool keeps_ = false;    // it is gathered in kept_
   std::string kept_;      // ... or its header is
-  std::string columns_;   // of the first RowDescription, without where they come from
-  bool has_columns_ = false;
+  std::vector<std::string> columns_;  // of the first shard's RowDescriptions (the statement's, the portal's), without where they come from
+  std::size_t described_ = 0;         // so many of them the shard at hand has sent
   std::uint64_t rows_ = 0;
 };
 

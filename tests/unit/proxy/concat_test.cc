@@ -95,6 +95,18 @@ TEST_CASE("concat: shards that differ in columns are not one table") {
   CHECK(kinds(seen) == "TE");
 }
 
+TEST_CASE("concat: the statement and its portal are described once each, in formats of their own") {
+  const auto described = columns(1, 20), portal = columns(1, 21);
+  const auto shard = frame('1', "") + frame('t', "xx") + described + frame('2', "") + portal + frame('D', "xx") + done(1) + ready;
+  for (std::size_t piece = 1; piece < 30; ++piece) {
+    const auto seen = answer({shard, shard, shard}, false, piece);
+    CHECK(kinds(seen) == "1tT2TDDDC");
+    CHECK(seen.find(portal) != std::string::npos);
+  }
+  const auto other = opening + described + described + done(0) + ready;
+  CHECK(kinds(answer({opening + described + done(0) + ready, other}, false, 5)) == "12TE");
+}
+
 TEST_CASE("commit_barrier: statements keep commits waiting, and commits statements, but none its own kind") {
   proxy::commit_barrier barrier;
   auto one = barrier.enter_statement(), two = barrier.enter_statement();
