@@ -30,6 +30,7 @@ bool is_system_column(const PgQuery__ColumnRef& ref) noexcept {
 bool is_of_one_row(const PgQuery__FuncCall& f) {
   const auto name = ast::name_of(ast::list(f.funcname, f.n_funcname));
   if (f.over || f.agg_filter || f.n_agg_order || f.agg_star || f.agg_distinct || f.agg_within_group) return false;
+  if (name.name == "statement_timestamp" || name.name == "clock_timestamp") return false;
   return name.is_builtin() && is_unbound_call(f) && name.name != "set_config" && !std::binary_search(of_many_rows.begin(), of_many_rows.end(), name.name);
 }
 

@@ -40,7 +40,8 @@ TEST_CASE("scatter: rows add up where each comes of one row, alike on every shar
         "SELECT note FROM orders UNION ALL SELECT note FROM orders", "WITH o AS (SELECT * FROM orders) SELECT * FROM o",
         "SELECT (SELECT 1) FROM orders", "SELECT * FROM (SELECT * FROM orders) o", "SELECT * FROM orders, orders p", "SELECT * FROM orders TABLESAMPLE SYSTEM (1)",
         "SELECT * FROM orders WHERE EXISTS (SELECT 1)", "SELECT note INTO other FROM orders", "SELECT now() FROM orders", "SELECT CURRENT_DATE FROM orders",
-        "SELECT 'now'::timestamp FROM orders", "SELECT ctid FROM orders", "SELECT o.tableoid FROM orders o", "SELECT random() FROM orders",
+        "SELECT 'now'::timestamp FROM orders", "SELECT statement_timestamp() FROM orders", "SELECT 1 FROM orders WHERE clock_timestamp() > due",
+         "SELECT ctid FROM orders", "SELECT o.tableoid FROM orders o", "SELECT random() FROM orders",
         "SELECT pg_backend_pid() FROM orders", "SELECT nextval('s') FROM orders", "SELECT mine(note) FROM orders", "SELECT public.lower(note) FROM orders",
         "SELECT set_config('a.b', note, true) FROM orders", "EXPLAIN SELECT * FROM orders", "DECLARE c CURSOR FOR SELECT * FROM orders",
         "UPDATE orders SET note = 'x'", "DELETE FROM orders", "COPY orders TO STDOUT", "TABLE orders ORDER BY 1"}) {
