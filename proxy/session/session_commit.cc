@@ -63,7 +63,10 @@ std::vector<branch> session::leave_branches() {
 
 task<std::optional<protocol::notice>> session::commit_branches(std::vector<branch*> all) {
   std::vector<two_phase::participant> participants;
-  for (const auto* each : all) participants.push_back({each->server->shard, each->has});
+  for (const auto* each : all) {
+    participants.push_back({each->server->shard, each->has});
+    participants.back().has.had_better = (each->server->pinned & routing::state::temp_objects) != 0;
+  }
   two_phase end(std::move(participants), random_uuid());
   commit_barrier::pass inside;
   while (end.result() == two_phase::outcome::pending) {

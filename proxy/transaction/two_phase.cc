@@ -108,7 +108,7 @@ void two_phase::asked(std::span<const reply> replies) {
       continue;
     }
     deciders += p.must_decide ? 1 : 0;
-    if (writers++ == 0 || p.must_decide) {
+    if (writers++ == 0 || p.must_decide || (p.had_better && !participants_[decider_].has.must_decide)) {
       decider_ = i;
       has_id = id;
     }

@@ -31,6 +31,7 @@ class two_phase {
     bool wrote = false;        // or may have: rows, or values of a sequence
     bool locked = false;       // took locks that last as long as the transaction, or may have: of rows, advisory ones, LOCK TABLE
     bool must_decide = false;  // PREPARE TRANSACTION would refuse it: NOTIFY, temporary objects, held cursors
+    bool had_better = false;   // ... may refuse it: the session has temporary objects there
   };
   struct participant {
     routing::shard_id shard;

@@ -360,6 +360,24 @@ def large_objects(shop):
     shop.nothing_left()
 
 
+def temporary_tables(shop):
+    """The shard that has them decides, for it cannot prepare: in whatever order it was come to."""
+    one, _, three = shop.at.values()
+    with closing(shop.client()) as client, client.cursor() as cursor:
+        cursor.execute("CREATE TEMP TABLE basket (id bigint)")
+        client.commit()
+        orders = itertools.permutations([lambda: add(cursor, one, 1), lambda: add(cursor, three, 1), lambda: cursor.execute("INSERT INTO basket VALUES (1)")])
+        for number, steps in enumerate(orders, 1):
+            for step in steps:
+                step()
+            client.commit()
+            assert shop.amounts() == [100 + number, 100, 100 + number], shop.amounts()
+            assert len(cursor.execute("SELECT * FROM basket").fetchall()) == number
+            client.commit()
+    shop.reset()
+    shop.nothing_left()
+
+
 def where_it_must_stay(shop):
     one, two, _ = shop.at.values()
     with closing(shop.client()) as client, client.cursor() as cursor:
@@ -612,7 +630,7 @@ def never_half_of_a_commit(shop):
     shop.nothing_left()
 
 
-PARTS = (transfers, failures, savepoints, savepoints_of_one_name, savepoints_that_are_not_known, a_branch_is_lost_going_back, settings, settings_that_last, locks_and_home, large_objects,
+PARTS = (transfers, failures, savepoints, savepoints_of_one_name, savepoints_that_are_not_known, a_branch_is_lost_going_back, settings, settings_that_last, locks_and_home, large_objects, temporary_tables,
          where_it_must_stay, without_rights, a_branch_is_lost, a_branch_is_lost_behind_the_decision, a_branch_is_lost_when_all_is_done, by_many, commit_behind_an_unread_answer,
          scattered, never_half_of_a_commit, rules)
 

@@ -15,16 +15,17 @@ using what = two_phase::reply::what;
 inline const std::string uuid = "01234567-89ab-4cde-8f01-23456789abcd";
 
 // What a branch has done, as a letter: r read, w wrote, n wrote no row and has no transaction id, l holds locks, b wrote and holds locks,
-// B the same without an id, D must decide and has an id, d must decide and has none.
+// B the same without an id, D must decide and has an id, d must decide and has none, t had better decide.
 inline two_phase::stake stake_of(char letter) {
   two_phase::stake has;
   has.wrote = letter != 'r' && letter != 'l';
   has.locked = letter == 'l' || letter == 'b' || letter == 'B';
   has.must_decide = letter == 'd' || letter == 'D';
+  has.had_better = letter == 't';
   return has;
 }
 
-inline bool has_id(char letter) { return letter == 'w' || letter == 'b' || letter == 'D'; }
+inline bool has_id(char letter) { return letter == 'w' || letter == 'b' || letter == 'D' || letter == 't'; }
 
 inline std::vector<two_phase::participant> participants_of(std::string_view letters) {
   std::vector<two_phase::participant> all;

@@ -60,6 +60,8 @@ TEST_CASE("two_phase: what is sent in which order, and what comes of it") {
       {"a writer and one that holds locks", "lw", "tt d. .d .. d.", "ask aa prepare P. decide .D finish .. finish_locks c. committed"},
       {"locks are let go last", "wlw", "ttt .dd d.. ..d .d.", "ask aaa prepare .PP decide D.. finish ..c finish_locks .c. committed"},
       {"who cannot be prepared decides", "wD", "tt d. .d d.", "ask aa prepare P. decide .D finish c. committed"},
+      {"who may not be prepared decides, unless another cannot", "wtD", "ttt dd. ..d dd.", "ask aaa prepare PP. decide ..D finish cc. committed"},
+      {"who may not be prepared decides", "wtw", "ttt d.d .d. d.d", "ask aaa prepare P.P decide .D. finish c.c committed"},
       {"a decider without an id gets one first", "wd", "tf .d d. .d d.", "ask aa fix_xid .x prepare P. decide .D finish c. committed"},
       {"two that cannot be prepared", "dD", "ft dd", "ask aa undo RR aborted 0A000"},
 
