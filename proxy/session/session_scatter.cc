@@ -153,7 +153,9 @@ task<bool> session::scatter(const choice& c, bool simple, commit_barrier::pass i
   concat answer(simple);
   std::vector<std::string> early(c.scatter.size());
   auto failed = co_await take_snapshots(c, early);
-  const bool again = inside.is_overrun();
+  // An error, a cancel among them, is the answer: it is told, and none of the rows.
+  const bool refused = std::any_of(early.begin(), early.end(), [](const auto& said) { return has_error(said); });
+  const bool again = inside.is_overrun() && !refused;
   inside = {};
   if (again && !failed) failed = co_await discard_binds(c);
   if (again && !failed && !closing_) {
@@ -163,7 +165,7 @@ task<bool> session::scatter(const choice& c, bool simple, commit_barrier::pass i
     co_return false;
   }
   ++w_.counted.routed_scattered;
-  const bool bound = !failed && std::none_of(early.begin(), early.end(), [](const auto& said) { return has_error(said); });
+  const bool bound = !failed && !refused;
   const auto execute = batch_.back().frame;
   for (std::size_t i = 0; i < c.scatter.size() && !failed && !closing_; ++i) {
     co_await go_to(c.scatter[i]);

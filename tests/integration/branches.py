@@ -598,6 +598,32 @@ def scattered(shop):
     shop.nothing_left()
 
 
+def cancelled_behind_a_commit(shop):
+    """A statement over several shards that waits for a lock while a commit comes over it: a cancel ends it, it does not begin again."""
+    one, two, three = shop.at.values()
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND wait_event_type = 'Lock'"
+    for block in (False, True):
+        with closing(shop.fleet.shards[shop.fleet.owner(two)].connect(DATABASE, autocommit=False)) as locker, closing(shop.client(autocommit=not block)) as client:
+            locker.cursor().execute("LOCK account IN ACCESS EXCLUSIVE MODE")
+            told = []
+            thread = threading.Thread(target=lambda client=client, told=told: told.append(refused(lambda: client.execute("SELECT id FROM account"), "57014")))
+            thread.start()
+            wait_until(lambda: shop.fleet.query(shop.fleet.owner(two), waiting) == [(1,)], "the statement to wait")
+            with closing(shop.client()) as other, other.cursor() as cursor:
+                add(cursor, one, 1)
+                add(cursor, three, -1)
+                other.commit()
+            client.cancel()
+            thread.join(30)
+            assert told, "it goes on waiting"
+            client.rollback()
+            locker.rollback()
+            assert len(client.execute("SELECT id FROM account").fetchall()) == 3
+            client.rollback()
+    shop.reset()
+    shop.nothing_left()
+
+
 def never_half_of_a_commit(shop):
     """A transfer is seen on both shards or on none, by statements over several shards; commits that follow each other keep no statement out."""
     one, two, three = shop.at.values()
@@ -632,7 +658,7 @@ def never_half_of_a_commit(shop):
 
 PARTS = (transfers, failures, savepoints, savepoints_of_one_name, savepoints_that_are_not_known, a_branch_is_lost_going_back, settings, settings_that_last, locks_and_home, large_objects, temporary_tables,
          where_it_must_stay, without_rights, a_branch_is_lost, a_branch_is_lost_behind_the_decision, a_branch_is_lost_when_all_is_done, by_many, commit_behind_an_unread_answer,
-         scattered, never_half_of_a_commit, rules)
+         scattered, cancelled_behind_a_commit, never_half_of_a_commit, rules)
 
 
 def main():
