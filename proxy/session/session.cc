@@ -299,7 +299,8 @@ void session::end_skipping() {
 void session::cancel(std::string_view key) noexcept try {
   if (!logged_in_ || !equal_in_constant_time(key, cancel_key())) return;
   ++w_.counted.cancels;
-  if (here_.server && unit_open_) return cancel_running();
+  const bool runs = here_.server && unit_open_ && !(waiting_ && here_.server->answers.idle());
+  if (runs) cancel_running();
   if (!waiting_) return;
   cancelled_ = true;
   wake_.notify();

@@ -1,6 +1,7 @@
 """The gate: statements for a moving set wait, go to the new owner in order, and never wait longer than their budget. The harness does
 what a coordinator would: announce, close, flip (the rows are copied by the test), open."""
 import contextlib
+import struct
 import time
 import unittest
 
@@ -62,6 +63,21 @@ class Gate(unittest.TestCase):
 
     def held(self, count):
         wait_until(lambda: W.counters()["gate_waiting_now"] == count, f"{count} held statements", timeout=5)
+
+    def test_a_cancel_ends_the_wait_of_a_transaction_that_has_a_server(self):
+        client = Client(W.port)
+        client.kinds(query("BEGIN"))
+        client.kinds(query(f"SELECT * FROM orders WHERE customer_id = {self.high}"))
+        self.assertTrue(self.close(hold=15000))
+        client.send(self.insert())
+        self.held(1)
+        with contextlib.closing(Client(W.port, login=False)) as other:
+            other.send(struct.pack("!iiii", 16, 80877102, client.pid, client.key))
+        client.socket.settimeout(5)
+        self.assertEqual(client.read_kinds(), "E57014 ZE")
+        self.assertEqual(client.kinds(query("ROLLBACK")), "C:ROLLBACK ZI")
+        W.command(f"open {self.id}")
+        self.assertEqual(client.kinds(self.insert()), "C:INSERT 0 1 ZI")
 
     def test_held_statements_run_on_the_new_owner_in_order(self):
         clients = [Client(W.port) for _ in range(6)]
