@@ -280,6 +280,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   task<std::optional<protocol::notice>> discard_binds(const choice&);
   task<std::optional<protocol::notice>> hear_bind(std::string& said);
   task<std::optional<protocol::notice>> pass_answer(concat*);
+  std::optional<std::string> give_up();
   task<std::optional<std::string>> wait_for_server();
 
   // session_reading.cc

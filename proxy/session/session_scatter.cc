@@ -250,6 +250,8 @@ task<std::optional<protocol::notice>> session::pass_answer(concat* answer) {
   while (!closing_) {
     flush_client();
     if (out_.size() - out_at_ > byte_queue::block_size) {
+      if (auto why = give_up()) co_return connection_broke(here_.server->shard_name, *why);
+      if (closing_) break;
       client_.watch_write();
       co_await wake_.wait();
       continue;
@@ -266,13 +268,18 @@ task<std::optional<protocol::notice>> session::pass_answer(concat* answer) {
 }
 
 // A reason where the shard is given up: the statement is on others too, so that server_lost() is not for it.
-task<std::optional<std::string>> session::wait_for_server() {
+std::optional<std::string> session::give_up() {
   const bool disobeyed = expired_ == timed::obey;
   if (disobeyed) expired_.reset();
-  if (disobeyed) co_return std::string(disobedient);
+  if (disobeyed) return std::string(disobedient);
   if (expired_) obey_time();
   if (killed_) obey_kill();
-  if (closing_) co_return std::nullopt;
+  return std::nullopt;
+}
+
+task<std::optional<std::string>> session::wait_for_server() {
+  auto why = give_up();
+  if (why || closing_) co_return why;
   watch(*here_.server);
   co_await wake_.wait();
   co_return std::nullopt;
