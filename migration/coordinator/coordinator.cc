@@ -53,7 +53,7 @@ task<answer> coordinator::execute(request wanted) {
 std::shared_ptr<const routing::shard_map> coordinator::map() const { return impl_->engine.map(); }
 asio::any_io_executor coordinator::executor() const { return impl_->engine.executor; }
 std::shared_ptr<prepared_names> coordinator::names() const { return impl_->gids; }
-std::shared_ptr<recoverer> coordinator::recovery() const { return impl_->engine.recovery; }
+std::shared_ptr<commit_recovery> coordinator::recovery() const { return impl_->engine.recovery; }
 
 coordinator::counts coordinator::read_counts() const noexcept {
   const auto& e = impl_->engine;

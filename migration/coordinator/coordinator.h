@@ -16,8 +16,8 @@
 
 namespace migration {
 
-class prepared_names;  // prepared_names.h
-class recoverer;       // recoverer.h
+class commit_recovery;  // commit_recovery.h
+class prepared_names;   // prepared_names.h
 
 class coordinator {
  public:
@@ -41,7 +41,7 @@ class coordinator {
   std::shared_ptr<const routing::shard_map> map() const;
   boost::asio::any_io_executor executor() const;
   std::shared_ptr<prepared_names> names() const;  // of prepared transactions; any thread
-  std::shared_ptr<migration::recoverer> recovery() const;    // of transactions over several shards; any thread
+  std::shared_ptr<commit_recovery> recovery() const;  // of transactions over several shards; any thread
 
   // Connects to a shard and begins the term there; throws sql_error when it is not there, or not what it should be. Coordinator's executor.
   task<void> look_at(routing::shard_id);

@@ -7,7 +7,6 @@
 // purge needs the newest map, and so a lease that runs.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <map>
 #include <memory>
@@ -17,36 +16,25 @@
 #include <vector>
 
 #include "migration/base/wakeup.h"
+#include "migration/engine/commit_recovery.h"
 #include "migration/engine/decisions.h"
 #include "migration/engine/engine.h"
 #include "migration/plan/branch_gid.h"
 
 namespace migration {
 
-class recoverer : public std::enable_shared_from_this<recoverer> {
+class recoverer final : public commit_recovery, public std::enable_shared_from_this<recoverer> {
  public:
-  using verdict = decisions::verdict;
   explicit recoverer(engine& e) : engine_(e), decisions_(e) {}
 
   // Until stop(), when all its parts have ended. Coordinator's thread, as stop().
   task<void> run();
   void stop();
 
-  // For a session that has sent COMMIT to `decider` and got no answer, nor ReadyForQuery after an error. `owner`: what pgrotor.may_be_finished()
-  // has answered on the prepared branches. `abort` says that the transaction is not committed now and never will be, or that it was committed,
-  // carried out and forgotten meanwhile: it is an abort for the client only if the session then rolls a prepared branch back itself.
-  // `unknown` when the shard cannot be asked in time. Any executor, as settle().
-  task<verdict> ask(std::string uuid, std::string owner, routing::shard_id decider, clock::time_point deadline);
-  // Takes a prepared branch over from a session that got no answer to COMMIT PREPARED or ROLLBACK PREPARED: it is looked at at once. Any thread.
-  void left_over(routing::shard_id, std::string gid);
-  // Whether this process has left something prepared there that a session should not pass by. Any thread, no lock; it may say so once too often.
-  bool in_doubt(routing::shard_id shard) const noexcept { return slot_of(shard).load(std::memory_order_acquire) != 0; }
-  // Waits until nothing that left_over() has named is prepared there any more; false when there is at the deadline.
-  task<bool> settle(routing::shard_id, clock::time_point deadline);
-
-  // Why the shard has not got what a session called there for its commit: its schema pgrotor is of another version. nullopt where it is not, or
-  // cannot be asked. Any executor.
-  task<std::optional<protocol::notice>> wrong_version(routing::shard_id);
+  task<verdict> ask(std::string uuid, std::string owner, routing::shard_id decider, clock::time_point deadline) override;
+  void left_over(routing::shard_id, std::string gid) override;
+  task<bool> settle(routing::shard_id, clock::time_point deadline) override;
+  task<std::optional<protocol::notice>> wrong_version(routing::shard_id) override;
 
   // A migration waits for what is prepared on the shard: for some seconds its time is over after one.
   void hasten(routing::shard_id);
@@ -109,13 +97,10 @@ class recoverer : public std::enable_shared_from_this<recoverer> {
   task<bool> settle_here(routing::shard_id, clock::time_point deadline);
   task<std::optional<protocol::notice>> wrong_version_here(routing::shard_id);
   void take_over(routing::shard_id, std::string gid);
-  const std::atomic<std::uint32_t>& slot_of(routing::shard_id shard) const noexcept { return left_[shard.value % left_.size()]; }
-  std::atomic<std::uint32_t>& slot_of(routing::shard_id shard) noexcept { return left_[shard.value % left_.size()]; }
 
   engine& engine_;
   decisions decisions_;
   std::map<routing::shard_id, shard_part> shards_;
-  std::array<std::atomic<std::uint32_t>, 64> left_{};  // branches in left_over, by number of the shard
   wakeup kicked_, changed_;
   std::uint64_t kicks_ = 0;
   std::atomic<std::uint64_t> waiting_{0};

@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "migration/base/test_hooks.h"
-#include "migration/engine/recoverer.h"
+#include "migration/engine/commit_recovery.h"
 #include "proxy/net/crypto.h"
 #include "proxy/session/session.h"
 

@@ -1,7 +1,7 @@
 // Which shard a message runs on, the gate in front of it, and the server it gets. Declared in proxy/session/session.h.
 #include <fmt/format.h>
 
-#include "migration/engine/recoverer.h"
+#include "migration/engine/commit_recovery.h"
 #include "proxy/session/session.h"
 #include "routing/analysis/refusals.h"
 

@@ -325,7 +325,7 @@ worker::~worker() { stop_and_join(); }
 
 void worker::set_console(console& commands) { impl_->commands = &commands; }
 void worker::set_names(std::shared_ptr<migration::prepared_names> names) { impl_->shared.names = std::move(names); }
-void worker::set_recoverer(std::shared_ptr<migration::recoverer> one) { impl_->shared.recovery = std::move(one); }
+void worker::set_recoverer(std::shared_ptr<migration::commit_recovery> one) { impl_->shared.recovery = std::move(one); }
 void worker::set_barrier(std::shared_ptr<commit_barrier> one) { impl_->shared.barrier = std::move(one); }
 void worker::set_peers(std::span<const std::unique_ptr<worker>> peers) { impl_->peers = peers; }
 int worker::index() const noexcept { return impl_->index; }

@@ -19,7 +19,7 @@
 
 namespace migration {
 class prepared_names;
-class recoverer;
+class commit_recovery;
 }
 
 namespace proxy {
@@ -41,7 +41,7 @@ class worker {
   void set_console(console&);
   // Before start(): where names of prepared transactions are kept unique. Without it each shard looks after its own.
   void set_names(std::shared_ptr<migration::prepared_names>);
-  void set_recoverer(std::shared_ptr<migration::recoverer>);
+  void set_recoverer(std::shared_ptr<migration::commit_recovery>);
   void set_barrier(std::shared_ptr<commit_barrier>);
   // Before start(): all workers in order of index, so that a CancelRequest that reached another worker finds its client. Without it
   // a cancel only finds clients of the worker that received it.

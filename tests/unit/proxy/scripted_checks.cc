@@ -5,6 +5,7 @@
 
 #include "migration/plan/branch_gid.h"
 #include "scripted_pools.h"
+#include "scripted_recovery.h"
 
 namespace scripted {
 
@@ -66,6 +67,14 @@ void world::check_turn(std::size_t number) const {
   for (const auto& word : one.commits) CHECK_MESSAGE((!told.done || told.warned || !is_prepared(word)), "prepared, and nobody was warned");
 }
 
+// Nobody else would finish it.
+void world::check_prepared() const {
+  if (!recovery_) return;
+  for (std::size_t i = 0; i < shards_.size(); ++i)
+    for (const auto& [gid, work] : shards_[i]->prepared)
+      CHECK_MESSAGE(recovery_->has(routing::shard_id{static_cast<std::uint32_t>(i + 1)}, gid), shards_[i]->name, " has it prepared, and nobody was told: ", gid);
+}
+
 void world::check_pools() const {
   std::size_t total = 0, open = 0;
   for (const auto& side : sides_) total += side->ledger.lent();
@@ -101,6 +110,7 @@ void world::check() const {
   CHECK(static_cast<bool>(shared.barrier->enter_statement()));
   for (std::uint64_t set = 1; set < 4; ++set) CHECK(gate.open_transactions(set) == 0);
   check_pools();
+  check_prepared();
   for (std::size_t i = 0; i < client_->turns().size(); ++i) check_turn(i);
 }
 

@@ -45,6 +45,13 @@ bool shard::has_committed(std::string_view word) const {
   return std::ranges::any_of(committed, [word](const auto& text) { return text.find(word) != std::string::npos; });
 }
 
+void shard::finish(const std::string& gid, bool is_committed) {
+  const auto found = prepared.find(gid);
+  if (found == prepared.end()) return;
+  if (is_committed) committed.insert(committed.end(), found->second.begin(), found->second.end());
+  prepared.erase(found);
+}
+
 std::string_view shard_connection::next() const { return first_frame(line_->to_peer, protocol::peer::frontend); }
 
 void shard_connection::step(fault what) {

@@ -38,6 +38,7 @@ struct shard {
   std::string heard;                                         // what its connections were sent
   std::vector<std::unique_ptr<shard_connection>> connections;
   bool has_committed(std::string_view word) const;
+  void finish(const std::string& gid, bool committed);  // what is prepared under that name
 };
 
 class shard_connection {

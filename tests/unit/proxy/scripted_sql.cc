@@ -146,11 +146,9 @@ shard_connection::result shard_connection::prepare(std::string_view sql) {
 shard_connection::result shard_connection::finish_prepared(std::string_view sql) {
   result got;
   if (status_ != transaction_status::idle) return got.failed = "25001", got;
-  const auto found = shard_.prepared.find(quoted(sql, 0));
-  if (found == shard_.prepared.end()) return got.failed = "42704", got;
+  if (!shard_.prepared.contains(quoted(sql, 0))) return got.failed = "42704", got;
   got.tag = sql.substr(0, sql.find(" '"));
-  if (got.tag == "COMMIT PREPARED") shard_.committed.insert(shard_.committed.end(), found->second.begin(), found->second.end());
-  shard_.prepared.erase(found);
+  shard_.finish(quoted(sql, 0), got.tag == "COMMIT PREPARED");
   return got;
 }
 

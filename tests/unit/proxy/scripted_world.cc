@@ -12,6 +12,7 @@
 #include "proxy/net/crypto.h"
 #include "scratch.h"
 #include "scripted_pools.h"
+#include "scripted_recovery.h"
 
 namespace scripted {
 
@@ -53,6 +54,7 @@ world::world(setup made) : services(own_io_, usual_settings(), known_users()), m
     shards_.push_back(std::make_unique<shard>(one.name));
     sides_.push_back(std::make_unique<shard_side>(made_.pool_size));
   }
+  if (made_.commits != recovers::nobody) shared.recovery = recovery_ = std::make_shared<recovery>(shards_, made_.commits == recovers::knowing);
   deadlines.set(proxy::timed::statement, settings.query_timeout);
   deadlines.set(proxy::timed::obey, 5s);
   deadlines.set(proxy::timed::question, 5s);

@@ -21,15 +21,19 @@ enum class trouble { none, lost_before, lost_behind, cut, fatal, refused, silent
 inline constexpr int troubles = 9;
 std::string_view to_string(trouble) noexcept;
 
+enum class recovers { nobody, unknowing, knowing };
+
 struct setup {
   std::size_t piece = line::all;                  // bytes in pieces
   std::vector<std::size_t> pieces = {1, 3, 50};   // those that a walk tries
   std::size_t pool_size = 5;                      // of each shard
   bool asks_triggers = false;                     // a pool does not know what the triggers of its database do
+  recovers commits = recovers::nobody;            // interrupted ones over several shards
   std::function<void(class world&, std::size_t turn)> before;  // a turn is said
   std::function<bool(class world&)> stands_still;  // nothing moves; true when it has moved something
 };
 
+class recovery;
 class shard_side;
 struct scripted_pool;
 
@@ -80,6 +84,7 @@ class world final : public proxy::services {
   proxy::task<void> reset_and_return(proxy::server_ptr);
   shard_connection& connection_of(const proxy::server_connection&);
   void check_pools() const;
+  void check_prepared() const;
   void check_turn(std::size_t) const;
   bool is_prepared(std::string_view word) const;
   bool came_true(std::string_view word) const;
@@ -88,6 +93,7 @@ class world final : public proxy::services {
   std::vector<std::unique_ptr<shard>> shards_;
   std::vector<std::unique_ptr<shard_side>> sides_;
   std::map<proxy::pool_key, std::unique_ptr<scripted_pool>> pools_;
+  std::shared_ptr<recovery> recovery_;
   std::vector<proxy::server_ptr> awaiting_cancel_;
   std::vector<cancelling> cancels_;
   std::unique_ptr<client> client_;
