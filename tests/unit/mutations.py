@@ -3,9 +3,11 @@
 
     tests/unit/mutations.py [words that a row's name has ...]
 
-Takes some ten seconds a row; needs ./tests/run's build (build/test), or the build folder named by PGROTOR_BUILD.
+Takes some ten seconds a row, and some minutes once for the rows of the session; needs ./tests/run's build (build/test), or the build folder named by PGROTOR_BUILD.
 """
+import concurrent.futures
 import functools
+import glob
 import os
 import shlex
 import subprocess
@@ -23,7 +25,9 @@ ENDS = ("proxy/transaction/two_phase.cc", "proxy/two_phase_walk_test.cc")
 LOG = ("proxy/transaction/transaction_log.cc", "proxy/transaction_log_test.cc")
 POOL = ("proxy/shard/pool.cc", "proxy/pool_test.cc")
 TALK = ("proxy/shard/conversation.cc", "proxy/conversation_test.cc")
+SESSION = "proxy/session_{}_test.cc".format
 BESIDE = {"proxy/pool_test.cc": ["proxy/shard/permit_desk.cc"]}  # in the library the rule is built into it
+SAME_ROOM = "proxy/session/"  # rules of these files are built into each other, and tests of theirs share scripted_*.cc
 ROWS = {
     "cutover: goes on past a fence that was refused": (*CUTOVER, 'if (why) co_return "step 2: " + *why;', ""),
     "cutover: goes on past a marker that did not come": (*CUTOVER, "if (!reached)", "if (false)"),
@@ -138,7 +142,50 @@ ROWS = {
     "converse: one that has ended ends them all": (*TALK, "open = open || talk->is_open();", "open = talk->is_open();"),
     "run_alone: more than the answer is fine": (*TALK, "ending::answered && !server.in.empty()", "ending::answered && false"),
     "run_alone: an open transaction is fine": (*TALK, "ready && ready->status == protocol::transaction_status::idle && !refused_", "ready && !refused_"),
+    "session: a server that was lost during a commit has done nothing": (
+        "proxy/session/session_relay.cc", "proxy/session_test.cc", "if (unit_open_ && unit_may_commit_) {", "if (false) {"),
+    "session: a server is given back in the middle of a transaction": (
+        "proxy/session/session_relay.cc", "proxy/session_test.cc", "const bool over = here_.borrowed || status == transaction_status::idle;", "const bool over = true;"),
+    "session: what BEGIN was to go in front of is run without it": (
+        "proxy/session/session_relay.cc", "proxy/session_test.cc", "return on_put_in_failed();", "return;"),
+    "session: a cancel hits the BEGIN in front": (
+        "proxy/session/session.cc", "proxy/session_test.cc", "if (!b.server->answers.is_at_put_in()) ", ""),
+    "session: settings that failed say that the statement did": (
+        "proxy/session/session_replay.cc", "proxy/session_test.cc", "fatal(commits ? commit_unknown(std::move(*why)) : std::move(*why));", "fatal(std::move(*why));"),
+    "session: settings stay behind": ("proxy/session/session_replay.cc", "proxy/session_test.cc", "void session::catch_up() {\n  adjust_along();", "void session::catch_up() {"),
+    "session: a server is kept for nothing": ("proxy/session/session_replay.cc", "proxy/session_test.cc", "    w_.reset_and_give_back(std::move(server));\n", ""),
+    "session: nobody waits for the server": (
+        "proxy/session/session.cc", "proxy/session_test.cc", "  if (!client_output_pending()) here_.server->socket.watch_read();\n", ""),
+    "session: a named statement is where it was prepared": (
+        "proxy/session/session_write.cc", SESSION("pipeline"), "if (item.named ? server.statements.touch(statement.id) : server.statements.unnamed == statement.id) return;",
+        "if (item.named || server.statements.unnamed == statement.id) return;"),
+    "session: an error of a pipeline skips nothing": (
+        "proxy/session/session_relay.cc", SESSION("pipeline"), "  if (pipeline_open_) skip_to_sync_ = true;\n  send_fence();", "  send_fence();"),
+    "session: what was gathered stays counted": ("proxy/session/session.cc", SESSION("copy"), "w_.gathered -= std::exchange(claimed_, 0);", "claimed_ = 0;"),
+    "session: other shards keep what a lost one has undone": (
+        "proxy/session/session_relay.cc", SESSION("commit"), "  if (!borrowed) lose_branches();\n", ""),
+    "session: a commit on two shards that was undone is told as one": (
+        "proxy/session/session_commit.cc", SESSION("commit"), "if (end.result() == two_phase::outcome::committed) co_return std::nullopt;",
+        "if (end.result() != two_phase::outcome::unknown) co_return std::nullopt;"),
+    "session: nobody is warned of what is not carried out yet": ("proxy/session/session_commit.cc", SESSION("commit"), "    protocol::append_notice(out_, warning);\n", ""),
+    "session: what is left prepared is nobody's": (
+        "proxy/session/session_commit.cc", SESSION("commit"), "w_.shared.recovery->left_over(left.shard, left.gid);", "static_cast<void>(left);"),
+    "session: a verdict that was lost is not asked for": (
+        "proxy/session/session_commit.cc", SESSION("commit"), "if (!w_.shared.recovery) co_return two_phase::verdict::unknown;", "co_return two_phase::verdict::unknown;"),
+    "session: what a commit has left undone is passed by": (
+        "proxy/session/session_route.cc", SESSION("commit"), "  if (!recovery || !recovery->in_doubt(shard)) co_return std::nullopt;", "  co_return std::nullopt;"),
+    "session: a commit on two shards is answered and not finished": (
+        "proxy/session/session_commit.cc", SESSION("commit"), "  ended = leave_branches();\n  end_transaction();", "  leave_branches();\n  end_transaction();"),
+    "session: the commit barrier is never left": ("proxy/session/session_commit.cc", SESSION("commit"), "  inside = {};\n", "  new commit_barrier::pass(std::move(inside));\n"),
+    "session: a shard that does not obey takes the session with it": (
+        "proxy/session/session_scatter.cc", SESSION("scatter"), "const bool disobeyed = expired_ == timed::obey;", "const bool disobeyed = false;"),
+    "session: one of several shards is left in the transaction": (
+        "proxy/session/session_scatter.cc", SESSION("scatter"), "    lose_transaction();\n", ""),
+    "session: a gate waits for transactions that have ended": (
+        "proxy/session/session_relay.cc", SESSION("gate"), "w_.gate.transaction_ended(std::exchange(touched_, 0));", "touched_ = 0;"),
 }
+
+OBJECTS = tempfile.TemporaryDirectory()
 
 
 def run(command, **more):
@@ -163,7 +210,28 @@ def source(path):
         return file.read()
 
 
-def passes(text, test, folder):
+@functools.cache
+def beside(room, test, path):
+    """What the test is linked with besides, made once: sources of the room of the file, and the objects of what its test shares with others."""
+    sources = [os.path.join(SOURCE, other) for other in BESIDE.get(f"{room}/{test}", ())]
+    if not path.startswith(SAME_ROOM):
+        return sources
+    others = [os.path.join(SOURCE, SAME_ROOM, name) for name in sorted(os.listdir(os.path.join(SOURCE, SAME_ROOM)))]
+    others = [one for one in others if one.endswith(".cc")]
+
+    def make(one):
+        made = os.path.join(OBJECTS.name, os.path.basename(one) + ".o")
+        if not os.path.exists(made):
+            run([*commands(room)[0], "-c", one, "-o", made], cwd=BUILD, check=True)
+        return made
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as workers:
+        objects = [made for made, one in zip(workers.map(make, others), others) if not one.endswith("/" + os.path.basename(path))]
+    shared = glob.glob(os.path.join(BUILD, "tests", "unit", room, "CMakeFiles", f"{room}_test.dir", "scripted_*.o"))
+    return [*objects, *shared, os.path.join(BUILD, "tests", "unit", room, "CMakeFiles", f"{room}_test.dir", "frame_text.cc.o")]
+
+
+def passes(text, test, folder, path):
     """Whether the test passes with this text of the file; a string says why it was not made."""
     room, test = test.split("/")
     compiler, libraries = commands(room)
@@ -171,7 +239,7 @@ def passes(text, test, folder):
     with open(broken, "w", encoding="utf-8") as file:
         file.write(text)
     tests = [os.path.join(SOURCE, "tests", "unit", room, name) for name in ("main.cc", test)]
-    tests += [os.path.join(SOURCE, path) for path in BESIDE.get(f"{room}/{test}", ())]
+    tests += beside(room, test, path)
     # What is linked first wins over the library's own.
     made = run([*compiler, broken, *tests, "-o", program, "-Wl,--allow-multiple-definition", *libraries], cwd=BUILD)
     if made.returncode != 0:
@@ -191,11 +259,11 @@ def main():
         with tempfile.TemporaryDirectory() as folder:
             if text.count(there) != 1:
                 found = f"{there!r} stands {text.count(there)} times in {path}"
-            elif (path, test) not in whole and passes(text, test, folder) is not True:
+            elif (path, test) not in whole and passes(text, test, folder, path) is not True:
                 found = f"{test} is red with the rule in force"
             else:
                 whole.add((path, test))
-                found = {True: "all tests pass", False: "red"}.get(answer := passes(text.replace(there, instead), test, folder), answer)
+                found = {True: "all tests pass", False: "red"}.get(answer := passes(text.replace(there, instead), test, folder, path), answer)
         print(f"{name}: {found}", flush=True)
         wrong += found != "red"
     return 1 if wrong else 0
