@@ -95,9 +95,12 @@ task<std::optional<protocol::notice>> session::provide(need lacking, const choic
     case need::prepared_shard: done_.gids = true; co_return co_await find_prepared_of(type, frame);
     case need::types: done_.types = true; co_return co_await learn_types();
     case need::name: co_return co_await claim_names_of(type, frame);
-    case need::scatter:
+    case need::scatter: {
       if (type == 'Q') co_return co_await scatter_query(c, frame);
-      co_return co_await run_scattered(c, false);
+      auto failed = co_await run_scattered(c, false);
+      if (done_.over) batch_.clear();
+      co_return failed;
+    }
     case need::move: co_return co_await leave_shard();
     case need::gate: co_return co_await hold_at_gate(w_.gate.bits_of(c.touches));
     case need::branch: co_return co_await join_branch(c);
