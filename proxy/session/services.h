@@ -38,8 +38,8 @@ class console;
 
 // What is there once for all workers. What the coordinator does for clients is nothing where there is none: each shard then looks after its own.
 struct shared_desk {
-  std::shared_ptr<migration::prepared_names> names;  // of prepared transactions
-  std::shared_ptr<migration::commit_recovery> recovery;    // of transactions over several shards
+  std::shared_ptr<migration::prepared_names> names;      // of prepared transactions
+  std::shared_ptr<migration::commit_recovery> recovery;  // of transactions over several shards
   std::shared_ptr<commit_barrier> barrier = std::make_shared<commit_barrier>();
 };
 

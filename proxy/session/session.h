@@ -2,10 +2,10 @@
 // server from ReadyForQuery to ReadyForQuery, and relays. Lives on its worker's thread, kept alive by its own coroutine (run()).
 // Split over session_login.cc, session_console.cc, session_replication.cc, session_query.cc (simple protocol), session_batch.cc and session_write.cc (extended),
 // session_large.cc (messages that are passed on as they come), session_needs.cc (what a message lacks), session_prepared.cc (two-phase commit),
-// session_route.cc (shard, gate, pool),
-// session_branches.cc, session_commit.cc and session_scatter.cc (several shards), session_reading.cc (settings that change what a statement
-// says), session_snapshot.cc (how old a transaction's snapshot may be), session_moves.cc (transactions that belong to no shard yet),
-// session_replay.cc (what outlives transactions), session_relay.cc (bytes, ends of transactions, lost servers) and session_end.cc.
+// session_route.cc (shard, gate, pool), session_branches.cc, session_commit.cc and session_scatter.cc (several shards), session_reading.cc
+// (settings that change what a statement says), session_snapshot.cc (how old a transaction's snapshot may be), session_moves.cc (transactions
+// that belong to no shard yet), session_replay.cc (what outlives transactions), session_relay.cc (bytes, ends of transactions, lost servers),
+// session_types.cc (types of parameters, questions between messages), session_timeouts.cc and session_end.cc.
 #pragma once
 
 #include <array>
@@ -139,6 +139,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   task<void> run_held_up();
   void refuse_held_up(char type, protocol::notice why);
   need lacks(choice&);
+  routing::shard_id shard_for(const choice& c) const { return c.shard ? *c.shard : usual_shard(); }
   task<std::optional<protocol::notice>> provide(need, const choice&, char type, std::string_view frame);
   task<std::optional<protocol::notice>> join_branch(const choice&);
   task<std::optional<protocol::notice>> fetch_server(const choice&);
@@ -231,7 +232,10 @@ class session final : public std::enable_shared_from_this<session>, public timed
   bool must_move(const choice&) const noexcept;
   task<std::optional<protocol::notice>> leave_shard();
   void note_sayings(const choice&);
-  static void note_saying(choice&, const routing::statement_plan&, std::string_view sql, std::span<const routing::parameter>);
+  static void note_saying(choice& c, const routing::statement_plan& plan, std::string_view sql, std::span<const routing::parameter> values) {
+    if (!says_nothing(plan)) note_what_is_said(c, plan, sql, values);
+  }
+  static void note_what_is_said(choice&, const routing::statement_plan&, std::string_view sql, std::span<const routing::parameter>);
   bool batch_runs_once() const;
 
   // session_branches.cc

@@ -284,7 +284,7 @@ bool session::choose_for_item(const batch_item& item, choice& chosen) {
     return false;
   }
   if (!add_to_choice(chosen, *plan, literals_)) return false;
-  if (!says_nothing(*plan)) note_saying(chosen, *plan, item.statement->sql, literals_);
+  note_saying(chosen, *plan, item.statement->sql, literals_);
   chosen.misreads = chosen.misreads || changes_reading(*plan);
   chosen.writes = chosen.writes || (plan->kind == statement_kind::query && !plan->plain_read);
   return true;

@@ -77,7 +77,7 @@ void session::note_sayings(const choice& c) {
 
 // What the statement has to be followed by on another shard. Of one that sets nothing, that is nothing; of what sets something and can be known
 // on its own server only, the transaction stays there.
-void session::note_saying(choice& c, const routing::statement_plan& plan, std::string_view sql, std::span<const routing::parameter> values) {
+void session::note_what_is_said(choice& c, const routing::statement_plan& plan, std::string_view sql, std::span<const routing::parameter> values) {
   using enum saying::what;
   const auto say = [&](saying::what is) { c.says.push_back(saying{is, std::string(sql), plan.savepoint}); };
   switch (plan.kind) {

@@ -58,7 +58,8 @@ void session::refuse_held_up(char type, protocol::notice why) {
 
 // Of a message that is placed, in this order. With `nothing` and c.refused it is not to be sent.
 need session::lacks(choice& c) {
-  if (w_.retired) return c.refused = w_.retired, need::nothing;
+  if (!c.refused && w_.retired) c.refused = w_.retired;
+  if (c.refused) return need::nothing;
   if (!c.scatter.empty()) return need::scatter;
   const bool attached = here_.server && !here_.borrowed;
   if (attached && must_move(c)) return need::move;
@@ -73,7 +74,7 @@ need session::lacks(choice& c) {
     }
   }
   if (!attached) {
-    if (!attach_now(c.shard ? *c.shard : usual_shard(), c.sequence_values)) return need::server;
+    if (!attach_now(shard_for(c), c.sequence_values)) return need::server;
   } else {
     if (must_branch(c)) return need::branch;
     if (c.arrived) return need::snapshot;
@@ -124,7 +125,7 @@ task<std::optional<protocol::notice>> session::join_branch(const choice& c) {
 // One that has taken the session's settings, for the message as it is decided then: it may belong elsewhere by now.
 task<std::optional<protocol::notice>> session::fetch_server(const choice& c) {
   if (given_) w_.give_back(std::move(given_));
-  auto failed = co_await attach_adjusted(c.shard ? *c.shard : usual_shard(), c.sequence_values);
+  auto failed = co_await attach_adjusted(shard_for(c), c.sequence_values);
   if (failed || closing_ || !here_.server) co_return failed;
   if (here_.server->pinned != 0) park(std::move(here_.server));
   else given_ = std::move(here_.server);

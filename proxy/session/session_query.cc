@@ -33,10 +33,10 @@ need session::try_query(std::string_view frame, choice& c) {
   if (!done_.gids && stands_alone(*plan) && must_be_found(&plan->statements.front())) return need::prepared_shard;
   if (!done_.name_refused && has_names_to_claim(plan->statements)) return need::name;
   choose_for_query(*plan, decoded->sql, c);
-  const auto lacking = c.refused ? need::nothing : lacks(c);
-  if (c.refused) return refuse_held_up('Q', std::move(*c.refused)), need::nothing;
+  const auto lacking = lacks(c);
   if (lacking != need::nothing) return lacking;
-  if (done_.name_refused) refuse_prepare(*done_.name_refused);
+  if (c.refused) refuse_held_up('Q', std::move(*c.refused));
+  else if (done_.name_refused) refuse_prepare(*done_.name_refused);
   else send_query(frame, *plan, c);
   return need::nothing;
 }
@@ -87,14 +87,13 @@ void session::choose_for_query(const routing::text_plan& plan, std::string_view 
   }
   if (!c.scatter.empty() && !stands_alone(plan)) c.refused = scattered_beside_others();
   if (!stands_alone(plan)) note_sayings_of(c, plan, sql);
-  else if (!says_nothing(plan.statements.front())) note_saying(c, plan.statements.front(), sql, literals_);
+  else note_saying(c, plan.statements.front(), sql, literals_);
 }
 
 // A text of several statements is said as a whole, or what it says is not known.
 void session::note_sayings_of(choice& c, const routing::text_plan& plan, std::string_view sql) const {
   choice each;
-  for (const auto& statement : plan.statements)
-    if (!says_nothing(statement)) note_saying(each, statement, sql, literals_);
+  for (const auto& statement : plan.statements) note_saying(each, statement, sql, literals_);
   if (each.says.empty() && !each.unsaid) return;
   const bool settings = !each.unsaid && std::all_of(plan.statements.begin(), plan.statements.end(), [](const auto& s) {
     return s.unbound && !moves_savepoints(s.kind) && s.kind != statement_kind::begin && !ends_transaction(s.kind);
@@ -177,9 +176,9 @@ need session::try_call(std::string_view frame, choice& c) {
     c.refused = make_error(sqlstate::failed_transaction, "current transaction is aborted");
   }
   c.shard = w_.map->default_shard();
-  const auto lacking = c.refused ? need::nothing : lacks(c);
-  if (c.refused) return refuse_held_up('F', std::move(*c.refused)), need::nothing;
+  const auto lacking = lacks(c);
   if (lacking != need::nothing) return lacking;
+  if (c.refused) return refuse_held_up('F', std::move(*c.refused)), need::nothing;
   put_held_in_front();
   unit_may_commit_ = !unit_in_block_;
   note_effects(nullptr, false);

@@ -305,6 +305,7 @@ void session::park(server_ptr server) {
 }
 
 server_ptr session::take_parked(routing::shard_id shard) {
+  if (state_.parked.empty()) return nullptr;
   const auto found = std::find_if(state_.parked.begin(), state_.parked.end(), [shard](const auto& one) { return one->shard == shard; });
   if (found == state_.parked.end()) return nullptr;
   auto server = std::move(*found);
@@ -315,7 +316,6 @@ server_ptr session::take_parked(routing::shard_id shard) {
 // Where a statement runs that may run anywhere: with the client's own state, as long as the map knows that shard.
 routing::shard_id session::usual_shard() const {
   const auto fallback = w_.map->default_shard();
-  if (state_.parked.empty()) return fallback;
   routing::shard_id usual = fallback;
   for (const auto& server : state_.parked) {
     if (server->shard == fallback) return fallback;

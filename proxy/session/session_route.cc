@@ -130,7 +130,7 @@ pool* session::pool_for(routing::shard_id shard) {
 // False: it has to be waited for, a server or that it takes the session's settings.
 bool session::attach_now(routing::shard_id shard, bool sequence_values) {
   if (w_.shared.recovery && w_.shared.recovery->in_doubt(shard)) return false;
-  auto found = state_.parked.empty() ? nullptr : take_parked(shard);
+  auto found = take_parked(shard);
   if (!found) {
     auto* from = pool_for(shard);
     found = take_given(from);
