@@ -12,6 +12,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <doctest/doctest.h>
 
+#include "loopback.h"
 #include "protocol/wire.h"
 #include "proxy/config/errors.h"
 
@@ -181,30 +182,14 @@ TEST_CASE("conversation: with an exchange, a connection that breaks and one that
 namespace {
 
 // A server over loopback, and its shard's end of the connection.
-struct wire {
-  int far = -1;
+struct wire : far_end {
   std::unique_ptr<server_connection> server;
 
   wire(boost::asio::io_context& io, wakeup& wake) : server(std::make_unique<server_connection>(io)) {
-    const int listening = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in at{};
-    at.sin_family = AF_INET;
-    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof at;
-    auto* address = static_cast<sockaddr*>(static_cast<void*>(&at));
-    REQUIRE(::bind(listening, address, size) == 0);
-    REQUIRE(::listen(listening, 1) == 0);
-    REQUIRE(::getsockname(listening, address, &size) == 0);
-    REQUIRE(server->socket.start_connect(boost::asio::generic::stream_protocol::endpoint(address, size)));
-    far = ::accept4(listening, nullptr, nullptr, SOCK_CLOEXEC);
-    REQUIRE(far >= 0);
-    ::close(listening);
+    const loopback_listener listening;
+    REQUIRE(server->socket.start_connect(boost::asio::generic::stream_protocol::endpoint(listening.address(), listening.size())));
+    far = listening.accept(0);
     server->socket.listen(&wake);
-  }
-  ~wire() { hang_up(); }
-  void say(std::string_view words) const { REQUIRE(::send(far, words.data(), words.size(), 0) == static_cast<ssize_t>(words.size())); }
-  void hang_up() {
-    if (far >= 0) ::close(std::exchange(far, -1));
   }
   std::string heard() const {
     char room[1000];

@@ -11,6 +11,7 @@
 #include <boost/asio/post.hpp>
 #include <doctest/doctest.h>
 
+#include "loopback.h"
 #include "proxy/net/receive.h"
 #include "proxy/net/run_handlers.h"
 
@@ -22,29 +23,15 @@ struct heard final : proxy::readiness_listener {
 };
 
 // Two ends of a connection over loopback; `near` tells with each read what is left.
-struct connection {
-  int far = -1, near = -1;
+struct connection : far_end {
+  int near = -1;
   connection() {
-    const int listening = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in at{};
-    at.sin_family = AF_INET;
-    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof at;
-    auto* address = static_cast<sockaddr*>(static_cast<void*>(&at));
-    REQUIRE(::bind(listening, address, size) == 0);
-    REQUIRE(::listen(listening, 1) == 0);
-    REQUIRE(::getsockname(listening, address, &size) == 0);
-    REQUIRE(proxy::ask_for_rest(listening));
+    const loopback_listener listening;
+    REQUIRE(proxy::ask_for_rest(listening.native()));
     far = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    REQUIRE(::connect(far, address, size) == 0);
-    near = ::accept4(listening, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    REQUIRE(near >= 0);
-    ::close(listening);
+    REQUIRE(::connect(far, listening.address(), listening.size()) == 0);
+    near = listening.accept(SOCK_NONBLOCK);
   }
-  ~connection() {
-    if (far >= 0) ::close(far);
-  }
-  void say(std::string_view words) const { REQUIRE(::send(far, words.data(), words.size(), 0) == static_cast<ssize_t>(words.size())); }
   void reset() {
     const linger at_once{1, 0};
     REQUIRE(::setsockopt(far, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once) == 0);
