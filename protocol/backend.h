@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace protocol {
@@ -38,6 +39,14 @@ struct notice {
   std::string localized;  // the severity in the server's language, when that is another
   std::string others;     // fields not named here as they came: code, text and zero byte of each
 };
+inline notice make_error(std::string_view code, std::string message, std::string detail = {}, std::string hint = {}) {
+  notice made;
+  made.sqlstate = code;
+  made.message = std::move(message);
+  made.detail = std::move(detail);
+  made.hint = std::move(hint);
+  return made;
+}
 struct row_column {  // of RowDescription; the admin console answers with text columns only
   std::string_view name;
   std::uint32_t type = 25;

@@ -21,12 +21,7 @@ void problems::add(protocol::notice notice) {
 }
 
 void problems::add(std::string_view sqlstate, std::string message, std::string detail, std::string hint) {
-  protocol::notice notice;
-  notice.sqlstate = sqlstate;
-  notice.message = std::move(message);
-  notice.detail = std::move(detail);
-  notice.hint = std::move(hint);
-  add(std::move(notice));
+  add(protocol::make_error(sqlstate, std::move(message), std::move(detail), std::move(hint)));
 }
 
 void problems::add_of(const std::string& where, const problems& others, bool once) {

@@ -47,12 +47,7 @@ std::string made_by(const schema_version& found) {
 }
 
 protocol::notice problem(std::string message, std::string detail, std::string hint) {
-  protocol::notice out;
-  out.sqlstate = sqlstate::wrong_version;
-  out.message = std::move(message);
-  out.detail = std::move(detail);
-  out.hint = std::move(hint);
-  return out;
+  return protocol::make_error(sqlstate::wrong_version, std::move(message), std::move(detail), std::move(hint));
 }
 
 protocol::notice newer(const pg::connection& connection, int understood, const schema_version& found) {

@@ -27,6 +27,11 @@ std::string conninfo_value(std::string_view value) {
   return out + "'";
 }
 
+// As good as a shard that is down: whoever wanted it tries again later.
+pg::sql_error as_down(std::string where, protocol::notice why) {
+  return {std::move(where), std::move(why.sqlstate), std::move(why.message), std::move(why.detail), std::move(why.hint), true};
+}
+
 [[noreturn]] void throw_lost(std::string why) {
   throw pg::sql_error("catalog", std::string(protocol::sqlstate::connection_failure), "the connection to the catalog is lost and is being made again",
                       std::move(why), "Retry; SHOW CATALOG says how it stands.", true);
@@ -59,8 +64,7 @@ task<std::unique_ptr<pg::connection>> engine::connect(routing::shard_id id, mill
   auto made = co_await connect_to_read(id, timeout);
   const auto found = co_await read_version(*made, schema_part::shard);
   const auto problem = version_problem(*made, schema_part::shard, found);
-  // As good as a shard that is down: whoever wanted it tries again later.
-  if (problem) throw pg::sql_error(made->where(), problem->sqlstate, problem->message, problem->detail, problem->hint, true);
+  if (problem) throw as_down(made->where(), *problem);
   co_return made;
 }
 
@@ -74,7 +78,7 @@ task<std::unique_ptr<pg::connection>> engine::connect_to_read(routing::shard_id 
     problem = greeting_problem(error.sqlstate);
     if (!problem) throw;
   }
-  throw pg::sql_error("shard " + shard_name(id), problem->sqlstate, problem->message, problem->detail, problem->hint, true);
+  throw as_down("shard " + shard_name(id), *problem);
 }
 
 std::string engine::shard_name(routing::shard_id id) const {

@@ -88,12 +88,7 @@ task<std::optional<protocol::notice>> recoverer::wrong_version_here(routing::sha
     const auto made = co_await engine_.connect(shard, engine_.settings.question_timeout);
   } catch (const pg::sql_error& error) {
     if (error.sqlstate != protocol::sqlstate::wrong_version) co_return std::nullopt;
-    protocol::notice out;
-    out.sqlstate = error.sqlstate;
-    out.message = error.where + ": " + error.message;
-    out.detail = error.detail;
-    out.hint = error.hint;
-    co_return out;
+    co_return protocol::make_error(error.sqlstate, error.where + ": " + error.message, error.detail, error.hint);
   } catch (const std::exception&) {  // the shard's own error will do
   }
   co_return std::nullopt;

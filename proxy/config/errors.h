@@ -13,14 +13,7 @@ namespace proxy {
 
 namespace sqlstate = protocol::sqlstate;
 
-inline protocol::notice make_error(std::string_view code, std::string message, std::string detail = {}, std::string hint = {}) {
-  protocol::notice made;
-  made.sqlstate = code;
-  made.message = std::move(message);
-  made.detail = std::move(detail);
-  made.hint = std::move(hint);
-  return made;
-}
+using protocol::make_error;
 
 inline protocol::notice connection_broke(std::string_view shard, std::string_view why,
                                          std::string hint = "The transaction did not take effect; retry it.") {
