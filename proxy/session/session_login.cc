@@ -150,7 +150,8 @@ task<std::optional<protocol::first_packet>> session::first_packet() {
       case protocol::frame_error::none: in_.consume(packet.size); co_return packet;
       case protocol::frame_error::need_more: break;
       case protocol::frame_error::bad_length:
-        fatal(make_error(sqlstate::protocol_violation, "invalid length of startup packet"));
+        // As by PostgreSQL: nobody knows yet whether there is a client, and some drivers die of an answer to Terminate.
+        log_info("client {}: invalid length of startup packet", pid_);
         co_return std::nullopt;
       case protocol::frame_error::unknown_type:
         fatal(make_error(sqlstate::feature_not_supported, "unsupported frontend protocol or malformed startup packet",
