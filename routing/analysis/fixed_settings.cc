@@ -19,6 +19,14 @@ bool is_one_of_words(std::string_view word, std::initializer_list<std::string_vi
   return std::any_of(words.begin(), words.end(), [word](std::string_view one) { return is_same_word(word, one); });
 }
 
+// PostgreSQL compares names of encodings by their letters and digits.
+std::string clean_encoding(std::string_view name) {
+  std::string clean;
+  for (const char c : name)
+    if (std::isalnum(static_cast<unsigned char>(c))) clean.push_back(c);
+  return clean;
+}
+
 // A list of identifiers as PostgreSQL reads it: quoted ones as they are, others in lower case.
 std::vector<std::string> identifiers(std::string_view text) {
   std::vector<std::string> names(1);
@@ -60,7 +68,7 @@ bool decides_reading(std::string_view name) noexcept { return is_one_of_words(na
 std::optional<refusal> misleading_value(std::string_view name, std::span<const std::string> values) {
   const auto first = values.empty() ? std::string_view() : std::string_view(values.front());
   if (is_same_word(name, "search_path")) return hides_catalog(values) ? std::optional(hidden_catalog()) : std::nullopt;
-  const bool right = is_same_word(name, "client_encoding") ? is_one_of_words(first, {"utf8", "utf-8", "unicode", "sql_ascii"})
+  const bool right = is_same_word(name, "client_encoding") ? is_one_of_words(clean_encoding(first), {"utf8", "unicode", "sqlascii"})
                                                            : is_one_of_words(first, {"on", "true", "yes", "1"});
   return decides_reading(name) && !right ? std::optional(fixed_setting(name)) : std::nullopt;
 }

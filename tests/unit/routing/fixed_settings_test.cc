@@ -35,7 +35,8 @@ TEST_CASE("fixed_settings: what decides how literals are read") {
   CHECK(misleading_value("standard_conforming_strings", "off"));
   CHECK_FALSE(misleading_value("STANDARD_CONFORMING_STRINGS", "ON"));
   CHECK(misleading_value("client_encoding", "sjis"));
-  CHECK_FALSE(misleading_value("client_encoding", "Unicode"));
+  for (const auto* name : {"Unicode", "UTF8", "utf-8", "Utf_8", "UTF 8", "sql_ascii", "SQL-ASCII"}) CHECK_FALSE(misleading_value("client_encoding", name));
+  for (const auto* name : {"", "-", "utf16", "utf8x", "latin1"}) CHECK(misleading_value("client_encoding", name));
   CHECK_FALSE(misleading_value("work_mem", "off"));
   CHECK(decides_reading("Client_Encoding"));
   CHECK_FALSE(decides_reading("search_path"));
