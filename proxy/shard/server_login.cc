@@ -2,6 +2,7 @@
 // in proxy/shard/server_connection.h.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 #include <tuple>
@@ -207,14 +208,19 @@ bool on_frame(login& l, char type, std::string_view body) {
   return false;
 }
 
+bool is_for_replication(const server_target& target) {
+  return std::ranges::any_of(target.parameters, [](const auto& one) { return one.first == "replication"; });
+}
+
 std::string_view parameter(const server_connection& server, std::string_view name) {
   for (const auto& [key, value] : server.parameters)
     if (key == name) return value;
   return {};
 }
 
-// What the analysis of statements relies on: it reads literals and hashes text keys as the client sends them.
+// What the analysis of statements relies on: it reads literals and hashes text keys as the client sends them. It sees none of replication.
 void check_parameters(login& l) {
+  if (is_for_replication(l.target)) return;
   if (parameter(l.server, "standard_conforming_strings") == "off")
     l.failed = make_error(sqlstate::feature_not_supported, "standard_conforming_strings must be on");
   const auto client = parameter(l.server, "client_encoding"), server = parameter(l.server, "server_encoding");

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import unittest
+import unittest.mock
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 import wire  # noqa: E402
@@ -153,7 +154,7 @@ class Parameters(unittest.TestCase):
         self.assertEqual(client.parameters["application_name"], "x" * 3000)
         client = Client(W.port, login=False)
         client.send(wire.startup(user="app", application_name="x" * 10_000))
-        self.assertEqual(client.closed()["C"], "08P01")
+        self.assertEqual(client.closed(), {})
 
 
 class NewServer:
@@ -264,7 +265,8 @@ class Replication(unittest.TestCase):
         with open(os.path.join(W.shards["s2"].data, "pg_hba.conf"), "a") as file:
             file.write("host replication app 127.0.0.1/32 scram-sha-256\n")
         W.shards["s2"].query("SELECT pg_reload_conf()")
-        self.run_tool("pg_basebackup", "-D", target, "-X", "stream", "-c", "fast")
+        with unittest.mock.patch.dict(os.environ, PGCLIENTENCODING="UTF8"):  # a walsender of no database says SQL_ASCII
+            self.run_tool("pg_basebackup", "-D", target, "-X", "stream", "-c", "fast")
         verify, version = DUMP_BIN + "pg_verifybackup", W.shards["s2"].version()
         other = [] if f" {version}." in subprocess.check_output([verify, "--version"], text=True) else ["--no-parse-wal"]  # of other versions it cannot
         done = subprocess.run([verify, *other, target], capture_output=True, text=True)
