@@ -57,6 +57,9 @@ struct services {
   std::shared_ptr<const tls_context> client_tls;  // for the next client; nullptr: none
 
   std::shared_ptr<const routing::shard_map> map;  // nullptr until the first is published
+  struct {
+    std::string dsn, name;
+  } served;  // the default shard's database, as a client's login has last read it from its dsn
   routing::plan_cache plans;
   statement_registry statements;
   inferred_types inferred;

@@ -30,11 +30,11 @@ task<void> session::run() {
     bool known = co_await greet();
     if (known) known = co_await authenticate();
     logged_in_ = known;
-    const bool console = known && database_ == "pgrotor";
+    const bool console = known && is_console();
     if (console) co_await serve_console();
-    else if (known && replication_) co_await serve_replication();
+    else if (known && replication_ != replication::none) co_await serve_replication();
     else if (known) known = co_await welcome();
-    if (known && !console && !replication_) co_await serve();
+    if (known && !console && replication_ == replication::none) co_await serve();
     co_await say_goodbye();
   } catch (...) {
     tell_failure(std::current_exception());

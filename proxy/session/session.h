@@ -86,6 +86,8 @@ class session final : public std::enable_shared_from_this<session>, public timed
   void append_authentication(protocol::auth, std::string_view data);
   bool accept_startup(const protocol::startup&);
   bool accept_replication(std::string_view value);
+  bool accept_database();
+  bool is_console() const noexcept { return database_ == "pgrotor"; }
   std::string_view cancel_key() const noexcept;
   text_pairs with_name(text_pairs);
   void tell_parameters(const text_pairs&);
@@ -103,6 +105,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   bool relay_replication();
 
   // session.cc
+  enum class replication { none, of_database, of_cluster };  // of the last two bytes are relayed to a server of their own
   enum class turn { wait, again, leave };  // what is to be done next: wait, let others run and go on, go on in the coroutine
   task<void> serve();
   turn serve_rounds();
@@ -474,7 +477,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   routing::parameters& literals_;
   bool cancelled_ = false, waiting_ = false;
   bool leaving_ = false, closing_ = false, logged_in_ = false;
-  bool replication_ = false;  // bytes are relayed to a server of its own
+  replication replication_ = replication::none;
   bool told_why_ = false;  // the client is sent an error before it is closed
 };
 

@@ -23,7 +23,7 @@ void session::leave_told() noexcept try {
 }
 
 void session::leave_told(protocol::notice why) noexcept try {
-  const bool can_be_told = logged_in_ && !closing_ && !replication_ && (!here_.server || here_.server->answers.at_boundary());
+  const bool can_be_told = logged_in_ && !closing_ && replication_ == replication::none && (!here_.server || here_.server->answers.at_boundary());
   if (can_be_told && !(unit_open_ && unit_may_commit_)) fatal(std::move(why));
   leave_now();
 } catch (...) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "proxy/config/dsn.h"
 #include "proxy/config/log.h"
 #include "proxy/net/crypto.h"
 #include "proxy/session/session.h"
@@ -194,12 +195,24 @@ bool session::accept_startup(const protocol::startup& startup) {
   return true;
 }
 
+// Clients know what is behind pgrotor by the name of the default shard's database, as current_database() says it.
+bool session::accept_database() {
+  if (is_console() || !w_.map || replication_ == replication::of_cluster) return true;
+  const auto& dsn = w_.map->find_shard(w_.map->default_shard())->dsn;
+  if (w_.served.dsn != dsn) w_.served = {dsn, parse_dsn(dsn).dbname};
+  const auto& served = w_.served.name.empty() ? user_ : w_.served.name;  // as libpq has it
+  if (database_ == served) return true;
+  log_warning("client {}: database \"{}\" does not exist", pid_, database_);
+  fatal(make_error(sqlstate::no_database, fmt::format("database \"{}\" does not exist", database_), "", fmt::format("pgrotor serves database \"{}\".", served)));
+  return false;
+}
+
 // The values are PostgreSQL's, and so are the words for a wrong one.
 bool session::accept_replication(std::string_view value) {
   constexpr std::string_view no[] = {"", "false", "off", "no", "0"}, yes[] = {"database", "true", "on", "yes", "1"};
   if (std::find(std::begin(no), std::end(no), value) != std::end(no)) return true;
-  replication_ = std::find(std::begin(yes), std::end(yes), value) != std::end(yes);
-  if (replication_) return parameters_.emplace_back("replication", value), true;
+  if (std::find(std::begin(yes), std::end(yes), value) != std::end(yes)) replication_ = value == yes[0] ? replication::of_database : replication::of_cluster;
+  if (replication_ != replication::none) return parameters_.emplace_back("replication", value), true;
   fatal(make_error(sqlstate::invalid_parameter, fmt::format("invalid value for parameter \"replication\": \"{}\"", value), "",
                    "Valid values are: \"false\", 0, \"true\", 1, \"database\"."));
   return false;
@@ -218,13 +231,13 @@ task<bool> session::authenticate() {
     fatal(make_error(sqlstate::bad_authorization, fmt::format("password authentication failed for user \"{}\"", user_)));
     co_return false;
   }
-  if (database_ == "pgrotor" && std::find(w_.settings.admin_users.begin(), w_.settings.admin_users.end(), user_) == w_.settings.admin_users.end()) {
+  if (is_console() && std::find(w_.settings.admin_users.begin(), w_.settings.admin_users.end(), user_) == w_.settings.admin_users.end()) {
     fatal(make_error("42501", fmt::format("user \"{}\" may not enter the admin console", user_), "",
                      "List the user under [auth] admin_users, or connect to another database."));
     co_return false;
   }
   secret_.password = known->password;
-  co_return true;
+  co_return accept_database();
 }
 
 task<bool> session::scram_exchange(const user_secret& secret, bool known_user) {

@@ -76,7 +76,7 @@ def pg_dump(stage):
     stage.run([DUMP_BIN + "pg_dump", "-Fc", "-f", dump, "-t", "notes"])
     before = stage.rows("s2", "SELECT count(*), sum(id) FROM notes")
     stage.run([BIN + "psql", "-X", "-c", "TRUNCATE notes"])
-    stage.run([DUMP_BIN + "pg_restore", "--data-only", "-d", "shop", dump])
+    stage.run([DUMP_BIN + "pg_restore", "--data-only", "-d", "s2", dump])
     assert stage.rows("s2", "SELECT count(*), sum(id) FROM notes") == before and before[0][0] == 500, before
     assert stage.rows("s1", "SELECT count(*) FROM notes") == [(0,)]
 

@@ -42,7 +42,7 @@ class Stage:
             self.pgrotor.console(f"DISTRIBUTE TABLE {table} BY {key} IN DISTRIBUTION {distribution}")
 
     def environment(self):
-        return dict(os.environ, PGHOST="127.0.0.1", PGPORT=str(self.pgrotor.port), PGUSER="app", PGPASSWORD=PASSWORD, PGDATABASE="shop",
+        return dict(os.environ, PGHOST="127.0.0.1", PGPORT=str(self.pgrotor.port), PGUSER="app", PGPASSWORD=PASSWORD, PGDATABASE="s2",
                     PGSSLMODE="disable", PYTHONPATH=HERE, PYTHONDONTWRITEBYTECODE="1")
 
     def run(self, command, **options):

@@ -62,8 +62,20 @@ class Login(unittest.TestCase):
     def test_a_password_of_the_users_file_opens_the_shard(self):
         self.assertEqual(Client(W.port, user="other").rows("SELECT session_user"), [["other"]])
 
-    def test_any_database_is_the_shards_one(self):
-        self.assertEqual(Client(W.port, database="whatever").rows("SELECT current_database()"), [["shop"]])
+    def test_a_database_that_the_shards_are_not(self):
+        self.assertEqual(Client(W.port).rows("SELECT current_database()"), [["shop"]])
+        for parameters in ({"database": "whatever"}, {"database": "Shop"}, {}):
+            with self.subTest(parameters=parameters):
+                told, direct = (self.refused(port, **parameters) for port in (W.port, W.shards["s2"].port))
+                self.assertEqual([told[field] for field in "SVCM"], [direct[field] for field in "SVCM"])
+                self.assertEqual(told["H"], 'pgrotor serves database "shop".')
+
+    def refused(self, port, **parameters):
+        client = Client(port, login=False)
+        client.send(wire.startup(user="app", **parameters))
+        client.receive()
+        client.scram("right horse")
+        return client.closed()
 
     def test_startup_parameters_reach_the_server(self):
         client = Client(W.port, TimeZone="Asia/Tokyo", options="-c work_mem=5MB")
@@ -72,20 +84,22 @@ class Login(unittest.TestCase):
         self.assertNotEqual(Client(W.port).rows("SHOW TimeZone"), [["Asia/Tokyo"]])
 
     def test_an_encoding_that_would_misplace_text_keys_is_refused(self):
-        client = Client(W.port, login=False)
-        client.send(wire.startup(user="app", database="shop", client_encoding="LATIN1"))
-        client.receive()
-        client.scram("right horse")
-        self.assertEqual(client.closed()["C"], "0A000")
+        self.assertEqual(self.refused(W.port, database="shop", client_encoding="LATIN1")["C"], "0A000")
+        for name in ("utf-8", "Unicode", "UTF 8"):
+            self.assertEqual(Client(W.port, client_encoding=name).parameters["client_encoding"], "UTF8", name)
 
     def test_garbage_and_oversized_lengths_cost_nothing(self):
-        cases = [b"GET / HTTP/1.0\r\n\r\n", struct.pack("!ii", 7, 196608), struct.pack("!ii", 0x7fffffff, 196608),
-                 struct.pack("!ii", -1, 196608), struct.pack("!ii", 12, 2 << 16) + b"\0" * 4, b"\x16\x03\x01\x02\x00\x01\x00\x01"]
-        for raw in cases:
-            with self.subTest(raw=raw):
+        # Nobody knows that there is a client before it has said a version: without one, not a byte.
+        silent = [b"GET / HTTP/1.0\r\n\r\n", struct.pack("!ii", 7, 196608), struct.pack("!ii", 0x7fffffff, 196608), wire.TERMINATE,
+                  struct.pack("!ii", -1, 196608), b"\x16\x03\x01\x02\x00\x01\x00\x01", struct.pack("!iii", 12, 80877102, 1)]
+        for raw in silent:
+            with self.subTest(raw=raw), self.assertRaisesRegex(EOFError, "after 0 of 1 bytes"):
                 client = Client(W.port, login=False)
                 client.send(raw)
-                self.assertIn(client.closed().get("C"), ("08P01", "0A000"))
+                client.read_exactly(1)
+        client = Client(W.port, login=False)
+        client.send(struct.pack("!ii", 12, 2 << 16) + b"\0" * 4)
+        self.assertEqual(client.closed()["C"], "0A000")
         client = Client(W.port)
         client.send(b"Q" + struct.pack("!i", 0x7ffffff0))
         self.assertEqual(client.closed()["C"], "54000")

@@ -90,7 +90,7 @@ std::string copy_fail() {
 client::client(std::vector<turn> turns, std::string user, std::string password)
     : turns_(std::move(turns)), scram_(proxy::openssl_crypto(), std::move(password)), heard_(1) {
   protocol::startup hello;
-  hello.parameters = {{"user", std::move(user)}, {"database", "shop"}};
+  hello.parameters = {{"user", std::move(user)}, {"database", "b"}};
   protocol::append(line_->to_pgrotor, hello);
 }
 
