@@ -1,7 +1,8 @@
 #include "proxy/serve/http.h"
 
+#include <algorithm>
 #include <chrono>
-#include <set>
+#include <list>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -39,6 +40,7 @@ struct http_connection {
   tcp::socket socket;
   asio::steady_timer deadline;
   boost::beast::flat_buffer buffer{max_header_bytes * 2};
+  bool is_asked = false;  // its request has come whole
 };
 
 response plain(const request& asked, http::status status, std::string body, std::string_view type = "text/plain; charset=utf-8") {
@@ -64,15 +66,23 @@ struct http_server::impl : std::enable_shared_from_this<http_server::impl> {
         co_await pause.async_wait(as_tuple_awaitable);
         continue;
       }
-      if (open.size() >= max_connections) continue;  // the socket closes
+      if (open.size() >= max_connections && !close_one()) continue;  // the socket closes
       auto connection = std::make_shared<http_connection>(std::move(socket));
-      open.insert(connection);
+      open.push_back(connection);
       auto serving = serve(shared_from_this(), connection);
       asio::co_spawn(acceptor.get_executor(), std::move(serving), [self = shared_from_this(), connection](std::exception_ptr) {
         connection->close();
-        self->open.erase(connection);
+        std::erase(self->open, connection);
       });
     }
+  }
+
+  // The oldest of those that have not asked anything yet: whoever does is answered, however many do not.
+  bool close_one() {
+    const auto oldest = std::ranges::find_if(open, [](const auto& one) { return one->socket.is_open() && !one->is_asked; });
+    if (oldest == open.end()) return false;
+    (*oldest)->close();
+    return true;
   }
 
   static migration::task<void> serve(std::shared_ptr<impl> self, std::shared_ptr<http_connection> connection) {
@@ -83,6 +93,7 @@ struct http_server::impl : std::enable_shared_from_this<http_server::impl> {
         const auto late = weak.lock();
         if (!error && late) late->close();
       });
+      connection->is_asked = false;
       again = co_await self->one_request(*connection);
     }
   }
@@ -94,6 +105,7 @@ struct http_server::impl : std::enable_shared_from_this<http_server::impl> {
     parser.body_limit(0);
     const auto [read_error, received] = co_await http::async_read(connection.socket, connection.buffer, parser, as_tuple_awaitable);
     if (read_error) co_return false;
+    connection.is_asked = true;
     response made = co_await answer(parser.get());
     made.prepare_payload();
     http::response_serializer<http::string_body> serializer(made);
@@ -126,7 +138,7 @@ struct http_server::impl : std::enable_shared_from_this<http_server::impl> {
   tcp::acceptor acceptor;
   answers say;
   asio::steady_timer pause;
-  std::set<std::shared_ptr<http_connection>> open;
+  std::list<std::shared_ptr<http_connection>> open;  // in the order of their arrival
 };
 
 http_server::http_server(asio::io_context& io, const endpoint& where, answers say) : impl_(std::make_shared<impl>(io, where, std::move(say))) {
