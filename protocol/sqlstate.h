@@ -34,6 +34,7 @@ inline constexpr std::string_view undefined_schema = "3F000";
 inline constexpr std::string_view duplicate_object = "42710";
 inline constexpr std::string_view reserved_name = "42939";
 inline constexpr std::string_view wrong_state = "55000";            // object_not_in_prerequisite_state
+inline constexpr std::string_view lock_not_available = "55P03";
 inline constexpr std::string_view hold_expired = "55P03";           // a gate held the statement past its budget; it was not run
 inline constexpr std::string_view too_many_connections = "53300";
 inline constexpr std::string_view out_of_memory_budget = "53200";   // a bound of I9 was reached

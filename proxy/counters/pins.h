@@ -11,8 +11,9 @@
 namespace proxy {
 
 // By bit of routing::state; empty: never a reason.
-inline constexpr std::array<std::string_view, 12> pin_reasons{"",           "temp_objects", "advisory_locks", "held_cursors", "listen",   "sql_prepare",
-                                                              "sequence_values", "random_seed",  "library",        "dblink",       "unknown", "session_mode"};
+inline constexpr std::array<std::string_view, 15> pin_reasons{"",           "temp_objects", "advisory_locks", "held_cursors", "listen",   "sql_prepare",
+                                                              "sequence_values", "random_seed",  "library",        "dblink",       "unknown", "session_mode",
+                                                              "replication_origin", "temporary_slot", "backup"};
 
 // Beyond what statements make: [pool] mode is session.
 inline constexpr routing::state_bits session_mode = 1u << 11;

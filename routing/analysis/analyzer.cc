@@ -7,6 +7,7 @@
 #include "routing/analysis/query_analysis.h"
 #include "routing/analysis/refusals.h"
 #include "routing/analysis/scatter.h"
+#include "routing/analysis/unnamed_objects.h"
 #include "routing/analysis/utility.h"
 #include "routing/text/ast.h"
 #include "routing/text/text_bounds.h"
@@ -90,6 +91,7 @@ statement_plan analyze_node(const ast::node& n, const shard_map& map) {
   }
   utility_plan utility = read_utility(n, map);
   utility.plan.only_locks = n.node_case == PG_QUERY__NODE__NODE_LOCK_STMT;
+  if (makes_temporary(n)) utility.plan.effects.makes |= state::temp_objects;
   if (!utility.query) return utility.plan;
   statement_plan plan = analyze_node(*utility.query, map);
   plan.plain_read = plan.unbound = false;

@@ -56,15 +56,19 @@ bool is_constant(const ast::node* cast) noexcept {
   return n && n->node_case == PG_QUERY__NODE__NODE_A_CONST;
 }
 
-bool is_true(const ast::node* cast) noexcept {
+std::optional<bool> constant_bool(const ast::node* cast) noexcept {
   const auto* n = uncast(cast);
-  if (!n) return false;
-  if (n->node_case != PG_QUERY__NODE__NODE_A_CONST) return false;
+  if (!n || n->node_case != PG_QUERY__NODE__NODE_A_CONST) return std::nullopt;
   const auto& c = *n->a_const;
   if (c.val_case == PG_QUERY__A__CONST__VAL_BOOLVAL) return c.boolval->boolval != 0;
-  if (c.val_case != PG_QUERY__A__CONST__VAL_SVAL) return false;
-  return is_one_of(ast::text(c.sval->sval), {"t", "true", "on", "yes", "1"});
+  if (c.val_case != PG_QUERY__A__CONST__VAL_SVAL) return std::nullopt;
+  const auto text = ast::text(c.sval->sval);
+  if (is_one_of(text, {"t", "true", "on", "yes", "1"})) return true;
+  return is_one_of(text, {"f", "false", "off", "no", "0"}) ? std::optional(false) : std::nullopt;
 }
+
+bool is_true(const ast::node* n) noexcept { return constant_bool(n).value_or(false); }
+bool is_false(const ast::node* n) noexcept { return !constant_bool(n).value_or(true); }
 
 // Sorted. Built-in functions that write, wait or look at the server, and leave nothing behind when their transaction has ended.
 constexpr auto quiet = std::to_array<std::string_view>({
@@ -110,6 +114,11 @@ constexpr auto of_database = std::to_array<std::string_view>({
     "pg_logical_slot_peek_changes", "pg_notify", "pg_replication_slot_advance", "setval",
 });
 static_assert(std::is_sorted(of_database.begin(), of_database.end()));
+
+bool makes_slot(std::string_view name) noexcept {
+  return is_one_of(name, {"pg_copy_logical_replication_slot", "pg_copy_physical_replication_slot", "pg_create_logical_replication_slot",
+                          "pg_create_physical_replication_slot"});
+}
 
 bool takes_session_lock(std::string_view name) noexcept {
   return is_one_of(name, {"pg_advisory_lock", "pg_advisory_lock_shared", "pg_try_advisory_lock", "pg_try_advisory_lock_shared"});
@@ -194,6 +203,11 @@ void note_call(const PgQuery__FuncCall& call, session_effects& out) {
   else if (is_one_of(f.name, {"currval", "lastval"})) out.makes |= state::sequence_values;
   else if (f.name == "setseed") out.makes |= state::random_seed;
   else if (is_one_of(f.name, {"dblink_connect", "dblink_connect_u"})) out.makes |= state::connections;
+  else if (makes_slot(f.name)) out.makes |= call.n_args > 2 && !is_false(call.args[2]) ? state::temp_slots : state_bits{};
+  else if (f.name == "pg_replication_origin_session_setup") out.makes |= state::origin;
+  else if (f.name == "pg_replication_origin_session_reset") out.ends |= state::origin;
+  else if (is_one_of(f.name, {"pg_backup_start", "pg_start_backup"})) out.makes |= state::backup;
+  else if (is_one_of(f.name, {"pg_backup_stop", "pg_stop_backup"})) out.ends |= state::backup;
   else if (!is_quiet(f.name)) out.makes |= state::anything;
 }
 

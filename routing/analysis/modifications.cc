@@ -167,6 +167,16 @@ bool query_analysis::keeps_key(const ast::node* value, const routing::table& t, 
   return true;
 }
 
+namespace {
+
+// Its rule calls set_config() for each row (manual 54.24).
+bool is_pg_settings(const PgQuery__RangeVar& table) {
+  const auto schema = ast::text(table.schemaname);
+  return ast::text(table.relname) == "pg_settings" && (schema.empty() || schema == "pg_catalog");
+}
+
+}  // namespace
+
 row_shape query_analysis::update(const PgQuery__UpdateStmt& s, const scope* outer, const cte_frame* ctes) {
   writes_ = true;
   cte_frame frame{ctes, {}};
@@ -179,6 +189,7 @@ row_shape query_analysis::update(const PgQuery__UpdateStmt& s, const scope* oute
   from(ast::list(s.from_clause, s.n_from_clause), here, owned);
   bool ambiguous = false;
   const auto* known = map_.find_table(ast::text(s.relation->schemaname), ast::text(s.relation->relname), ambiguous);
+  if (is_pg_settings(*s.relation)) effects_.makes |= state::settings, effects_.settings.clear(), effects_.unknown_calls = true;
   assign(ast::list(s.target_list, s.n_target_list), known, use, here, false);
   filter(s.where_clause, here, nullptr);
   if (s.where_clause) walk(s.where_clause->base, here);

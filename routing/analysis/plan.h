@@ -56,6 +56,9 @@ inline constexpr state_bits random_seed = 1u << 7;
 inline constexpr state_bits libraries = 1u << 8;        // LOAD
 inline constexpr state_bits connections = 1u << 9;      // dblink
 inline constexpr state_bits anything = 1u << 10;        // runs code that is not known: DO, CALL, DDL, functions of the user
+inline constexpr state_bits origin = 1u << 12;          // pg_replication_origin_session_setup
+inline constexpr state_bits temp_slots = 1u << 13;      // replication slots
+inline constexpr state_bits backup = 1u << 14;          // pg_backup_start
 }  // namespace state
 
 // The name of a setting, or the parameter (0-based) that carries it.
@@ -74,6 +77,7 @@ struct session_effects {
   std::vector<setting_name> settings;  // none with state::settings: any
   std::vector<set_config_call> calls;  // of set_config, that end with the transaction included
   bool unknown_calls = false;          // one of them says only when it runs what it sets
+  bool calls_by_name = false;          // functions that are PostgreSQL's own unless another of that name fits better
 };
 
 // One key value that the statement is restricted to.

@@ -291,6 +291,7 @@ void query_analysis::call(const PgQuery__FuncCall& f) {
   note_call(f, effects_);
   is_unbound_ = is_unbound_ && is_unbound_call(f);
   const auto name = ast::name_of(ast::list(f.funcname, f.n_funcname));
+  effects_.calls_by_name = effects_.calls_by_name || name.schema.empty();
   if (is_harmless_function(name)) return;
   may_have_effects_ = true;
   if (belongs_to_database(name)) note_home_effect(std::string(name.name) + "()");

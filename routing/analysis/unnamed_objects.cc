@@ -117,4 +117,9 @@ std::optional<refusal> of_all_shards(const ast::node& n, const shard_map& map) {
   return new_name(n, map);
 }
 
+bool makes_temporary(const ast::node& n) noexcept {
+  const auto* made = made_by(n);
+  return made && (ast::text(made->relpersistence) == "t" || ast::text(made->schemaname) == "pg_temp");
+}
+
 }  // namespace routing

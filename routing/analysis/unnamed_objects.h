@@ -16,4 +16,7 @@ std::optional<refusal> of_all_shards(const ast::node&, const shard_map&);
 // Why a new relation cannot be called so: pgrotor would take its name, without a schema, for the table of the map.
 std::optional<refusal> takes_name_of_table(const PgQuery__RangeVar&, const shard_map&);
 
+// CREATE TEMP of a relation, of any kind.
+bool makes_temporary(const ast::node&) noexcept;
+
 }  // namespace routing

@@ -41,7 +41,8 @@ std::string describe(const key_source& k) {
 }
 
 std::string bits(state_bits set) {
-  constexpr std::string_view names[] = {"settings", "temp", "locks", "cursors", "listen", "statements", "sequences", "seed", "load", "dblink", "anything"};
+  constexpr std::string_view names[] = {"settings", "temp", "locks", "cursors", "listen", "statements", "sequences", "seed", "load", "dblink", "anything",
+                                        "session", "origin", "slots", "backup"};
   std::string text;
   for (std::size_t i = 0; i < std::size(names); ++i)
     if ((set >> i & 1) != 0) text += (text.empty() ? "" : ",") + std::string(names[i]);
