@@ -18,8 +18,9 @@ enum class timed {
   client_idle,          // the client's turn, outside
   question,             // from a query of the proxy's own to its answer
   server,               // in the queue of a pool
+  gathering,            // a pipeline whose Sync has not come
 };
-inline constexpr std::size_t timed_kinds = 7;
+inline constexpr std::size_t timed_kinds = 8;
 
 // Who is told that time is up; it stands in no list then.
 class timed_client {

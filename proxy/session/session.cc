@@ -1,6 +1,8 @@
 // The loop of one client: take a message when it is the client's turn, pass on what the server says, wait. Declared in proxy/session/session.h.
 #include "proxy/session/session.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 
 #include <boost/asio/post.hpp>
@@ -90,6 +92,7 @@ bool session::serve_once() {
   if (waiting_) return leave_queue();
   bool moved = here_.server && !client_output_pending() && server_may_move() && step_server() && here_.server;
   if (expired_) obey_time();
+  if (held_up_) return true;  // a pipeline that was cut
   if (here_.asking != question::none && !client_output_pending()) end_overdue_question();
   if (killed_) obey_kill();
   if (!state_.parked.empty() && !client_output_pending() && step_parked()) moved = true;
@@ -210,13 +213,14 @@ bool session::leave_queue() {
   return true;
 }
 
-// Messages of the extended protocol are taken together, up to Sync or Flush: a pipeline that is held at the gate has sent nothing.
+// Messages of the extended protocol are taken together, up to Sync or Flush: a pipeline that is held at the gate has sent nothing. One that
+// has its shard is taken as it comes.
 bool session::take_pipeline() {
   protocol::frame_header header;
   const auto all = in_.view();
   while (true) {
     const auto seen = protocol::read_header(all.substr(scanned_), protocol::peer::frontend, protocol::max_frame_size, header);
-    if (seen != protocol::frame_error::none) return next_frame(scanned_, header), closing_ || read_client();
+    if (seen != protocol::frame_error::none) return next_frame(scanned_, header), gather_more();
     if (header.type == 'X') return closing_ = true;
     if (header.type == 'Q' || header.type == 'F' || header.type == 'p') {
       header.type = 'H';  // what came before it is run as if a Flush had ended it
@@ -224,17 +228,35 @@ bool session::take_pipeline() {
     }
     if (scanned_ + header.size > all.size()) {
       if (header.type == 'B' && is_streamed(header, scanned_)) return take_front(header);
-      return have_whole(scanned_ + header.size), closing_ || read_client();
+      return have_whole(scanned_ + header.size), gather_more();
     }
     scanned_ += header.size;
     if (header.type == 'S' || header.type == 'H') break;
+    if (scanned_ < most_gathered || !may_cut()) continue;
+    header.type = 'H';
+    break;
   }
+  return run_gathered(header.type);
+}
+
+// Its place is known, whatever follows.
+bool session::may_cut() const noexcept { return elsewhere_.empty() && (here_.server || held_.failed() || w_.map->shards().size() == 1); }
+
+// What is there is run soon, though neither Sync nor Flush has come: PostgreSQL tells an error at once.
+bool session::gather_more() {
+  if (closing_ || read_client()) return true;
+  if (scanned_ > 0 && !question_place_.is_linked() && may_cut()) w_.deadlines.start(timed::gathering, question_place_, clock::now());
+  return false;
+}
+
+bool session::run_gathered(char end) {
   if (!have_whole(scanned_)) return true;
+  question_place_.unlink();
   const auto size = std::exchange(scanned_, 0);
   bool done = true;
   if (skip_to_sync_) end_skipping();
-  else done = batch_now(in_.view().substr(0, size), header.type);
-  taken(header.type, size, done);
+  else done = batch_now(in_.view().substr(0, size), end);
+  taken(end, size, done);
   return true;
 }
 
@@ -269,6 +291,7 @@ void session::claim(std::size_t bytes) {
 }
 
 void session::unclaim() noexcept {
+  if (claimed_ >= much_memory) malloc_trim(0);  // what its analysis took goes back to the system
   want_whole_ = 0;
   w_.gathered -= std::exchange(claimed_, 0);
 }

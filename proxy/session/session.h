@@ -67,6 +67,8 @@ class session final : public std::enable_shared_from_this<session>, public timed
 
  private:
   static constexpr std::string_view disobedient = "The shard did not obey a cancel after [timeouts] query_ms.";
+  static constexpr std::size_t most_gathered = 1u << 20;  // of a pipeline that may be cut
+  static constexpr std::size_t much_memory = 8u << 20;
   static constexpr int rounds_in_a_row = 32;  // then the worker's other sessions have their turn
 
   using choice = session_choice;
@@ -113,6 +115,9 @@ class session final : public std::enable_shared_from_this<session>, public timed
   void on_ready() override;
   bool take_message();
   bool take_pipeline();
+  bool may_cut() const noexcept;
+  bool gather_more();
+  bool run_gathered(char end);
   bool wait_for_answers();
   void taken(char type, std::size_t size, bool done);
   void queue_up(pool&);
@@ -153,6 +158,8 @@ class session final : public std::enable_shared_from_this<session>, public timed
   void clock_rest(clock::time_point now);
   void clock_question();
   bool end_overdue_question();
+  bool may_end_question() const noexcept;
+  bool may_give_server_up() const noexcept;
   void cancel_overdue();
   void note_time(timed);
   void obey_time();
@@ -213,9 +220,11 @@ class session final : public std::enable_shared_from_this<session>, public timed
 
   // session_types.cc
   std::string names_scope() const;
+  std::string statement_scope() const;
   bool types_are_missing();
   task<std::optional<protocol::notice>> learn_types();
   task<std::vector<std::uint32_t>> ask_types(const prepared_statement&);
+  void put_in_for_answer(std::string_view sql);
   task<std::string> end_aside();
   static std::string first_column(std::string_view rows);
   const std::vector<std::uint32_t>& types_of(const prepared_statement&, const routing::statement_plan&) const;
@@ -325,6 +334,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   void ensure_prepared(const batch_item&);
   void explain_failure(const batch_item&);
   void make_room_for_statement();
+  void close_statement(std::uint64_t id);
   void note_effects(const routing::statement_plan*, bool known);
   void note_stake(const routing::statement_plan*);
 
@@ -336,6 +346,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   protocol::notice at_home_only(std::string_view effect) const;
   task<std::optional<protocol::notice>> hold_at_gate(touch_bits);
   task<std::optional<protocol::notice>> attach(routing::shard_id, bool sequence_values = false);
+  task<std::optional<protocol::notice>> hear_late_answer();
   task<std::optional<protocol::notice>> attach_adjusted(routing::shard_id, bool sequence_values = false);
   bool attach_now(routing::shard_id, bool sequence_values = false);
   task<std::optional<protocol::notice>> settle_commits(routing::shard_id);
@@ -357,6 +368,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   void finish_unit(const exchange::step&);
   void end_transaction() noexcept;
   void release_server();
+  void hear_rest(server_connection&);
   void server_lost(std::string_view why);
   void keep_passed();
   bool forward();
@@ -395,6 +407,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   bool take_findings(const findings&);
   void pin(state_bits reasons);
   void park(server_ptr);
+  void park_unheard();
   server_ptr take_parked(routing::shard_id);
   routing::shard_id usual_shard() const;
   bool step_parked();
@@ -402,6 +415,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   void watch_parked();
   void leave_parked();
   void forget_state();
+  void take_asides(server_connection&);
   void absorb_reports(server_connection&);
   void tell_changes(const name_values_ptr& reported);
 

@@ -139,7 +139,7 @@ bool session::read_parse(batch_item& item) {
                            fmt::format("The client holds {} of them.", names_.size()), "Close some, or raise [limits] max_prepared."));
     return false;
   }
-  item.statement = w_.statements.find_or_make(parse->sql, parse->types, item.named);
+  item.statement = w_.statements.find_or_make(parse->sql, parse->types, item.named, statement_scope());
   if (!item.statement) {
     refuse_item(make_error(sqlstate::out_of_memory_budget, "prepared statements of all clients take too much memory"));
     return false;

@@ -146,7 +146,7 @@ task<void> session::finish_branches(std::vector<branch> ended) {
       discard_branch(here_);
       continue;
     }
-    if (here_.server->answers.has_reports()) absorb_reports(*here_.server);
+    take_asides(*here_.server);
     finish_transaction();
     co_await wait_for_answer();
     discard_branch(here_);  // where the session ends in the middle of it

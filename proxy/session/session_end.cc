@@ -12,6 +12,7 @@ constexpr auto goodbye_time = std::chrono::seconds(1);
 
 void session::fatal(protocol::notice why) {
   if (here_.server) keep_passed();
+  if (logged_in_) log_info("client {} (user {}, database {}): ended: {} ({})", pid_, user_, database_, why.message, why.sqlstate);
   protocol::append_error(out_, as_fatal(std::move(why)));
   closing_ = told_why_ = true;
 }

@@ -70,7 +70,7 @@ statement_ptr session::statement_ahead(std::string_view name) {
     const auto body = frames.substr(0, header.size).substr(protocol::frame_header_size);
     frames.remove_prefix(header.size);
     const auto parse = header.type == 'P' ? protocol::decode_parse(body) : std::nullopt;
-    if (parse && parse->name == name) found = w_.statements.find_or_make(parse->sql, parse->types, !name.empty());
+    if (parse && parse->name == name) found = w_.statements.find_or_make(parse->sql, parse->types, !name.empty(), statement_scope());
     const auto close = header.type == 'C' ? protocol::decode_close(body) : std::nullopt;
     if (close && close->kind == 'S' && close->name == name) found = nullptr;
   }

@@ -82,7 +82,7 @@ bool session::step_server() {
   here_.passed = step.run.size();
   here_.whole = step.whole;
   moved = moved || step.used > 0 || out_.size() > before;
-  if (here_.server->answers.has_reports()) absorb_reports(*here_.server);
+  take_asides(*here_.server);
   on_step(step);
   if (here_.server && here_.closed && !moved) return server_lost("The shard closed the connection."), true;
   return moved;
@@ -158,6 +158,7 @@ void session::send_fence() {
 
 void session::append_ready(transaction_status status) {
   if (told_why_) return;  // nothing comes behind the last words
+  if (status == transaction_status::idle) out_.append(std::exchange(state_.notifications, {}));
   if (here_.server && here_.server->reported != state_.told) tell_changes(here_.server->reported);
   if (!generation_is_told()) {
     generation_told_ = w_.map->number();
@@ -173,7 +174,7 @@ void session::finish_unit(const exchange::step& step) {
   here_.copy_in = false;
   if (!here_.borrowed) here_.status = status;
   const bool over = here_.borrowed || status == transaction_status::idle;
-  if (!step.ready_in_run || here_.borrowed || !generation_is_told() || here_.server->reported != state_.told) {
+  if (!step.ready_in_run || here_.borrowed || !generation_is_told() || here_.server->reported != state_.told || !state_.notifications.empty()) {
     const auto replaced = step.ready_in_run ? exchange::ready_size : 0;
     here_.passed -= replaced;
     keep_passed();
@@ -240,13 +241,25 @@ void session::release_server() {
   if (!borrowed) end_transaction();
   server->unusable = server->unusable || copy_bytes_ > 0;  // half a message
   skip_bytes_ += std::exchange(copy_bytes_, 0);
+  hear_rest(*server);
+  if (!unit_open_ && status() == transaction_status::idle) out_.append(std::exchange(state_.notifications, {}));
   // Answers that nobody asked for would reach the next session.
-  server->unusable = server->unusable || !server->answers.idle() || !server->in.empty() || server->output_pending();
+  server->unusable = server->unusable || !server->answers.idle() || server->output_pending();
   if (server->pinned == 0) return w_.give_back(std::move(server));
   if (!server->unusable) return park(std::move(server));
   state_lost(*server, "It was left in an unknown state.");
   --w_.counted.pinned_now;
   server->home->discard(std::move(server));
+}
+
+// What came behind the answer, in the same read: notifications, notices, parameters. Half of one goes on being read where the client keeps
+// the server.
+void session::hear_rest(server_connection& server) {
+  const auto rest = server.answers.feed(server.in.view(), out_);
+  out_.append(rest.run);
+  server.in.consume(rest.used);
+  take_asides(server);
+  server.unusable = server.unusable || rest.what != exchange::event::need_more || (!server.in.empty() && server.pinned == 0);
 }
 
 // Nothing that may have committed is ever run again, and nobody is told that it failed (I5).

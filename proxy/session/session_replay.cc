@@ -32,7 +32,7 @@ std::string_view value_of(const text_pairs& parameters, std::string_view name) {
 void set_value(text_pairs& parameters, std::string_view name, std::string_view value) {
   const auto found = std::find_if(parameters.begin(), parameters.end(), [name](const auto& one) { return one.first == name; });
   if (found != parameters.end()) found->second = value;
-  else parameters.emplace_back(std::string(name), std::string(value));
+  else if (parameters.size() < most_parameters) parameters.emplace_back(std::string(name), std::string(value));
 }
 
 }  // namespace
@@ -76,7 +76,7 @@ std::optional<std::string> session::hear_server(std::string& into, bool& moved) 
   auto& server = *here_.server;
   exchange_conversation talk(server.answers, into);
   moved = step(server, talk);
-  if (server.answers.has_reports()) absorb_reports(server);
+  take_asides(server);
   if (talk.how() != conversation::ending::none && talk.how() != conversation::ending::answered) return talk.why();
   if (talk.what() == exchange::event::error) on_error_relayed();
   if (talk.what() == exchange::event::ready) here_.status = talk.status();
@@ -90,7 +90,6 @@ void session::adjust_along() {
   const auto made = adjust(here_.server->applied, state_.wanted);
   here_.server->applied = state_.wanted;
   here_.asking = question::settings;
-  clock_question();
   ++w_.counted.replays;
   here_.server->ask(made.sql);
 }
@@ -208,7 +207,8 @@ void session::finish_transaction() {
   auto& home = *here_.server->home;
   const bool wrote = std::exchange(here_.has, {}).wrote;
   if (elsewhere_.empty() && !log_.is_new()) log_.clear();
-  if (wrote && home.triggers_make_state()) transaction.note_unknown();
+  if (transaction.has_prepared_of_temp_objects()) here_.server->reprepare = true;
+  if ((wrote && home.triggers_make_state()) || (here_.server->pinned & state::anything) != 0) transaction.note_unknown();
   if (here_.reported_before && here_.reported_before != here_.server->reported && !transaction.changes_settings()) transaction.note_any_setting();
   for (const auto& name : transaction.names())
     if (is_custom(name)) {
@@ -249,7 +249,7 @@ void session::on_captured(protocol::transaction_status status) {
   question_place_.unlink();
   const auto asked = std::exchange(here_.asking, question::none);
   if (asked == question::aside && !here_.borrowed) here_.status = status;
-  if (asked == question::aside || asked == question::prepared) return;
+  if (asked == question::aside || asked == question::prepared || asked == question::late) return;
   if (asked == question::settings) {
     here_.reported_before.reset();
     auto why = failure_of(answers, "the settings of the session cannot be made again");
@@ -260,8 +260,10 @@ void session::on_captured(protocol::transaction_status status) {
     fatal(commits ? commit_unknown(std::move(*why)) : std::move(*why));
     return;
   }
-  const auto found = answers.failure().empty() ? read_findings(answers.rows()) : std::nullopt;
-  if (!found && here_.probe_tries < max_probe_tries) return ask_server();
+  const auto why = failure_of(answers);
+  const auto found = why ? std::nullopt : read_findings(answers.rows());
+  const bool locked = why && why->sqlstate == sqlstate::lock_not_available;
+  if (!found && !locked && here_.probe_tries < max_probe_tries) return ask_server();
   if (!found) pin(here_.server->pinned | state::anything);
   else if (!take_findings(*found)) return ask_server();
   release_server();
@@ -277,7 +279,8 @@ bool session::take_findings(const findings& found) {
   end_if_misled();
   if ((here_.asked.state & state::sql_statements) != 0) settle_statements(found.statements, here_.sql_changed, state_.sql, here_.server->sql);
   here_.sql_changed.clear();
-  pin(static_cast<state_bits>((here_.server->pinned & ~here_.asked.state) | found.state));
+  const auto answered = here_.asked.all_settings ? here_.asked.state | state::anything : here_.asked.state;  // the first: everything was asked
+  pin(static_cast<state_bits>((here_.server->pinned & ~answered) | found.state));
   if (!here_.asked.triggers) return true;
   const bool before = home.triggers_make_state();
   home.note_triggers(found.triggers, unit_started_);
@@ -298,8 +301,17 @@ void session::pin(state_bits reasons) {
   here_.server->pinned = reasons;
 }
 
+void session::park_unheard() {
+  keep_passed();
+  pin(here_.server->pinned | state::anything);
+  forget_questions();
+  auto server = std::move(here_.server);
+  here_.detach();
+  park(std::move(server));
+}
+
 void session::park(server_ptr server) {
-  server->answers.clear();
+  if (server->answers.idle()) server->answers.clear();
   server->in.release_if_empty();
   state_.parked.push_back(std::move(server));
 }
@@ -344,13 +356,15 @@ bool session::step_parked() {
     out_.append(step.run);
     moved = moved || step.used > 0 || result.bytes > 0;
     server->in.consume(step.used);
-    if (result.closed || step.what != exchange::event::need_more) {
+    const bool late = step.what == exchange::event::captured;
+    if (result.closed || (step.what != exchange::event::need_more && !late)) {
       state_lost(*server, step.what == exchange::event::fatal ? server->answers.last_words() : "The shard closed the connection.");
       return true;
     }
-    if (!server->answers.has_reports()) continue;
-    absorb_reports(*server);
-    if (server->applied == state_.wanted) tell_changes(server->reported);
+    const bool news = server->answers.has_reports();
+    take_asides(*server);
+    out_.append(std::exchange(state_.notifications, {}));
+    if (news && server->applied == state_.wanted) tell_changes(server->reported);
   }
   return moved;
 }
@@ -384,6 +398,13 @@ void session::forget_state() {
     pin(0);
   }
   if (const auto* home = pool_for(w_.map->default_shard()); home && home->reported()) tell_changes(home->reported());
+}
+
+// What a server says beside its answers. Notifications wait for the end of the client's transaction, as PostgreSQL's do: its server may have
+// said them before it was sent BEGIN.
+void session::take_asides(server_connection& server) {
+  if (server.answers.has_reports()) absorb_reports(server);
+  if (server.answers.has_notifications()) state_.notifications += server.answers.take_notifications();
 }
 
 void session::absorb_reports(server_connection& server) {

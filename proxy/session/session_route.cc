@@ -131,6 +131,7 @@ pool* session::pool_for(routing::shard_id shard) {
 bool session::attach_now(routing::shard_id shard, bool sequence_values) {
   if (w_.shared.recovery && w_.shared.recovery->in_doubt(shard)) return false;
   auto found = take_parked(shard);
+  if (found && !found->answers.idle()) return park(std::move(found)), false;
   if (!found) {
     auto* from = pool_for(shard);
     found = take_given(from);
@@ -176,6 +177,7 @@ task<std::optional<protocol::notice>> session::attach(routing::shard_id shard, b
   if (unfinished) co_return unfinished;
   if (auto parked = take_parked(shard)) {
     take_server(std::move(parked));
+    if (!here_.server->answers.idle()) co_return co_await hear_late_answer();
     co_return std::nullopt;
   }
   auto* from = pool_for(shard);
@@ -186,6 +188,16 @@ task<std::optional<protocol::notice>> session::attach(routing::shard_id shard, b
   if (!got.server) co_return std::move(got.failed);
   take_server(std::move(got.server));
   co_return std::nullopt;
+}
+
+// Nothing is sent to a server that has yet to answer an earlier question. Without a notice it has.
+task<std::optional<protocol::notice>> session::hear_late_answer() {
+  const auto shard = here_.server->shard_name;
+  here_.asking = question::late;
+  co_await wait_for_answer();
+  if (here_.server && !closing_) co_return std::nullopt;
+  if (!lost_) lost_ = connection_broke(shard, "The session ends.");
+  co_return std::exchange(lost_, std::nullopt);
 }
 
 // ... and with the session's settings, before anything of the client's is sent.

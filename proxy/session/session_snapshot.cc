@@ -47,26 +47,8 @@ task<std::optional<protocol::notice>> session::judge_snapshot() {
   co_return std::nullopt;
 }
 
-// Under a portal's name of its own: the client's unnamed one may be open.
 task<std::string> session::ask_isolation() {
-  constexpr std::string_view portal = "pgrotor_isolation";
-  auto& out = here_.server->out;
-  auto& answers = here_.server->answers;
-  protocol::parse parse;
-  parse.sql = "SHOW transaction_isolation";
-  protocol::append(out, parse);
-  answers.expect(request::parse, fate::capture);
-  protocol::bind bind;
-  bind.portal = portal;
-  protocol::append(out, bind);
-  answers.expect(request::bind, fate::capture);
-  protocol::execute execute;
-  execute.portal = portal;
-  protocol::append(out, execute);
-  answers.expect(request::execute, fate::capture);
-  const protocol::close close{'P', portal};
-  protocol::append(out, close);
-  answers.expect(request::close, fate::capture);
+  put_in_for_answer("SHOW transaction_isolation");
   const auto rows = co_await end_aside();
   co_return first_column(rows);
 }

@@ -20,6 +20,7 @@ struct session_state {
   std::vector<server_ptr> parked;          // one a shard at most
   std::vector<std::string> own_names;      // custom settings that the client has named
   sql_statements sql;                      // made by PREPARE
+  std::string notifications;               // not told yet: the client's transaction is open
 };
 
 }  // namespace proxy

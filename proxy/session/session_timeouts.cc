@@ -30,14 +30,26 @@ void session::clock_rest(clock::time_point now) {
   w_.deadlines.start(idle ? timed::client_idle : timed::idle_in_transaction, unit_place_, now);
 }
 
-// The server is asked something on the proxy's own account.
-void session::clock_question() { w_.deadlines.start(timed::question, question_place_, clock::now()); }
+// The server is asked something on the proxy's own account. What stands in front of the client's statement takes of that one's time.
+void session::clock_question() {
+  if (may_end_question()) w_.deadlines.start(timed::question, question_place_, clock::now());
+}
+
+bool session::may_end_question() const noexcept { return here_.asking == question::leftovers || may_give_server_up(); }
+
+// It has nothing of the client's.
+bool session::may_give_server_up() const noexcept {
+  return here_.server->pinned == 0 && (here_.borrowed || here_.asking == question::prepared);
+}
 
 // Whose time is up stands in no list any more. True: the server has not answered, and is given up. What is in its socket is looked at
 // first: nobody reads it while the client does not take what came before, and a worker that stood still itself is late for all of them.
+// Who has been asked what a transaction has left stays with the client, and is not waited for any longer.
 bool session::end_overdue_question() {
-  if (!here_.server || here_.asking == question::none || question_place_.is_linked()) return false;
+  if (!here_.server || here_.asking == question::none || question_place_.is_linked() || !may_end_question()) return false;
   if (!here_.server->socket.quiet()) return clock_question(), false;
+  if (here_.asking == question::leftovers && here_.server->output_pending()) return clock_question(), false;
+  if (here_.asking == question::leftovers) return park_unheard(), true;
   server_lost("The shard did not answer a question of pgrotor's within [pool] connect_timeout_ms.");
   return true;
 }
@@ -70,6 +82,9 @@ void session::obey_time() {
     case timed::statement:
     case timed::question:
     case timed::server: return;
+    case timed::gathering:
+      if (scanned_ > 0 && may_take() && may_cut()) run_gathered('H');
+      return;
     case timed::obey: return end_disobedience();
     case timed::idle_in_transaction:
       if (unit_open_ || idle) return;

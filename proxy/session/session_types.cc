@@ -32,6 +32,19 @@ std::string session::names_scope() const {
   return scope;
 }
 
+// What a server analyses a prepared statement under; empty: as it started.
+std::string session::statement_scope() const {
+  constexpr std::string_view matters[] = {"search_path", "role", "session_authorization"};
+  std::string scope;
+  for (const auto name : matters) {
+    const auto* value = state_.wanted ? state_.wanted->find(name) : nullptr;
+    if (value) scope.append(name).append(1, '=').append(*value).append(1, '\0');
+    const auto& changed = here_.transaction.names();
+    if (std::find(changed.begin(), changed.end(), name) != changed.end()) scope.append(std::to_string(pid_)).append(1, '\0');  // SET LOCAL
+  }
+  return scope;
+}
+
 // Of the statement's parameters, as far as they are known; what route() is given.
 const std::vector<std::uint32_t>& session::types_of(const prepared_statement& statement, const routing::statement_plan& plan) const {
   if (!wants_types(statement, plan)) return statement.types;
@@ -68,6 +81,7 @@ task<std::optional<protocol::notice>> session::learn_types() {
       if (failed || closing_) co_return std::nullopt;
       here_.borrowed = true;
     }
+    if (own) put_in_for_answer("SET TRANSACTION ISOLATION LEVEL READ COMMITTED");
     auto types = co_await ask_types(*item.statement);
     if (own && here_.server) release_server();
     if (closing_ || types.empty()) co_return std::exchange(lost_, std::nullopt);
@@ -91,6 +105,28 @@ task<std::vector<std::uint32_t>> session::ask_types(const prepared_statement& st
   const bool told = frames.starts_with('t');
   co_return told ? protocol::decode_parameter_description(std::string_view(frames).substr(protocol::frame_header_size)).value_or(std::vector<std::uint32_t>())
                  : std::vector<std::uint32_t>();
+}
+
+// In front of end_aside(). Under a portal's name of its own: the client's unnamed one may be open.
+void session::put_in_for_answer(std::string_view sql) {
+  constexpr std::string_view portal = "pgrotor_question";
+  auto& out = here_.server->out;
+  auto& answers = here_.server->answers;
+  protocol::parse parse;
+  parse.sql = sql;
+  protocol::append(out, parse);
+  answers.expect(request::parse, fate::capture);
+  protocol::bind bind;
+  bind.portal = portal;
+  protocol::append(out, bind);
+  answers.expect(request::bind, fate::capture);
+  protocol::execute execute;
+  execute.portal = portal;
+  protocol::append(out, execute);
+  answers.expect(request::execute, fate::capture);
+  const protocol::close close{'P', portal};
+  protocol::append(out, close);
+  answers.expect(request::close, fate::capture);
 }
 
 // Puts a Sync behind a question of the proxy's own that stands between two messages of the client. What has been captured of its answer.

@@ -95,17 +95,15 @@ void session::write_parse(const batch_item& item) {
     server.statements.unnamed = item.statement->id;
     return;
   }
-  if (server.statements.touch(item.statement->id)) {
-    if (fails_for_certain(item)) {
-      pass_frame(item.frame);
-      return server.answers.expect(request::parse, fate::relay, 0, item.undo);
-    }
-    std::string answer;
-    protocol::append_parse_complete(answer);
-    return server.answers.emit(answer, item.undo);
+  const bool known = server.statements.touch(item.statement->id);
+  if (known && fails_for_certain(item)) {
+    pass_frame(item.frame);
+    return server.answers.expect(request::parse, fate::relay, 0, item.undo);
   }
   end_run();
-  make_room_for_statement();
+  // What it was made of may have changed, and only who made it before that is to hear of it (0A000).
+  if (known) close_statement(item.statement->id);
+  else make_room_for_statement();
   protocol::parse parse;
   parse.name = item.statement->server_name;
   parse.sql = item.statement->sql;
@@ -114,6 +112,7 @@ void session::write_parse(const batch_item& item) {
   server.answers.expect(request::parse, fate::relay, item.statement->id, item.undo);
   explain_failure(item);
   server.statements.add(item.statement->id);
+  here_.transaction.note_parse();
 }
 
 // A table of the default shard need not be on the shard where the transaction runs.
@@ -159,17 +158,20 @@ void session::ensure_prepared(const batch_item& item) {
   explain_failure(item);
   if (item.named) server.statements.add(statement.id);
   else server.statements.unnamed = statement.id;
+  if (item.named) here_.transaction.note_parse();
   ++w_.counted.parses_injected;
 }
 
 void session::make_room_for_statement() {
+  if (const auto oldest = here_.server->statements.surplus()) close_statement(*oldest);
+}
+
+void session::close_statement(std::uint64_t id) {
   auto& server = *here_.server;
-  const auto oldest = server.statements.surplus();
-  if (!oldest) return;
-  const auto name = server_statement_name(*oldest);
+  const auto name = server_statement_name(id);
   protocol::append(server.out, protocol::close{'S', name});
-  server.answers.expect(request::close, fate::swallow, *oldest);
-  server.statements.forget(*oldest);
+  server.answers.expect(request::close, fate::swallow, id);
+  server.statements.forget(id);
 }
 
 // The answer of the proxy itself to one message.
@@ -224,6 +226,7 @@ void session::note_effects(const routing::statement_plan* plan, bool known) {
     here_.server->reprepare = true;
   }
   here_.transaction.note(plan->effects);
+  if (plan->effects.calls_by_name && here_.server->home->hidden_functions()) here_.transaction.note_unknown();
   if (plan->prepare) here_.sql_changed.made(plan->prepare);
   if (!plan->deallocate.empty()) here_.sql_changed.dropped(plan->deallocate);
   if (!plan->execute) return;

@@ -18,6 +18,8 @@ constexpr std::size_t error_prefix = 96;
 constexpr std::size_t max_kept_error = 64u << 10;
 // So are answers to its own questions, notifications and parameters.
 constexpr std::size_t max_kept = 1u << 20;
+// ... and of parameters between two looks at them, each of which is searched for by its name.
+constexpr std::size_t max_reports = 16u << 10;
 
 // Which messages answer a request, and which of them end its answer.
 struct answer_types {
@@ -111,6 +113,7 @@ void exchange::clear() noexcept {
   rows_.clear();
   failure_.clear();
   reports_.clear();
+  notifications_.clear();
   captured_ = fence_reached_ = false;
   doubt_ = doubt::none;
   head_ = remaining_ = held_ready_ = 0;
@@ -191,7 +194,7 @@ bool exchange::take_frame(cursor& c, step& result) {
   if (seen == frame_error::need_more) return false;
   if (seen != frame_error::none) return result.what = event::unexpected, false;
   switch (header.type) {
-    case 'N': return pass(c, header.size, idle() || front().how == fate::relay), true;
+    case 'N': return take_notice(c, header, result);
     case 'S':
     case 'A': return take_aside(c, header, result);
     case 'D':
@@ -204,6 +207,13 @@ bool exchange::take_frame(cursor& c, step& result) {
   }
 }
 
+// One that comes unasked is passed whole: the server may be put aside behind it.
+bool exchange::take_notice(cursor& c, const frame_header& header, step& result) {
+  if (idle() && header.size > max_kept) return result.what = event::unexpected, false;
+  if (idle() && c.rest().size() < header.size) return result.whole = header.size, false;
+  return pass(c, header.size, idle() || front().how == fate::relay), true;
+}
+
 // What is not relayed as it is, and must be seen whole.
 bool exchange::take_aside(cursor& c, const frame_header& header, step& result) {
   if (header.size > max_kept) return result.what = event::unexpected, false;
@@ -212,21 +222,22 @@ bool exchange::take_aside(cursor& c, const frame_header& header, step& result) {
   c.cut();
   if (header.type == 'D' || header.type == 't') rows_.append(frame);
   if (header.type == 'S') reports_.append(frame.substr(frame_header_size));
-  if (header.type == 'A') tell_notification(c.out, frame);
+  if (reports_.size() > max_reports) return result.what = event::unexpected, false;
+  if (header.type == 'A') keep_notification(frame);
   c.drop(header.size);
   return true;
 }
 
 // A client that notifies itself compares the pid with its own, which another backend of the shard may have by chance.
-void exchange::tell_notification(std::string& out, std::string_view frame) {
-  const auto at = out.size();
-  out.append(frame);
+void exchange::keep_notification(std::string_view frame) {
+  const auto at = notifications_.size();
+  notifications_.append(frame);
   protocol::wire_reader in(frame.substr(frame_header_size));
   const auto notifier = in.read<std::int32_t>();
   if (server_pid_ == 0 || (notifier != server_pid_ && notifier != client_pid_)) return;
   std::string pid;
   protocol::append_int(pid, notifier == server_pid_ ? client_pid_ : server_pid_);
-  out.replace(at + frame_header_size, pid.size(), pid);
+  notifications_.replace(at + frame_header_size, pid.size(), pid);
 }
 
 bool exchange::take_error(cursor& c, const frame_header& header, step& result) {

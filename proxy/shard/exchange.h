@@ -87,7 +87,10 @@ class exchange {
   // Bodies of ParameterStatus messages, which are never relayed as they come: the session tells its client what is new to it.
   std::string take_reports() noexcept { return std::exchange(reports_, {}); }
   bool has_reports() const noexcept { return !reports_.empty(); }
-  // NotificationResponse from `server_pid`, the server itself, is relayed with the pid that the client knows as its own, and no other is.
+  // NotificationResponse messages, whole; the session knows when its client may be told. One from `server_pid`, the server itself, has the
+  // pid that the client knows as its own, and no other has.
+  std::string take_notifications() noexcept { return std::exchange(notifications_, {}); }
+  bool has_notifications() const noexcept { return !notifications_.empty(); }
   void name_notifier(std::int32_t server_pid, std::int32_t client_pid) noexcept { server_pid_ = server_pid, client_pid_ = client_pid; }
   void clear() noexcept;
 
@@ -104,8 +107,9 @@ class exchange {
   void tell_error(cursor&, std::string_view frame, std::size_t size);
   bool take_ready(cursor&, step&);
   void hold_ready(step&, std::string& out);
+  bool take_notice(cursor&, const protocol::frame_header&, step&);
   bool take_aside(cursor&, const protocol::frame_header&, step&);
-  void tell_notification(std::string& out, std::string_view frame);
+  void keep_notification(std::string_view frame);
   void take_answer(cursor&, const protocol::frame_header&, step&);
   void drain_emits(cursor&);
   void pass(cursor&, std::size_t size, bool relayed);
@@ -124,7 +128,7 @@ class exchange {
   std::string pending_error_;  // of a swallowed request, whole frame
   std::vector<expected> skipped_;
   std::array<char, 5> sqlstate_{};
-  std::string last_words_, rows_, failure_, reports_;
+  std::string last_words_, rows_, failure_, reports_, notifications_;
   bool captured_ = false;
   doubt doubt_ = doubt::none;
   std::uint32_t held_ready_ = 0;  // since the failure

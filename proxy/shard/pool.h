@@ -121,6 +121,9 @@ class pool final : public permit_user {
   bool triggers_make_state() const noexcept { return known_.triggers_make_state; }
   bool knows_triggers(clock::time_point now) const noexcept { return now < known_.triggers_asked + std::chrono::seconds(10); }
   void note_triggers(bool make_state, clock::time_point now) noexcept { known_.triggers_make_state = make_state, known_.triggers_asked = now; }
+  // Functions of users that may make state have names of PostgreSQL's own: a call does not say which it means.
+  void note_hidden_functions(bool there) noexcept { known_.hidden_functions = there; }
+  bool hidden_functions() const noexcept { return known_.hidden_functions; }
   // Somebody calls currval or lastval: servers forget what they remember when they change their client.
   void note_sequence_values() noexcept { known_.sequence_values = true; }
   bool sequence_values() const noexcept { return known_.sequence_values; }
@@ -137,7 +140,7 @@ class pool final : public permit_user {
     name_values_ptr reported;
     text_pairs none;
     known_defaults defaults;
-    bool sequence_values = false, triggers_make_state = false;
+    bool sequence_values = false, triggers_make_state = false, hidden_functions = false;
     clock::time_point triggers_asked{};
   };
   // As long as there are callers of warm(), `count` connections are to be open.

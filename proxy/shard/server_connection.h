@@ -60,6 +60,8 @@ constexpr bool may_become(server_status from, server_status to) noexcept {
   return (next_statuses[static_cast<std::size_t>(from)] & as_bit(to)) != 0;
 }
 
+inline constexpr std::size_t most_parameters = 200;  // that are kept of what a server reports; PostgreSQL has about fifteen
+
 // How a user proves to a shard who it is: with the password, else with the keys its own login at the proxy revealed.
 struct credentials {
   std::optional<std::string> password;

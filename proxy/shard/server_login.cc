@@ -194,7 +194,7 @@ bool on_frame(login& l, char type, std::string_view body) {
     case 'R': on_authentication(l, body); break;
     case 'E': on_error(l, body); break;
     case 'S':
-      if (const auto status = protocol::decode_parameter_status(body))
+      if (const auto status = protocol::decode_parameter_status(body); status && l.server.parameters.size() < most_parameters)
         l.server.parameters.emplace_back(std::string(status->name), std::string(status->value));
       break;
     case 'K':

@@ -130,6 +130,7 @@ task<std::optional<server_settings>> shard_keeper::ask_settings(server_connectio
   server.statements.unnamed = 0;
   std::optional<server_settings> read;
   if (how == conversation::ending::answered) read = read_server_settings(answer.rows);
+  if (read) pool_->note_hidden_functions(read->hidden_functions);
   if (read) co_return read;
   auto why = answer.refusal();
   if (how == conversation::ending::answered) how = conversation::ending::failed;

@@ -7,6 +7,7 @@
 #include "migration/plan/answer_settings.h"
 #include "protocol/frame.h"
 #include "protocol/wire.h"
+#include "proxy/state/probe.h"
 #include "proxy/state/settings.h"
 
 namespace proxy {
@@ -58,7 +59,9 @@ setting_seen::set_by who_sets(std::string_view context) noexcept {
 
 bool take_row(const row& r, server_settings& out) {
   const auto& [letter, name, value, context] = r.cells;
-  if (letter == "d") {
+  if (letter == "f") {
+    out.hidden_functions = true;
+  } else if (letter == "d") {
     out.stored.push_back(fmt::format("{} {}", name, value));
   } else if (letter == "s") {
     out.all.push_back({std::string(name), std::string(value), who_sets(context)});
@@ -100,7 +103,8 @@ const setting_seen* server_settings::find(std::string_view name) const noexcept 
 }
 
 std::string settings_question(std::span<const std::string> names) {
-  std::string sql = "SELECT 's', name, reset_val, context FROM pg_catalog.pg_show_all_settings() WHERE name OPERATOR(pg_catalog.=) ANY (ARRAY[" +
+  std::string sql(own_isolation);
+  sql += "SELECT 's', name, reset_val, context FROM pg_catalog.pg_show_all_settings() WHERE name OPERATOR(pg_catalog.=) ANY (ARRAY[" +
                     literals(migration::settings_of_answers) + "]) ";
   // Every version has other columns for locales; before 15 the provider was always libc.
   sql += "UNION ALL SELECT 's', pg_catalog.concat('database ', l.key), l.value, 'internal' FROM pg_catalog.pg_database d, "
@@ -110,6 +114,9 @@ std::string settings_question(std::span<const std::string> names) {
   sql += "UNION ALL SELECT 'n', n, pg_catalog.current_setting(n, true), '' FROM (SELECT pg_catalog.lower(pg_catalog.split_part(one, '=', 1)) AS n FROM "
          "(SELECT pg_catalog.unnest(s.setconfig) AS one " + std::string(stored) + ") c UNION SELECT pg_catalog.unnest(ARRAY[" + literals(names) + "]::text[])) o "
          "WHERE pg_catalog.strpos(n, '.') OPERATOR(pg_catalog.>) 0 OR n OPERATOR(pg_catalog.=) 'role'";
+  // One of the user's may fit a call better than PostgreSQL's own of that name, which comes first only among equals (manual 10.3).
+  sql += " UNION ALL (SELECT 'f', '', '', '' FROM pg_catalog.pg_proc f WHERE f.oid OPERATOR(pg_catalog.>=) 16384 AND EXISTS (SELECT FROM pg_catalog.pg_proc b "
+         "WHERE b.proname OPERATOR(pg_catalog.=) f.proname AND b.pronamespace OPERATOR(pg_catalog.=) 11) AND f." + std::string(speaks_of_state) + " LIMIT 1)";
   return sql;
 }
 

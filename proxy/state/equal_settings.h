@@ -30,8 +30,9 @@ struct setting_seen {
 struct server_settings {
   std::vector<setting_seen> all;  // sorted by name
   std::vector<std::string> stored;  // what ALTER ROLE and ALTER DATABASE hold for this user now, whatever the connection has started with
+  bool hidden_functions = false;  // functions of users that may make state have names of PostgreSQL's own
   const setting_seen* find(std::string_view name) const noexcept;
-  bool operator==(const server_settings&) const = default;
+  bool operator==(const server_settings& other) const { return all == other.all && stored == other.stored; }
 };
 
 // `names`: settings that the server need not know (those with a dot), asked beside the ones it has itself.

@@ -1,5 +1,6 @@
 // Prepared statements that work on any server connection: a text with its parameter types is one statement, shared by all clients of
-// a worker that prepared it, and has one name on every server that knows it. A client's own names map to such statements.
+// a worker that prepared it under the same search_path and role (a server analyses it anew for another one, and takes different columns for
+// an error), and has one name on every server that knows it. A client's own names map to such statements.
 // Worker's thread only.
 #pragma once
 
@@ -25,12 +26,14 @@ struct statement_shelf;
 
 // Counted without atomic operations: it never leaves its thread.
 struct prepared_statement : boost::intrusive_ref_counter<prepared_statement, boost::thread_unsafe_counter> {
-  prepared_statement(std::uint64_t number, std::string_view text, std::span<const std::uint32_t> parameters, std::shared_ptr<statement_shelf>);
+  prepared_statement(std::uint64_t number, std::string_view text, std::span<const std::uint32_t> parameters, std::string_view names,
+                     std::shared_ptr<statement_shelf>);
   ~prepared_statement();
   const std::uint64_t id;
   const std::string server_name;  // "pgrotor_<id>"
   const std::string sql;
   const std::vector<std::uint32_t> types;
+  const std::string scope;  // what names mean in it: see session::statement_scope()
   // The analysis, valid under maps of that schema_version.
   std::shared_ptr<const routing::text_plan> plan;
   routing::generation plan_version;
@@ -44,6 +47,7 @@ struct statement_shelf {
   struct key {
     std::string_view sql;  // the statement's own
     std::span<const std::uint32_t> types;
+    std::string_view scope;
     bool operator==(const key&) const noexcept;
   };
   struct hash {
@@ -57,9 +61,9 @@ struct statement_shelf {
 class statement_registry {
  public:
   explicit statement_registry(std::size_t max_bytes = 256u << 20);
-  // The one statement of this text and types; nullptr when the bound is reached. Unnamed ones are forgotten by clients with each
+  // The one statement of this text, types and scope; nullptr when the bound is reached. Unnamed ones are forgotten by clients with each
   // message, and the same texts come again: the latest of them stay known for a while.
-  statement_ptr find_or_make(std::string_view sql, const std::vector<std::uint32_t>& types, bool named = true);
+  statement_ptr find_or_make(std::string_view sql, const std::vector<std::uint32_t>& types, bool named = true, std::string_view scope = {});
   std::size_t bytes() const noexcept { return shelf_->bytes; }
 
  private:

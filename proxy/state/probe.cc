@@ -30,10 +30,9 @@ constexpr question questions[] = {
 
 // Functions of users, those of migrations aside, that mention what makes state, in a database that has triggers at all.
 constexpr std::string_view triggers_sql =
-    "SELECT 'x', NULL, NULL FROM pg_catalog.pg_proc WHERE oid OPERATOR(pg_catalog.>=) 16384 AND prosrc OPERATOR(pg_catalog.~*) "
-    "'\\mset_config\\M|(;|\\mbegin|\\mthen|\\melse|\\mloop)\\s*(re)?set\\s|\\mtemp(orary)?\\M|\\mpg_temp|\\mpg_(try_)?advisory_lock|"
-    "\\m(listen|prepare|setseed)\\M|\\mwith\\s+hold\\M|\\mdblink_connect|\\mload\\s' "
-    "AND EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE NOT tgisinternal) AND pronamespace OPERATOR(pg_catalog.<>) ALL "
+    "SELECT 'x', NULL, NULL FROM pg_catalog.pg_proc WHERE oid OPERATOR(pg_catalog.>=) 16384 AND ";
+constexpr std::string_view beside_triggers =
+    " AND EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE NOT tgisinternal) AND pronamespace OPERATOR(pg_catalog.<>) ALL "
     "(SELECT oid FROM pg_catalog.pg_namespace WHERE nspname OPERATOR(pg_catalog.=) 'pgrotor') LIMIT 1;";
 
 bool of_transaction(std::string_view name) noexcept { return name.starts_with("transaction_"); }
@@ -77,11 +76,16 @@ bool is_default(const std::string& name, const std::string& value, std::string_v
 
 }  // namespace
 
+constinit const std::string_view speaks_of_state =
+    "prosrc OPERATOR(pg_catalog.~*) '\\mset_config\\M|(;|\\mbegin|\\mthen|\\melse|\\mloop)\\s*(re)?set\\s|\\mtemp(orary)?\\M|\\mpg_temp|"
+    "\\mpg_(try_)?advisory_lock|\\m(listen|prepare|setseed)\\M|\\mwith\\s+hold\\M|\\mdblink_connect|\\mload\\s'";
+
 std::string probe_sql(const probe& asked) {
-  std::string sql;
+  std::string sql(own_isolation);
+  sql += "SET LOCAL lock_timeout TO 100;";
   for (const auto& q : questions)
     if ((asked.state & q.bit) != 0) sql += q.sql;
-  if (asked.triggers) sql += triggers_sql;
+  if (asked.triggers) sql.append(triggers_sql).append(speaks_of_state).append(beside_triggers);
   if (asked.all_settings)
     sql += "SELECT 's', name, setting FROM pg_catalog.pg_show_all_settings() WHERE source OPERATOR(pg_catalog.=) 'session';";
   for (const auto& name : asked.names) {

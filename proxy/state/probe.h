@@ -1,6 +1,7 @@
 // What is left on a server connection when a transaction has ended that may have left something: one query that is put behind it, and
 // what its answer means. The server is the judge: what was rolled back, or made inside a function, needs no rules here. Sans-I/O.
-// Used by session_replay.cc; worker's thread only.
+// Used by session_replay.cc; worker's thread only. Where there is no answer the server stays with its client, and is asked everything after
+// its next transaction: what pgrotor wants to know costs nobody a session.
 //
 // What each kind of state asks for, and what becomes of it:
 //
@@ -13,6 +14,9 @@
 //   PREPARE as SQL            pg_prepared_statement(), from_sql                     pinned while there
 //   currval, lastval          nothing shows it                                      pinned until DISCARD ALL or SEQUENCES
 //   LOAD, setseed, dblink     nothing shows it                                      pinned until DISCARD ALL
+//   replication origin        only its rightful users may ask                       pinned until it is reset
+//   temporary slots           nothing names those of this session alone             pinned until DISCARD ALL
+//   pg_backup_start           nothing shows it                                      pinned until pg_backup_stop
 //   unknown code (functions, DO, CALL, DDL)   all of the above that can be asked    accordingly
 //   writes                    now and then, whether there are triggers and          taken for unknown code if so
 //                             functions that speak of any of the above
@@ -34,7 +38,12 @@ namespace state = routing::state;
 // State that a probe can see.
 inline constexpr state_bits visible_state = state::temp_objects | state::advisory_locks | state::held_cursors | state::listening | state::sql_statements;
 // State that it cannot.
-inline constexpr state_bits hidden_state = state::sequence_values | state::random_seed | state::libraries | state::connections;
+inline constexpr state_bits hidden_state = state::sequence_values | state::random_seed | state::libraries | state::connections | state::origin |
+                                           state::temp_slots | state::backup;
+// ... of which a statement says that it is gone.
+inline constexpr state_bits ended_by_name = state::sequence_values | state::origin | state::backup;
+// ... and which a failed transaction leaves all the same.
+inline constexpr state_bits outlives_failure = state::sequence_values | state::origin | state::temp_slots | state::backup;
 
 struct probe {
   state_bits state = 0;            // of visible_state
@@ -44,7 +53,10 @@ struct probe {
   bool empty() const noexcept { return state == 0 && !all_settings && names.empty() && !triggers; }
 };
 
+// Under settings of its own: it waits for no snapshot, and not long for somebody's lock on a catalog (55P03).
 std::string probe_sql(const probe&);
+// Of functions: does their text speak of what makes state?
+extern const std::string_view speaks_of_state;
 
 struct findings {
   state_bits state = 0;                                                         // what is there

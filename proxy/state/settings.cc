@@ -55,6 +55,7 @@ adjustment adjust(const settings_ptr& from, const settings_ptr& to) {
     const auto *a = value_in(from, name), *b = value_in(to, name);
     return (a == nullptr) != (b == nullptr) || (a && *a != *b);
   };
+  bool asks = false;
   const bool roles = differs("role") || differs("session_authorization");
   made.wait = roles;
   if (roles && now_role) made.sql += "RESET ROLE;";
@@ -68,6 +69,8 @@ adjustment adjust(const settings_ptr& from, const settings_ptr& to) {
   for (int turn = 0; turn < 3 && to; ++turn)
     for (const auto& [name, value] : to->values()) {
       if (rank(name) != turn || (turn == 0 && !differs(name)) || (turn > 0 && !roles)) continue;
+      if (!asks) made.sql.insert(0, own_isolation);
+      asks = true;
       made.sql += "SELECT pg_catalog.set_config(" + quoted_literal(name) + "," + quoted_literal(value) + ",false);";
       made.wait = made.wait || may_fail(name);
     }

@@ -14,6 +14,10 @@ using settings_ptr = name_values_ptr;  // sorted by name; nullptr: nothing but w
 // Of names in lower case and values in the form that set_config takes; nullptr when there are none.
 settings_ptr make_settings(text_pairs);
 
+// In front of a question of the proxy's own, in the same simple query: the client's defaults may ask for a snapshot that has to be waited for
+// (SERIALIZABLE READ ONLY DEFERRABLE).
+inline constexpr std::string_view own_isolation = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;";
+
 // What turns a server that has `from` into one that has `to`.
 struct adjustment {
   std::string sql;      // one simple query

@@ -62,15 +62,15 @@ probe state_of_transaction::question(const settings_ptr& applied, state_bits pin
 }
 
 state_bits state_of_transaction::hidden(state_bits pinned) const noexcept {
-  // Who asked for a value that was not there will ask again after the next INSERT.
-  if (failed_) return static_cast<state_bits>((pinned | (makes_ & state::sequence_values)) & hidden_state);
-  const auto kept = pinned & ~(ends_ & state::sequence_values);
+  // Who asked for a sequence's value that was not there will ask again after the next INSERT.
+  if (failed_) return static_cast<state_bits>((pinned | (makes_ & outlives_failure)) & hidden_state);
+  const auto kept = pinned & ~(ends_ & ended_by_name);
   return static_cast<state_bits>((kept | makes_) & hidden_state);
 }
 
 void state_of_transaction::clear() noexcept {
   makes_ = ends_ = 0;
-  resets_ = any_setting_ = failed_ = false;
+  resets_ = any_setting_ = failed_ = parses_ = false;
   names_.clear();
 }
 

@@ -19,6 +19,7 @@ class state_of_transaction {
   // The names that the effects leave open or give; `values` are those of the statement's parameters.
   void name(const routing::session_effects&, std::span<const routing::parameter> values);
   void note_unknown() noexcept { makes_ |= state::anything; }
+  void note_parse() noexcept { parses_ = true; }
   void note_any_setting() noexcept;  // a setting has changed, and nothing said which
   void note_undone() noexcept { resets_ = true; }
   void note_failure() noexcept { resets_ = failed_ = true; }
@@ -32,11 +33,13 @@ class state_of_transaction {
   state_bits hidden(state_bits pinned) const noexcept;
   const std::vector<std::string>& names() const noexcept { return names_; }
   bool changes_settings() const noexcept { return (makes_ & (state::settings | state::anything)) != 0; }
+  // A statement was prepared that may be of temporary tables, which hid others of the same name.
+  bool has_prepared_of_temp_objects() const noexcept { return parses_ && (makes_ & state::temp_objects) != 0; }
   void clear() noexcept;
 
  private:
   state_bits makes_ = 0, ends_ = 0;
-  bool resets_ = false, any_setting_ = false, failed_ = false;
+  bool resets_ = false, any_setting_ = false, failed_ = false, parses_ = false;
   std::vector<std::string> names_;
 };
 

@@ -21,6 +21,7 @@ enum class question : char {
   settings,   // whether it takes the client's, in front of whose first message they go
   aside,      // the types of a statement's parameters, the isolation level: between two messages of the client
   prepared,   // for a prepared transaction, or to give up an unbound one
+  late,       // nothing: the answer to an earlier one, that the client was not to wait for, has to come first
 };
 
 struct branch {

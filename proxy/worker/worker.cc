@@ -24,6 +24,7 @@ constexpr std::size_t strangers = 100;  // connections above max_clients that ma
 constexpr auto tick_time = std::chrono::milliseconds(100);
 constexpr int ticks_a_second = 10;
 constexpr auto cancel_time = std::chrono::seconds(5);
+constexpr auto gathering_time = std::chrono::milliseconds(200);
 constexpr auto stop_time = std::chrono::seconds(2);
 constexpr auto retire_time = std::chrono::seconds(1);
 constexpr std::int32_t pids_per_worker = 1 << 24;
@@ -50,6 +51,7 @@ void set_deadlines(deadline_list& deadlines, const config& settings) {
   deadlines.set(timed::client_idle, settings.client_idle_timeout);
   deadlines.set(timed::question, settings.connect_timeout);
   deadlines.set(timed::server, settings.pool_wait);
+  deadlines.set(timed::gathering, gathering_time);
 }
 
 }  // namespace

@@ -25,6 +25,8 @@ void replace(std::string& in, std::string_view from, std::string_view to, std::s
 // What pgrotor says at length. Of a question for what a transaction has left (probe.h) the letters of its parts.
 std::string in_short(std::string_view frame) {
   auto text = frontend_text(frame);
+  for (const auto own : {proxy::own_isolation, std::string_view("SET LOCAL lock_timeout TO 100;")})
+    if (const auto at = text.find(own); at != std::string::npos) text.erase(at, own.size());
   constexpr std::string_view part = "SELECT '?', ";
   const auto sql = frame.front() == 'Q' ? text.substr(2, text.size() - 3) : std::string();
   if (sql.starts_with(part.substr(0, 8)) && sql.size() > 9 && sql.substr(9).starts_with(part.substr(9))) {
@@ -261,7 +263,16 @@ void shard_connection::ready() {
   if (open_) end(true);
   for (const auto* name : {"TimeZone", "application_name"}) report(name);
   protocol::append(out_, protocol::ready_for_query{status_});
+  if (status_ == transaction_status::idle) out_ += std::exchange(behind_ready_, {});
   flush();
+}
+
+void shard_connection::notify(std::string_view channel, bool behind_ready) {
+  if (gone_) return;
+  std::string frame("A\0\0\0\0\0\0\0\7", 9);
+  frame.append(channel).append("\0\0", 2);
+  frame[4] = static_cast<char>(frame.size() - 1);
+  (behind_ready ? behind_ready_ : line_->to_pgrotor) += frame;
 }
 
 void shard_connection::report(const char* name) {

@@ -36,6 +36,7 @@ struct shard {
   std::vector<std::string> committed;                        // what was written, in the order of the commits
   std::map<std::string, std::vector<std::string>> prepared;  // ... and what may be yet, by name of the prepared transaction
   std::string heard;                                         // what its connections were sent
+  bool catalog_locked = false;                               // whoever asks what a transaction has left waits in vain
   std::vector<std::unique_ptr<shard_connection>> connections;
   bool has_committed(std::string_view word) const;
   void finish(const std::string& gid, bool committed);  // what is prepared under that name
@@ -58,6 +59,8 @@ class shard_connection {
   // Why it must not serve another client; empty: it may.
   std::string unfit() const;
   line& wire() noexcept { return *line_; }
+  // A notification: at once, or in the same write as the next ReadyForQuery outside of a block, behind it.
+  void notify(std::string_view channel, bool behind_ready = false);
   // Of the session: settings and the like that are not a transaction's.
   std::string settings() const;
 
@@ -134,7 +137,7 @@ class shard_connection {
   std::map<std::string, std::string> statements_, portals_;
   kept now_, before_;
   std::map<std::string, std::string> local_, told_;
-  std::string copied_;
+  std::string copied_, behind_ready_;
   char copying_ = 0;  // 'Q' or 'E': what has begun it
   bool open_ = false, has_id_ = false, skips_ = false, cancelled_ = false, gone_ = false, silent_ = false;
 };

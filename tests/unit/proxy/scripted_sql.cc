@@ -154,12 +154,13 @@ shard_connection::result shard_connection::finish_prepared(std::string_view sql)
 
 // SET [LOCAL] name = 'value'.
 shard_connection::result shard_connection::set(std::string_view sql) {
+  result got;
+  got.tag = "SET";
+  if (sql.starts_with("SET TRANSACTION ")) return got;
   const bool local = sql.starts_with("SET LOCAL ");
   const auto rest = sql.substr(local ? 10 : 4);
   const auto name = proxy::lower_name(first_word(rest));
   (local ? local_ : now_.settings)[name] = quoted(sql, 0);
-  result got;
-  got.tag = "SET";
   return got;
 }
 
@@ -252,6 +253,7 @@ shard_connection::result shard_connection::find_prepared(std::string_view sql) {
 shard_connection::result shard_connection::probe(std::string_view sql) {
   const auto letter = quoted(sql, 0);
   result got;
+  if (shard_.catalog_locked) return got.failed = "55P03", got;
   got.columns = {"a", "b", "c"};
   got.tag = "SELECT";
   const auto row = [&](std::optional<std::string> name, std::optional<std::string> value) { got.rows.push_back({letter, std::move(name), std::move(value)}); };

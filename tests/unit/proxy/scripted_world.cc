@@ -59,6 +59,7 @@ world::world(setup made) : services(own_io_, usual_settings(), known_users()), m
   deadlines.set(proxy::timed::obey, 5s);
   deadlines.set(proxy::timed::question, 5s);
   deadlines.set(proxy::timed::server, 10s);
+  deadlines.set(proxy::timed::gathering, 200ms);
 }
 
 world::~world() {

@@ -1,6 +1,7 @@
 // The extended protocol of one client over scripted shards; each step goes wrong in turn (scripted_world.h).
 #include <doctest/doctest.h>
 
+#include "protocol/frontend.h"
 #include "scripted_world.h"
 
 using namespace scripted;
@@ -40,6 +41,28 @@ TEST_CASE("session: a named statement is prepared wherever it runs, and the clie
   });
 }
 
+TEST_CASE("session: a client's Parse reaches the server that has the statement of another, or of before") {
+  const auto close = [](std::string_view name) {
+    std::string frames;
+    protocol::append(frames, protocol::close{'S', name});
+    return frames;
+  };
+  const auto again = pipeline(close("a") + parse("b", "SELECT 1") + bind("b") + execute());
+  walk({}, {pipeline(parse("a", "SELECT 1")), again, pipeline(bind("b") + execute())}, [](world& w) {
+    CHECK(w.heard(1) == "3 1 2 D[s2] C[SELECT 1] Z[I]");
+    CHECK(w.told(2) == "P[pgrotor_1 SELECT 1] S C[S pgrotor_1] P[pgrotor_1 SELECT 1] B[- pgrotor_1] E[-] S B[- pgrotor_1] E[-] S");
+  });
+}
+
+TEST_CASE("session: statements are others under another search_path, and made anew behind temporary tables") {
+  walk({}, {pipeline(parse("a", "SELECT 1")), query("SET search_path = 'mine'"), pipeline(parse("b", "SELECT 1"))}, [](world& w) {
+    CHECK(w.told(2).find("P[pgrotor_2 SELECT 1]") != std::string::npos);
+  });
+  walk({}, {query("BEGIN"), query("CREATE TEMP TABLE t (a int) ON COMMIT DROP"), pipeline(parse("a", "SELECT 1")), query("COMMIT"), pipeline(bind("a") + execute())}, [](world& w) {
+    CHECK(w.told(2).ends_with("C[S pgrotor_1] S P[pgrotor_1 SELECT 1] B[- pgrotor_1] E[-] S"));
+  });
+}
+
 TEST_CASE("session: a pipeline of several is one transaction of one shard") {
   const auto two = parse("", insert) + run_insert("", "2", "w1") + run_insert("", "2", "w2");
   const auto fails = parse("", insert) + run_insert("", "2", "w3") + parse("", "SELECT boom FROM orders WHERE customer_id = $1") + bind("", {"2"}) + execute() +
@@ -66,6 +89,27 @@ TEST_CASE("session: what is flushed is answered before the Sync") {
     CHECK(w.heard(5) == "Z[I]");
     CHECK(w.told(3) == "P[- INSERT INTO orders (customer_id, order_id) VALUES ($1, $2)] B[- - 1 w1] E[-] H B[- - 1 w2] E[-] H S");
   });
+}
+
+TEST_CASE("session: an error is told before the Sync, where the transaction has its shard") {
+  const turn fails{parse("", "boom in parse"), "E", {}}, more{parse("", "SELECT 1") + bind("") + execute(), "", {}};
+  walk({}, {query("BEGIN"), query("SELECT 1"), fails, more, pipeline(""), query("ROLLBACK")}, [](world& w) {
+    CHECK(w.heard(2) == "E[42601]");
+    CHECK(w.heard(4) == "Z[E]");
+    CHECK(w.told(2) == "Q[BEGIN] Q[SELECT 1] P[- boom in parse] H S Q[ROLLBACK]");
+  });
+}
+
+TEST_CASE("session: a long pipeline is not gathered where the transaction has its shard") {
+  std::string frames = parse("i", insert);
+  for (int i = 0; i < 1'200; ++i) frames += run_insert("i", "2", std::string(1'000, 'w'));
+  world w;
+  w.run({query("BEGIN"), query("SELECT 1 FROM orders WHERE customer_id = 2"), pipeline(frames), query("COMMIT")});
+  w.check();
+  CHECK(w.heard(2).ends_with("C[INSERT 0 1] Z[T]"));
+  const auto told = w.told(1);
+  CHECK(told.find(" H ") < told.find(" S "));
+  CHECK(w.at(1).committed.size() == 1'200);
 }
 
 TEST_CASE("session: a transaction of pipelines") {

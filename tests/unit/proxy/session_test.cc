@@ -97,6 +97,45 @@ TEST_CASE("session: who listens, or has a temporary table, keeps the server unti
   });
 }
 
+TEST_CASE("session: a notification behind the answer, in the same read, leaves the client its server") {
+  setup made;
+  made.before = [](world& w, std::size_t turn) {
+    for (auto& one : w.at(2).connections)
+      if (turn == 1 || turn == 2) one->notify("news", true);
+  };
+  walk(made, {query("LISTEN news"), query("SELECT 1"), query("SELECT 2"), query("SELECT 3")}, [](world& w) {
+    const auto all = w.heard(1) + " " + w.heard(2) + " " + w.heard(3);
+    CHECK(std::ranges::count(all, 'A') == 2);  // the next statement may be on its way by then
+    CHECK(w.at(2).connections.size() == 1);
+  });
+}
+
+TEST_CASE("session: a notification waits for the end of the client's transaction") {
+  setup made;
+  made.before = [](world& w, std::size_t turn) {
+    for (auto& one : w.at(2).connections)
+      if (turn == 2 || turn == 5) one->notify("news");
+  };
+  walk(made, {query("LISTEN news"), query("BEGIN"), query("SELECT 1"), query("COMMIT"), query("BEGIN"), query("ROLLBACK"), query("SELECT 2")}, [](world& w) {
+    CHECK(w.heard(2) == "T[shard] D[s2] C[SELECT 1] Z[T]");
+    CHECK(w.heard(3) == "C[COMMIT] A[news] Z[I]");
+    CHECK(w.heard(4) == "C[BEGIN] Z[T]");
+    const auto behind = w.heard(5) + " " + w.heard(6);
+    CHECK(behind.find("C[ROLLBACK] ") < behind.find("A[news]"));
+  });
+}
+
+TEST_CASE("session: where the catalog is locked the server stays with the client, and is asked again later") {
+  setup made;
+  made.before = [](world& w, std::size_t turn) { w.at(2).catalog_locked = turn == 0 || turn == 1; };
+  std::vector<turn> turns{query("SELECT my_function()"), query("SELECT 1"), query("SELECT 2"), query("SELECT 3")};
+  turns.front().may_commit = true;
+  walk(made, turns, [](world& w) { CHECK(w.heard(1) == "T[shard] D[s2] C[SELECT 1] Z[I]"); });
+  world w(made);
+  w.run(turns);
+  CHECK(w.told(2) == "Q[SELECT my_function()] probe[tlcnpsvv] Q[SELECT 1] probe[tlcnpsvv] Q[SELECT 2] probe[tlcnpsvv] Q[SELECT 3]");
+}
+
 TEST_CASE("session: who leaves while it listens gives back a server that is as new") {
   walk({}, {query("LISTEN news"), query("SELECT 1")}, [](world& w) {
     CHECK(w.told(2) == "Q[LISTEN news] probe[n] Q[SELECT 1] Q[DISCARD ALL]");
