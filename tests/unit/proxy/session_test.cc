@@ -120,6 +120,7 @@ TEST_CASE("session: a notification waits for the end of the client's transaction
     CHECK(w.heard(2) == "T[shard] D[s2] C[SELECT 1] Z[T]");
     CHECK(w.heard(3) == "C[COMMIT] A[news] Z[I]");
     CHECK(w.heard(4) == "C[BEGIN] Z[T]");
+    CHECK(w.told(2) == "Q[LISTEN news] probe[n] Q[BEGIN] Q[SELECT 1] Q[COMMIT] Q[BEGIN] Q[ROLLBACK] Q[SELECT 2] Q[DISCARD ALL]");
     const auto behind = w.heard(5) + " " + w.heard(6);
     CHECK(behind.find("C[ROLLBACK] ") < behind.find("A[news]"));
   });
