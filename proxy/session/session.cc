@@ -113,6 +113,7 @@ bool session::may_take() const noexcept {
   if (out_.size() - out_at_ > byte_queue::block_size || here_.borrowed || here_.asking == question::leftovers || waiting_) return false;
   if (here_.server && here_.server->out.size() - here_.server->out_at >= server_backlog) return false;
   if (query_waits_ && here_.server && !here_.server->answers.idle()) return false;
+  if (!unit_open_ && here_.server && here_.server->answers.is_at_put_in()) return false;  // a BEGIN that went ahead: it may have to be taken back
   if (here_.server && here_.server->answers.in_doubt() && !here_.copy_in && copy_bytes_ == 0) return false;
   return !unit_open_ || pipeline_open_ || here_.copy_in || copy_bytes_ > 0;
 }

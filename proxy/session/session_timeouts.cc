@@ -39,7 +39,8 @@ bool session::may_end_question() const noexcept { return here_.asking == questio
 
 // It has nothing of the client's.
 bool session::may_give_server_up() const noexcept {
-  return here_.server->pinned == 0 && (here_.borrowed || here_.asking == question::prepared);
+  const bool apart = here_.asking == question::prepared || (here_.asking == question::aside && here_.borrowed);
+  return apart && here_.server->pinned == 0;
 }
 
 // Whose time is up stands in no list any more. True: the server has not answered, and is given up. What is in its socket is looked at

@@ -80,18 +80,21 @@ constinit const std::string_view speaks_of_state =
     "prosrc OPERATOR(pg_catalog.~*) '\\mset_config\\M|(;|\\mbegin|\\mthen|\\melse|\\mloop)\\s*(re)?set\\s|\\mtemp(orary)?\\M|\\mpg_temp|"
     "\\mpg_(try_)?advisory_lock|\\m(listen|prepare|setseed)\\M|\\mwith\\s+hold\\M|\\mdblink_connect|\\mload\\s'";
 
+// The settings of its own come behind those that are asked for.
 std::string probe_sql(const probe& asked) {
   std::string sql(own_isolation);
-  sql += "SET LOCAL lock_timeout TO 100;";
   for (const auto& q : questions)
-    if ((asked.state & q.bit) != 0) sql += q.sql;
-  if (asked.triggers) sql.append(triggers_sql).append(speaks_of_state).append(beside_triggers);
+    if ((asked.state & q.bit) != 0 && q.bit != state::temp_objects) sql += q.sql;
   if (asked.all_settings)
     sql += "SELECT 's', name, setting FROM pg_catalog.pg_show_all_settings() WHERE source OPERATOR(pg_catalog.=) 'session';";
   for (const auto& name : asked.names) {
     const auto quoted = quoted_literal(name);
     sql += "SELECT 'v', " + quoted + ", pg_catalog.current_setting(" + quoted + ", true);";
   }
+  const bool temporary = (asked.state & state::temp_objects) != 0;
+  if (temporary || asked.triggers) sql += "SET LOCAL lock_timeout TO 100;";
+  if (temporary) sql += questions[0].sql;
+  if (asked.triggers) sql.append(triggers_sql).append(speaks_of_state).append(beside_triggers);
   return sql;
 }
 

@@ -33,6 +33,18 @@ TEST_CASE("probe: asks what it is told to ask, names as literals") {
   CHECK(sql.find("pg_lock_status") == std::string::npos);
 }
 
+TEST_CASE("probe: its own settings are none of those that it finds") {
+  const auto sql = proxy::probe_sql({proxy::visible_state, true, {"lock_timeout"}, true});
+  const auto own = sql.find("SET LOCAL");
+  CHECK(sql.starts_with(proxy::own_isolation));
+  CHECK(own != std::string::npos);
+  CHECK(own > sql.find("pg_show_all_settings"));
+  CHECK(own > sql.find("current_setting"));
+  CHECK(own < sql.find("pg_depend"));
+  CHECK(own < sql.find("pg_trigger"));
+  CHECK(proxy::probe_sql({state::listening, true, {}, false}).find("SET LOCAL") == std::string::npos);
+}
+
 TEST_CASE("probe: reads its answer, and nothing else") {
   const auto read = proxy::read_findings(rows({{"t", {}, {}}, {"n", {}, {}}, {"p", "Mine", {}}, {"x", {}, {}}, {"s", "TimeZone", "UTC"}, {"v", "a.b", {}}, {"v", "A.c", ""}}));
   REQUIRE(read);

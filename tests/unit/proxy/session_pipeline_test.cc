@@ -54,6 +54,16 @@ TEST_CASE("session: a client's Parse reaches the server that has the statement o
   });
 }
 
+TEST_CASE("session: a Parse alone behind settings that its server has to be told") {
+  const std::vector<turn> turns{query("SET timezone = 'Asia/Seoul'"), query("SELECT 1 FROM orders WHERE customer_id = 1"), pipeline(parse("a", "SELECT 1") + describe('S', "a")),
+                                pipeline(parse("", "SELECT 2"))};
+  setup made;
+  made.before = [](world& w, std::size_t turn) {
+    if (turn == 2) w.pool_of(2).close_idle();  // the next server starts anew
+  };
+  walk(made, turns, [](world& w) { CHECK(w.heard(2) == "1 t T[shard] Z[I]"); });
+}
+
 TEST_CASE("session: statements are others under another search_path, and made anew behind temporary tables") {
   walk({}, {pipeline(parse("a", "SELECT 1")), query("SET search_path = 'mine'"), pipeline(parse("b", "SELECT 1"))}, [](world& w) {
     CHECK(w.told(2).find("P[pgrotor_2 SELECT 1]") != std::string::npos);

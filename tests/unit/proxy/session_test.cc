@@ -92,7 +92,7 @@ TEST_CASE("session: who listens, or has a temporary table, keeps the server unti
   walk({}, turns, [](world& w) {
     CHECK(w.heard(0) == "C[LISTEN] Z[I]");
     CHECK(w.heard(4) == "C[DISCARD ALL] Z[I]");
-    CHECK(w.told(2) == "Q[LISTEN news] probe[n] Q[SELECT 1] Q[CREATE TEMP TABLE t (a int)] probe[tlcnpsvv] Q[SELECT 1]");
+    CHECK(w.told(2) == "Q[LISTEN news] probe[n] Q[SELECT 1] Q[CREATE TEMP TABLE t (a int)] probe[lcnpsvvt] Q[SELECT 1]");
     CHECK(w.told(3) == "Q[SELECT 1 FROM orders WHERE customer_id = 1]");
   });
 }
@@ -134,7 +134,7 @@ TEST_CASE("session: where the catalog is locked the server stays with the client
   walk(made, turns, [](world& w) { CHECK(w.heard(1) == "T[shard] D[s2] C[SELECT 1] Z[I]"); });
   world w(made);
   w.run(turns);
-  CHECK(w.told(2) == "Q[SELECT my_function()] probe[tlcnpsvv] Q[SELECT 1] probe[tlcnpsvv] Q[SELECT 2] probe[tlcnpsvv] Q[SELECT 3]");
+  CHECK(w.told(2) == "Q[SELECT my_function()] probe[lcnpsvvt] Q[SELECT 1] probe[lcnpsvvt] Q[SELECT 2] probe[lcnpsvvt] Q[SELECT 3]");
 }
 
 TEST_CASE("session: who leaves while it listens gives back a server that is as new") {
