@@ -156,6 +156,18 @@ class Settings(unittest.TestCase):
             self.assertEqual(self.b.kinds(parse("", "SELECT a FROM hidden") + wire.SYNC), "E42P01 ZI")
         on_every_server(check)
 
+    def test_what_is_set_by_other_ways_than_set(self):
+        W.shards["s2"].psql('CREATE FUNCTION public.upper(date) RETURNS text LANGUAGE sql AS '
+                            "$$ SELECT pg_catalog.set_config('work_mem', '3MB', false) $$", "shop")
+        self.addCleanup(W.shards["s2"].psql, "DROP FUNCTION public.upper(date)", "shop")
+        fresh = {"extra_float_digits": "0"}  # a pool of its own, whose servers look for such functions when they are opened
+        with contextlib.closing(Client(W.port, **fresh)) as a, contextlib.closing(Client(W.port, **fresh)) as b:
+            default = show(b, "work_mem")
+            for sql in ("UPDATE pg_settings SET setting = '3MB' WHERE name = 'work_mem'", "SELECT upper(date '2020-01-01')"):
+                a.kinds(query(sql))
+                self.assertEqual((show(a, "work_mem"), show(b, "work_mem"), show(a, "work_mem")), ("3MB", default, "3MB"), sql)
+                a.kinds(query("RESET work_mem"))
+
     def test_clients_are_told_of_parameters_once_and_their_own_only(self):
         default = show(self.b, "TimeZone")
         self.assertEqual(reported(self.a, "SET TimeZone = 'Asia/Tokyo'"), [["TimeZone", "Asia/Tokyo"]])

@@ -98,6 +98,23 @@ class Pins(unittest.TestCase):
         self.assert_pinned("advisory_locks")
         self.a.rows("SELECT pg_advisory_unlock_all()")
 
+    def test_replication_and_backup(self):
+        shard = W.shards["s2"]
+        shard.psql("ALTER ROLE app REPLICATION; SELECT pg_replication_origin_create('tool');"
+                   "GRANT EXECUTE ON FUNCTION pg_replication_origin_session_setup(text), pg_replication_origin_session_reset(),"
+                   " pg_backup_start(text, boolean), pg_backup_stop(boolean) TO app", "shop")
+        for make, end, reason in (("SELECT pg_replication_origin_session_setup('tool')", "SELECT pg_replication_origin_session_reset()", "replication_origin"),
+                                  ("SELECT pg_backup_start('b', true)", "SELECT lsn FROM pg_backup_stop(false)", "backup"),
+                                  ("SELECT pg_create_physical_replication_slot('mine', true, true)", "DISCARD ALL", "temporary_slot")):
+            with self.subTest(make):
+                self.before = W.counters()
+                self.a.rows(make)
+                self.assert_pinned(reason)
+                self.a.kinds(query(end))
+                self.assertEqual(self.a.rows("SELECT 1"), [["1"]])
+                self.assertEqual(W.counters()["pinned_now"], 0)
+        self.assertEqual(shard.psql("SELECT count(*) FROM pg_replication_slots WHERE temporary", "shop").strip(), "0")
+
     def test_a_lock_is_free_when_its_client_leaves(self):
         self.a.rows("SELECT pg_advisory_lock(6)")
         self.a.send(wire.TERMINATE)
