@@ -241,7 +241,7 @@ void session::choose_for_batch(choice& chosen) {
   for (std::size_t i = 0; i < batch_.size(); ++i) {
     const bool places = batch_[i].type == 'B' || (attached && (batch_[i].type == 'P' || batch_[i].type == 'D'));
     if (plain && (decided || !places || batch_[i].plan->destination == destination_kind::any)) continue;
-    decided = true;
+    decided = batch_[i].type == 'B';  // a Parse says where, not that anything is done there
     if (choose_for_item(batch_[i], chosen)) continue;
     cut_batch(i, std::move(*chosen.refused));
     chosen.refused.reset();

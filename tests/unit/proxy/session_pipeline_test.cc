@@ -122,6 +122,12 @@ TEST_CASE("session: a long pipeline is not gathered where the transaction has it
   CHECK(w.at(1).committed.size() == 1'200);
 }
 
+TEST_CASE("session: a transaction that has only set things is bound by a write to a local table") {
+  const auto local = pipeline(parse("", "INSERT INTO settings VALUES (w1)") + bind("") + execute());
+  walk({}, {query("BEGIN"), query("RESET ALL"), local, query("SELECT 1 FROM orders WHERE customer_id = 1"), query("COMMIT", {"w1"})},
+       [](world& w) { CHECK(w.told(2).find("ROLLBACK") == std::string::npos); });
+}
+
 TEST_CASE("session: a transaction of pipelines") {
   const auto begin = parse("", "BEGIN") + bind("") + execute(), commit = parse("", "COMMIT") + bind("") + execute();
   const std::vector<turn> turns{pipeline(begin), pipeline(parse("", insert) + run_insert("", "1", "w1")),
