@@ -162,6 +162,30 @@ ROWS = {
         "if (item.named || server.statements.unnamed == statement.id) return;"),
     "session: an error of a pipeline skips nothing": (
         "proxy/session/session_relay.cc", SESSION("pipeline"), "  if (pipeline_open_) skip_to_sync_ = true;\n  send_fence();", "  send_fence();"),
+    "session: a Parse binds a transaction instead of its Bind": (
+        "proxy/session/session_batch.cc", SESSION("pipeline"), "decided = batch_[i].type == 'B';", "decided = true;"),
+    "session: a Parse is answered for another's statement": (
+        "proxy/session/session_write.cc", SESSION("pipeline"), "  if (known) close_statement(item.statement->id);\n", "  if (known) return server.answers.emit(std::string(\"1\\0\\0\\0\\4\", 5), item.undo);\n"),
+    "session: statements are shared under any search_path": (
+        "proxy/session/session_batch.cc", SESSION("pipeline"), "item.named, statement_scope());", "item.named);"),
+    "session: statements of temporary tables stay prepared": (
+        "proxy/session/session_replay.cc", SESSION("pipeline"), "if (transaction.has_prepared_of_temp_objects()) here_.server->reprepare = true;", ""),
+    "session: a pipeline waits for its Sync whatever it says": (
+        "proxy/session/session_timeouts.cc", SESSION("pipeline"), "if (scanned_ > 0 && may_take() && may_cut()) run_gathered('H');", ""),
+    "session: a long pipeline is gathered whole": ("proxy/session/session.cc", SESSION("pipeline"), "if (scanned_ < most_gathered || !may_cut()) continue;", "continue;"),
+    "session: settings in front of a Parse are given up": (
+        "proxy/session/session_timeouts.cc", SESSION("pipeline"), "(here_.asking == question::aside && here_.borrowed)", "here_.borrowed"),
+    "session: what came behind an answer makes the server unusable": (
+        "proxy/session/session_relay.cc", "proxy/session_test.cc", "  server.in.consume(rest.used);\n", ""),
+    "session: a notification is told in a block": (
+        "proxy/session/session_relay.cc", "proxy/session_test.cc", "  if (status == transaction_status::idle) out_.append(", "  out_.append("),
+    "session: a listener's BEGIN is held": ("proxy/session/session_relay.cc", "proxy/session_test.cc", "if (held_.open() && !held_.failed() && !here_.server) begin_where_it_listens();", ""),
+    "session: who could not be asked is asked no more": (
+        "proxy/session/session_replay.cc", "proxy/session_test.cc", " || (here_.server->pinned & state::anything) != 0", ""),
+    "session: a question that is not answered ends the session": (
+        "proxy/session/session_timeouts.cc", "proxy/session_test.cc", "  if (here_.asking == question::leftovers) return park_unheard(), true;\n", ""),
+    "session: a late answer is taken for the next": (
+        "proxy/session/session_route.cc", "proxy/session_test.cc", "    if (!here_.server->answers.idle()) co_return co_await hear_late_answer();\n", ""),
     "session: what was gathered stays counted": ("proxy/session/session.cc", SESSION("copy"), "w_.gathered -= std::exchange(claimed_, 0);", "claimed_ = 0;"),
     "session: other shards keep what a lost one has undone": (
         "proxy/session/session_relay.cc", SESSION("commit"), "  if (!borrowed) lose_branches();\n", ""),

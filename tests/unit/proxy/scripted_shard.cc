@@ -41,6 +41,14 @@ std::string in_short(std::string_view frame) {
   return text;
 }
 
+// Nothing that says that something was done.
+std::string nonsense(std::size_t number) {
+  static const std::vector<std::string> all{{"1\0\0\0\4", 5}, {"2\0\0\0\4", 5}, {"3\0\0\0\4", 5}, {"T\0\0\0\6\0\0", 7}, {"D\0\0\0\6\0\0", 7}, {"n\0\0\0\4", 5},
+                                            {"?\0\0\0\4", 5}, {"C\0\0\0\1", 5}, {"R\0\0\0\10\0\0\0\0", 9}, {"G\0\0\0\7\0\0\0", 8}, {"W\0\0\0\7\0\0\0", 8},
+                                            {"t\0\0\0\6\0\0", 7}, {"E\0\0\0\5\0", 6}, {"N\0\0\0\5\0", 6}, {"S\0\0\0\6a\0", 7}, {"K\0\0\0\14\0\0\0\1\0\0\0\2", 13}};
+  return all[number % all.size()];
+}
+
 }  // namespace
 
 bool shard::has_committed(std::string_view word) const {
@@ -67,13 +75,14 @@ void shard_connection::step(fault what) {
     flush();
     return vanish();
   }
+  if (what == fault::nonsense) line_->to_pgrotor += nonsense(shard_.heard.size());
   const auto before = line_->to_pgrotor.size();
   const bool runs = frame.front() == 'Q' || frame.front() == 'E';
   const bool cancelled = std::exchange(cancelled_, false) && runs && !skips_;
   refused_begin = refused_begin || (what == fault::refused && frame.find("BEGIN") != std::string::npos);
   if (cancelled || what == fault::refused) refuse(frame.front(), cancelled ? "57014" : "53200");
   else answer(frame.front(), std::string_view(frame).substr(protocol::frame_header_size));
-  if (what == fault::none || what == fault::refused) return;
+  if (what == fault::none || what == fault::refused || what == fault::nonsense) return;
   const auto said = line_->to_pgrotor.size() - before;
   line_->to_pgrotor.resize(before + (what == fault::cut ? said / 2 : 0));
   vanish();
@@ -263,12 +272,13 @@ void shard_connection::ready() {
   if (open_) end(true);
   for (const auto* name : {"TimeZone", "application_name"}) report(name);
   protocol::append(out_, protocol::ready_for_query{status_});
+  if (now_.listening.empty()) behind_ready_.clear();
   if (status_ == transaction_status::idle) out_ += std::exchange(behind_ready_, {});
   flush();
 }
 
 void shard_connection::notify(std::string_view channel, bool behind_ready) {
-  if (gone_) return;
+  if (gone_ || now_.listening.empty()) return;
   std::string frame("A\0\0\0\0\0\0\0\7", 9);
   frame.append(channel).append("\0\0", 2);
   frame[4] = static_cast<char>(frame.size() - 1);

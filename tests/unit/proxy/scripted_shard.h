@@ -26,6 +26,7 @@ enum class fault {
   fatal,        // not done: an ErrorResponse with severity FATAL, and the end
   refused,      // not done: an ErrorResponse
   silent,       // it is not read, nor is anything else
+  nonsense,     // done and answered, behind a message that nobody has asked for
 };
 
 class shard_connection;

@@ -206,6 +206,8 @@ shard_connection::result shard_connection::write(std::string_view sql) {
   has_id_ = true;
   result got;
   got.tag = first_word(sql) + (sql.starts_with("INSERT") ? " 0 1" : " 1");
+  const auto word = sql.find("told=");  // whose answer says which it was
+  if (word != std::string_view::npos) got.tag += " " + std::string(sql.substr(word + 5, sql.find(')', word) - word - 5));
   return got;
 }
 

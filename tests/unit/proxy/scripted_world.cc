@@ -43,7 +43,7 @@ proxy::config usual_settings() {
 }  // namespace
 
 std::string_view to_string(trouble one) noexcept {
-  constexpr std::string_view names[] = {"none", "lost before", "lost behind", "cut", "fatal", "refused", "silent", "the client leaves", "the client cancels"};
+  constexpr std::string_view names[] = {"none", "lost before", "lost behind", "cut", "fatal", "refused", "silent", "nonsense", "the client leaves", "the client cancels"};
   return names[static_cast<std::size_t>(one)];
 }
 
@@ -96,6 +96,7 @@ void world::run(std::vector<turn> turns, trouble what, int at) {
 // What becomes of what is done now.
 fault world::next_step(char kind) {
   kinds_.push_back(kind);
+  if (made_.goes_wrong) trouble_ = made_.goes_wrong(kind), trouble_at_ = static_cast<int>(kinds_.size());
   if (static_cast<int>(kinds_.size()) != trouble_at_) return fault::none;
   if (trouble_ == trouble::client_cancels) cancel_as_client();
   if (trouble_ == trouble::client_leaves) client_->leave();
@@ -182,6 +183,12 @@ bool world::let_time_pass(int so_often) {
     }
   }
   return broke || so_often < 6;
+}
+
+std::string world::transcript() const {
+  std::string all;
+  for (std::size_t i = 0; i < client_->reached(); ++i) all += "< " + client_->heard(i) + (client_->heard(i).empty() ? "" : " ");
+  return all;
 }
 
 std::string world::told(std::uint32_t number) { return std::exchange(at(number).heard, {}); }

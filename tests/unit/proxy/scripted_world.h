@@ -17,8 +17,8 @@
 namespace scripted {
 
 // What goes wrong at a step: with a shard, or with the client.
-enum class trouble { none, lost_before, lost_behind, cut, fatal, refused, silent, client_leaves, client_cancels };
-inline constexpr int troubles = 9;
+enum class trouble { none, lost_before, lost_behind, cut, fatal, refused, silent, nonsense, client_leaves, client_cancels };
+inline constexpr int troubles = 10;
 std::string_view to_string(trouble) noexcept;
 
 enum class recovers { nobody, unknowing, knowing };
@@ -31,6 +31,8 @@ struct setup {
   recovers commits = recovers::nobody;            // interrupted ones over several shards
   std::function<void(class world&, std::size_t turn)> before;  // a turn is said
   std::function<bool(class world&)> stands_still;  // nothing moves; true when it has moved something
+  std::function<trouble(char kind)> goes_wrong;    // at each step, instead of one trouble at one step
+  bool checks_turns = true;                        // what a client has heard for each turn is true
 };
 
 class recovery;
@@ -54,6 +56,9 @@ class world final : public proxy::services {
   proxy::session* session();  // while it lives
   void cancel_as_client();    // what it runs, or waits for
   proxy::pool& pool_of(std::uint32_t shard);
+  std::string transcript() const;  // all that the client has heard behind its greeting, "<" in front of what came behind each turn
+  int said(std::string_view word) const;  // so often that word is committed, or will be
+  void client_leaves() { client_->leave(); }
   // Whatever has happened: what was said is true, and nothing is left behind.
   void check() const;
 
