@@ -11,7 +11,7 @@ inline constexpr std::string_view settings_of_answers[] = {
     "DateStyle", "IntervalStyle", "TimeZone", "array_nulls", "backslash_quote", "bytea_output", "check_function_bodies", "client_min_messages",
     "createrole_self_grant", "default_text_search_config", "default_transaction_deferrable", "default_transaction_isolation",
     "default_transaction_read_only", "escape_string_warning", "exit_on_error", "extra_float_digits", "gin_fuzzy_search_limit",
-    "idle_in_transaction_session_timeout", "integer_datetimes", "lc_messages", "lc_monetary", "lc_numeric", "lc_time", "lo_compat_privileges",
+    "idle_in_transaction_session_timeout", "idle_session_timeout", "integer_datetimes", "lc_messages", "lc_monetary", "lc_numeric", "lc_time", "lo_compat_privileges",
     "lock_timeout", "quote_all_identifiers", "restrict_nonsystem_relation_kind", "row_security", "search_path", "server_encoding",
     "session_replication_role", "standard_conforming_strings", "statement_timeout", "timezone_abbreviations", "transaction_timeout",
     "transform_null_equals", "xmlbinary", "xmloption",

@@ -157,6 +157,9 @@ class session final : public std::enable_shared_from_this<session>, public timed
   void clock_arrival();
   void clock_rest(clock::time_point now);
   void clock_question();
+  client_timeouts own_timeouts();
+  std::chrono::milliseconds own_limit(clock::time_point now);
+  void end_idle_transaction();
   bool end_overdue_question();
   bool may_end_question() const noexcept;
   bool may_give_server_up() const noexcept;
@@ -256,6 +259,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   const branch* branch_on(routing::shard_id) const noexcept;
   boost::container::small_vector<routing::shard_id, 4> attached_shards() const;
   task<std::optional<protocol::notice>> go_to(routing::shard_id);
+  void hush();
   void say_missed(branch&);
   bool must_go_back(const choice&) const noexcept;
   std::optional<protocol::notice> refuse_savepoint(const routing::statement_plan&, bool alone) const;

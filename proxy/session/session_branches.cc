@@ -76,6 +76,15 @@ task<std::optional<protocol::notice>> session::go_to(routing::shard_id shard) {
   co_return std::nullopt;
 }
 
+// What rests while the client works elsewhere would take it for idle. From then on the session minds that (own_limit()).
+void session::hush() {
+  if (!may_branch() || own_timeouts().idle_in_transaction.count() == 0) return;
+  protocol::append(here_.server->out, protocol::query{"SET LOCAL idle_in_transaction_session_timeout = 0"});
+  here_.server->answers.expect(request::query, fate::swallow);
+  here_.server->statements.unnamed = 0;
+  here_.server->flush();
+}
+
 // In front of what comes next, in the same write.
 void session::say_missed(branch& b) {
   if (b.said == log_.size()) return;

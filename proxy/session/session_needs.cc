@@ -119,6 +119,7 @@ task<std::optional<protocol::notice>> session::join_branch(const choice& c) {
     auto why = co_await judge_snapshot();
     if (why || closing_ || version != w_.routing_version) co_return why;
   }
+  hush();
   co_return co_await go_to(*c.shard);
 }
 

@@ -267,6 +267,7 @@ void session::on_captured(protocol::transaction_status status) {
   if (!found) pin(here_.server->pinned | state::anything);
   else if (!take_findings(*found)) return ask_server();
   release_server();
+  clock_rest(clock::now());  // the time-outs of the client may be others
 }
 
 // False: there is more to ask.
@@ -308,6 +309,7 @@ void session::park_unheard() {
   auto server = std::move(here_.server);
   here_.detach();
   park(std::move(server));
+  clock_rest(clock::now());
 }
 
 void session::park(server_ptr server) {

@@ -3,7 +3,9 @@
 // session_replay.cc. Worker's thread only.
 #pragma once
 
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +23,7 @@ struct session_state {
   std::vector<std::string> own_names;      // custom settings that the client has named
   sql_statements sql;                      // made by PREPARE
   std::string notifications;               // not told yet: the client's transaction is open
+  std::optional<std::chrono::steady_clock::time_point> block_since;  // the client's transaction block
 };
 
 }  // namespace proxy

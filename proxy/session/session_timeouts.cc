@@ -2,6 +2,7 @@
 // SQLSTATEs and words are PostgreSQL's. Declared in proxy/session/session.h.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "migration/base/test_hooks.h"
@@ -27,7 +28,26 @@ void session::clock_arrival() {
 void session::clock_rest(clock::time_point now) {
   const bool idle = status() == transaction_status::idle;
   if (idle) transaction_place_.unlink();
-  w_.deadlines.start(idle ? timed::client_idle : timed::idle_in_transaction, unit_place_, now);
+  if (idle) state_.block_since.reset();
+  else if (!state_.block_since) state_.block_since = unit_started_;
+  w_.deadlines.start(idle ? timed::client_idle : timed::idle_in_transaction, unit_place_, now, own_limit(now));
+}
+
+// As SET, the role, the database or the startup packet have them.
+client_timeouts session::own_timeouts() {
+  const auto* home = pool_for(w_.map->default_shard());
+  return timeouts_of(state_.wanted, home ? home->timeouts() : client_timeouts());
+}
+
+// How long the client may idle from now on. Where its transaction has one server, that says so.
+std::chrono::milliseconds session::own_limit(clock::time_point now) {
+  if (here_.asking == question::leftovers) return {};  // it may have set another time
+  const auto own = own_timeouts();
+  if (!state_.block_since) return own.idle_session;
+  if (here_.server && elsewhere_.empty()) return {};
+  if (own.transaction.count() == 0) return own.idle_in_transaction;
+  const auto left = std::max(own.transaction - std::chrono::duration_cast<std::chrono::milliseconds>(now - *state_.block_since), std::chrono::milliseconds(1));
+  return own.idle_in_transaction.count() == 0 ? left : std::min(left, own.idle_in_transaction);
 }
 
 // The server is asked something on the proxy's own account. What stands in front of the client's statement takes of that one's time.
@@ -88,9 +108,8 @@ void session::obey_time() {
       return;
     case timed::obey: return end_disobedience();
     case timed::idle_in_transaction:
-      if (unit_open_ || idle) return;
-      ++w_.counted.timeouts_idle_in_transaction;
-      return fatal(make_error(sqlstate::idle_in_transaction_timeout, "terminating connection due to idle-in-transaction timeout"));
+      if (!unit_open_ && !idle) end_idle_transaction();
+      return;
     case timed::transaction: return end_overdue_transaction();
     case timed::client_idle:
       if (unit_open_ || !idle) return;
@@ -106,13 +125,19 @@ void session::end_disobedience() {
                                            : disobedient);
 }
 
+void session::end_idle_transaction() {
+  const auto limit = own_timeouts().transaction;
+  if (limit.count() > 0 && *state_.block_since + limit <= unit_place_.due) return end_overdue_transaction();
+  ++w_.counted.timeouts_idle_in_transaction;
+  fatal(make_error(sqlstate::idle_in_transaction_timeout, "terminating connection due to idle-in-transaction timeout"));
+}
+
 // A commit under way is waited for: nobody is told that it failed when it may not have (I5).
 void session::end_overdue_transaction() {
   if (unit_open_ && unit_may_commit_) return;
   ++w_.counted.timeouts_transaction;
   if (here_.server && unit_open_) cancel_running();
-  closing_ = here_.server && !here_.server->answers.at_boundary();  // in the middle of a message nothing can be said
-  if (!closing_) fatal(make_error(sqlstate::transaction_timeout, "terminating connection due to transaction timeout"));
+  fatal(make_error(sqlstate::transaction_timeout, "terminating connection due to transaction timeout"));
 }
 
 void session::kill() noexcept try {
@@ -126,8 +151,7 @@ void session::kill() noexcept try {
 void session::obey_kill() {
   killed_ = false;
   if (migration::test_hooks::broken("session_fails")) throw std::runtime_error("session_fails");
-  closing_ = here_.server && !here_.server->answers.at_boundary();
-  if (!closing_) fatal(make_error(sqlstate::admin_shutdown, "terminating connection due to administrator command"));
+  fatal(make_error(sqlstate::admin_shutdown, "terminating connection due to administrator command"));
 }
 
 }  // namespace proxy

@@ -194,7 +194,7 @@ server_ptr pool::take_idle(const settings_ptr& wanted, std::int32_t sequences_of
     const auto next = next_idle(wanted, sequences_of);
     auto server = std::move(*next);
     idle_.erase(next);
-    if (keeper_.quiet(*server, now - server->idle_since < trusted_time)) {
+    if (!ends_itself(*server, now) && keeper_.quiet(*server, now - server->idle_since < trusted_time)) {
       set_status(*server, server_status::in_use);
       return server;
     }
@@ -205,6 +205,12 @@ server_ptr pool::take_idle(const settings_ptr& wanted, std::int32_t sequences_of
 
 bool pool::too_old(const server_connection& server, clock::time_point now) const noexcept {
   return limits_.lifetime.count() > 0 && now - server.opened > limits_.lifetime;
+}
+
+// By its idle_session_timeout, perhaps while the statement is on its way to it.
+bool pool::ends_itself(const server_connection& server, clock::time_point now) const noexcept {
+  const auto limit = timeouts_of(server.applied, known_.timeouts).idle_session;
+  return limit.count() > 0 && now - server.idle_since > limit / 2;
 }
 
 void pool::release(server_ptr server) {
@@ -346,6 +352,7 @@ void pool::set_paused(bool paused) {
 
 void pool::reconnect() {
   for (auto* one : servers_) one->unusable = true;
+  known_.defaults = {};  // sessions may start with others
   keeper_.start_anew();
   close_idle();
 }

@@ -17,6 +17,7 @@
 #include "proxy/shard/permit_desk.h"
 #include "proxy/shard/server_connection.h"
 #include "proxy/shard/server_keeper.h"
+#include "proxy/state/client_timeouts.h"
 #include "proxy/state/probe.h"
 
 namespace proxy {
@@ -117,6 +118,9 @@ class pool final : public permit_user {
   const text_pairs& parameters() const noexcept { return known_.reported ? known_.reported->values() : known_.none; }
   const name_values_ptr& reported() const noexcept { return known_.reported; }
   known_defaults& defaults() noexcept { return known_.defaults; }
+  // Those with which its sessions start.
+  const client_timeouts& timeouts() const noexcept { return known_.timeouts; }
+  void note_timeouts(const client_timeouts& seen) noexcept { known_.timeouts = seen; }
   // Do triggers of this database look as if they made state? Asked again after a while.
   bool triggers_make_state() const noexcept { return known_.triggers_make_state; }
   bool knows_triggers(clock::time_point now) const noexcept { return now < known_.triggers_asked + std::chrono::seconds(10); }
@@ -140,6 +144,7 @@ class pool final : public permit_user {
     name_values_ptr reported;
     text_pairs none;
     known_defaults defaults;
+    client_timeouts timeouts;
     bool sequence_values = false, triggers_make_state = false, hidden_functions = false;
     clock::time_point triggers_asked{};
   };
@@ -169,6 +174,7 @@ class pool final : public permit_user {
   // Connections work although new ones may not be possible.
   bool lives() const noexcept;
   bool too_old(const server_connection&, clock::time_point now) const noexcept;
+  bool ends_itself(const server_connection&, clock::time_point now) const noexcept;
   void count_wait(clock::time_point since);
 
   boost::asio::io_context& io_;

@@ -143,6 +143,9 @@ task<std::optional<server_settings>> shard_keeper::ask_settings(server_connectio
 // False: another login, with more to give, may be as it should be.
 bool shard_keeper::accept_settings(server_settings seen, open_result& result) {
   looked_at_ = clock::now();
+  client_timeouts timeouts;
+  for (const auto& one : seen.all) take(timeouts, one.name, one.value);
+  pool_->note_timeouts(timeouts);
   if (target_.standard) return set_standard(std::move(seen)), true;
   if (!standard_->values) {
     result.server.reset();

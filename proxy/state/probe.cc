@@ -35,7 +35,7 @@ constexpr std::string_view beside_triggers =
     " AND EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE NOT tgisinternal) AND pronamespace OPERATOR(pg_catalog.<>) ALL "
     "(SELECT oid FROM pg_catalog.pg_namespace WHERE nspname OPERATOR(pg_catalog.=) 'pgrotor') LIMIT 1;";
 
-bool of_transaction(std::string_view name) noexcept { return name.starts_with("transaction_"); }
+bool of_transaction(std::string_view name) noexcept { return name.starts_with("transaction_") && name != "transaction_timeout"; }
 
 struct row {
   std::string_view cells[3];

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cctype>
 
+#include "proxy/state/client_timeouts.h"
+
 namespace proxy {
 
 using routing::statement_kind;
@@ -60,6 +62,14 @@ bool take_word(std::string_view& sql, std::string_view word) noexcept {
   return true;
 }
 
+// SET LOCAL of a time-out of clients that idle.
+bool only_server_minds(const routing::statement_plan& plan) {
+  return std::ranges::any_of(plan.effects.settings, [](const auto& name) {
+    const auto* text = std::get_if<std::string>(&name);
+    return text && is_client_timeout(lower_name(*text));
+  });
+}
+
 // ROLLBACK TO and RELEASE drop what came after the newest savepoint of that name, RELEASE that one too. False: there is none.
 bool go_back(std::vector<named_savepoint>& savepoints, std::string_view name, bool release) {
   const auto found = std::find_if(savepoints.rbegin(), savepoints.rend(), [name](const auto& s) { return s.name == name; });
@@ -94,6 +104,7 @@ bool held_transaction::can_answer(std::span<const routing::statement_plan> plans
     if (plan.kind == statement_kind::prepare_transaction ? !failed : !is_transaction_control(plan.kind)) return false;
     const bool back = plan.kind == statement_kind::rollback_to;
     if (failed && !ends && !back) return false;
+    if (plan.kind == statement_kind::set_local && only_server_minds(plan)) return false;
     if (!open && plan.kind != statement_kind::begin) return false;
     if ((back || plan.kind == statement_kind::release) && !go_back(savepoints, plan.savepoint, !back)) return false;
     if (plan.kind == statement_kind::savepoint) savepoints.push_back({plan.savepoint, 0});

@@ -113,6 +113,7 @@ statement_plan set_variable(const PgQuery__VariableSetStmt& s) {
     statement_plan plan = plan_to(destination_kind::any, statement_kind::set_local);
     plan.imports_snapshot = multi && name == "TRANSACTION SNAPSHOT";
     plan.unbound = !plan.imports_snapshot;
+    if (!multi && name.ends_with("_timeout")) name_settings(s, plan.effects);
     return plan;
   }
   if (name == "seed") return leaves(state::random_seed);

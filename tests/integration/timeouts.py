@@ -172,6 +172,39 @@ def client_idle(fleet):
         assert client.rows("SELECT 1") == [["1"]]
 
 
+def own_timeouts(fleet):
+    """What SET, SET LOCAL, the startup packet or the role say holds for the client, whether it has a server or not."""
+    configure(fleet)
+    idle, waits = "SET idle_session_timeout = '400ms'", "SET idle_in_transaction_session_timeout = '400ms'"
+    for statements, code in (((idle,), "57P05"), ((waits, "BEGIN"), "25P03"), ((waits, "BEGIN", "SELECT 1"), "25P03"),
+                             (("BEGIN", "SET LOCAL" + waits[3:]), "25P03"), (("BEGIN", "SELECT 1 / 0", "ROLLBACK", idle), "57P05")):
+        with closing(client_of(fleet)) as client:
+            for sql in statements:
+                client.kinds(wire.query(sql))
+            assert last_words(client, 0.2, 2)[0] == code, statements
+    with closing(client_of(fleet)) as client:  # nor does the server's own end who is not idle
+        for sql in (idle, "BEGIN", "SELECT pg_sleep(0.6)", "COMMIT", "RESET idle_session_timeout"):
+            client.kinds(wire.query(sql))
+        time.sleep(0.8)
+        assert client.rows("SELECT 1") == [["1"]]
+    with closing(wire.Client(fleet.pgrotor.port, password=fleet.app_password, database=DATABASE, options="-c idle_session_timeout=400")) as client:
+        assert last_words(client, 0.2, 2)[0] == "57P05"
+    fleet.query("s1", "ALTER ROLE app SET idle_session_timeout = '400ms'")
+    fleet.console("RECONNECT")
+    try:
+        with closing(client_of(fleet)) as client:
+            client.rows("SELECT 1")
+            assert last_words(client, 0.2, 2)[0] == "57P05"
+        with closing(client_of(fleet)) as client:
+            client.kinds(wire.query("SET idle_session_timeout = 0"))
+            for _ in range(3):  # servers of the pool end meanwhile
+                time.sleep(0.6)
+                assert client.rows("SHOW idle_session_timeout") == [["0"]]
+    finally:
+        fleet.query("s1", "ALTER ROLE app RESET idle_session_timeout")
+        fleet.console("RECONNECT")
+
+
 ANSWER_MS = 2000  # connect_timeout_ms, which is also the time for an answer to a question of pgrotor's
 
 
@@ -310,7 +343,7 @@ def main():
     with Scene("timeouts") as scene:
         fleet = Fleet(scene, names=("s1",), catalog="s1", settings={"limits.login_timeout_ms": 1000, "pool.size": 3,
                                                                             "pool.connect_timeout_ms": ANSWER_MS})
-        for step in (login, statement, large_message, idle_in_transaction, transaction, client_idle, socket_options, question_behind_a_locked_catalog,
+        for step in (login, statement, large_message, idle_in_transaction, transaction, client_idle, own_timeouts, socket_options, question_behind_a_locked_catalog,
                      clients_that_do_not_read, settings_made_again, types_of_parameters):
             print(step.__name__, flush=True)
             step(fleet)

@@ -67,3 +67,23 @@ TEST_CASE("deadlines: without a time nothing is kept, and a place that goes leav
   CHECK(tick(list, start + 20ms) == std::vector<heard>{{timed::transaction, 1}});
   CHECK_FALSE(a.is_linked());
 }
+
+TEST_CASE("deadlines: a client's own time counts where it is the shorter one, and they come by their ends") {
+  deadline_list list;
+  list.set(timed::client_idle, 300ms);
+  const auto start = deadline_list::clock::now();
+  client first(1), second(2), third(3), fourth(4);
+  deadline_list::place a(first), b(second), c(third), d(fourth);
+  list.start(timed::client_idle, a, start, 200ms);
+  list.start(timed::client_idle, b, start, 500ms);
+  list.start(timed::idle_in_transaction, c, start, 100ms);
+  list.start(timed::idle_in_transaction, d, start, 50ms);
+  CHECK(a.is_linked());
+  d.unlink();
+  CHECK_FALSE(d.is_linked());
+  CHECK(tick(list, start + 99ms).empty());
+  CHECK(tick(list, start + 100ms) == std::vector<heard>{{timed::idle_in_transaction, 3}});
+  list.start(timed::client_idle, c, start + 100ms, 20ms);
+  CHECK(tick(list, start + 200ms) == std::vector<heard>{{timed::client_idle, 3}, {timed::client_idle, 1}});
+  CHECK(tick(list, start + 300ms) == std::vector<heard>{{timed::client_idle, 2}});
+}

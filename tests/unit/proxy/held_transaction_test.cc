@@ -35,6 +35,9 @@ TEST_CASE("held_transaction: only what PostgreSQL would answer alike is answered
   held_transaction idle;
   CHECK(answers(idle, {kind::begin}));
   CHECK(answers(idle, {kind::begin, kind::set_local, kind::savepoint}));
+  auto timeout = plan(kind::set_local);
+  timeout.effects.settings.emplace_back(std::string("idle_in_transaction_session_timeout"));
+  CHECK_FALSE(idle.can_answer(std::vector{plan(kind::begin), timeout}));
   CHECK(answers(idle, {kind::begin, kind::commit, kind::begin}));
   CHECK_FALSE(answers(idle, {kind::commit}));     // a warning of PostgreSQL goes with it
   CHECK_FALSE(answers(idle, {kind::savepoint}));  // an error

@@ -575,4 +575,18 @@ TEST_CASE("pool: each step fails in turn, and nobody waits for ever") {
   CHECK(steps > 8);
 }
 
+TEST_CASE("pool: one that may end itself while a statement is on its way is not given out") {
+  world w(2);
+  auto& shop = w.add(usual());
+  shop.note_timeouts({10s, {}, {}});
+  shop.release(w.get(shop));
+  shop.open_servers().front()->idle_since -= 4s;
+  auto kept = shop.acquire_idle(nullptr);
+  CHECK(kept != nullptr);
+  shop.release(std::move(kept));
+  shop.open_servers().front()->idle_since -= 6s;
+  CHECK(shop.acquire_idle(nullptr) == nullptr);
+  CHECK(shop.total() == 0);
+}
+
 }  // namespace proxy

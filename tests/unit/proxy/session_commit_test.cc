@@ -129,3 +129,13 @@ TEST_CASE("session: what the client has set outlives a transaction on two shards
     CHECK(w.told(2) == "Q[SELECT set_config('timezone','CET',false);] Q[SELECT 1]");
   });
 }
+
+TEST_CASE("session: a shard that rests does not take a client for idle that is at work on another") {
+  const std::string two = "INSERT INTO orders (customer_id, order_id) VALUES (2, w1)", one = "INSERT INTO orders (customer_id, order_id) VALUES (1, w2)";
+  walk({}, {query("SET idle_in_transaction_session_timeout TO '5s'"), query("BEGIN"), query(two), query(one), query("ROLLBACK")}, [&](world& w) {
+    CHECK(w.heard(3) == "C[INSERT 0 1] Z[T]");
+    CHECK(w.told(1) == "Q[SELECT set_config('idle_in_transaction_session_timeout','5s',false);] Q[BEGIN] Q[" + two +
+                           "] Q[SET LOCAL idle_in_transaction_session_timeout = 0] Q[ROLLBACK]");
+    CHECK(w.told(3).ends_with(" Q[BEGIN] Q[" + one + "] Q[ROLLBACK]"));
+  });
+}

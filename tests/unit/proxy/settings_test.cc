@@ -1,4 +1,5 @@
 #include "proxy/state/settings.h"
+#include "proxy/state/client_timeouts.h"
 
 #include <doctest/doctest.h>
 
@@ -53,4 +54,22 @@ TEST_CASE("name_values: one that nobody holds any more is made anew") {
     CHECK(a.get() == b.get());
     CHECK(a->values() == told);  // in this order
   }
+}
+
+TEST_CASE("settings: a time-out reads as PostgreSQL writes it") {
+  using namespace std::chrono_literals;
+  const std::pair<const char*, std::chrono::milliseconds> rows[] = {{"0", 0ms}, {"200", 200ms}, {"200ms", 200ms}, {" 1.5 min ", 90s}, {"2s", 2s}, {"1h", 1h},
+                                                                    {"1d", 24h}, {"600us", 1ms}, {"-1", 0ms}, {"", 0ms}, {"5 fortnights", 0ms}, {"99999999999", 0ms}};
+  for (const auto& [text, expected] : rows) {
+    CAPTURE(text);
+    CHECK(proxy::duration_of(text) == expected);
+  }
+}
+
+TEST_CASE("settings: what a session has set of its time-outs comes before what it started with") {
+  using namespace std::chrono_literals;
+  const proxy::client_timeouts defaults{5s, 6s, 0ms};
+  CHECK(proxy::timeouts_of(nullptr, defaults) == defaults);
+  const auto set = make_settings({{"idle_session_timeout", "0"}, {"transaction_timeout", "1s"}, {"work_mem", "3"}});
+  CHECK(proxy::timeouts_of(set, defaults) == proxy::client_timeouts{0ms, 6s, 1s});
 }
