@@ -135,7 +135,14 @@ class session final : public std::enable_shared_from_this<session>, public timed
   bool server_may_move() const noexcept;
   bool has_input() const noexcept { return !in_.empty() || client_.readable(); }
   bool read_client();
+
+  // session_end.cc
+  struct loss;
   void fatal(protocol::notice);
+  loss loss_of_server() const;
+  void server_lost(std::string_view why);
+  void drop_server(std::string_view why);
+  protocol::notice broke(const server_connection&, std::string_view why);
   void fail(std::exception_ptr) noexcept;
   void tell_failure(std::exception_ptr) noexcept;
   task<void> say_goodbye();
@@ -373,7 +380,6 @@ class session final : public std::enable_shared_from_this<session>, public timed
   void end_transaction() noexcept;
   void release_server();
   void hear_rest(server_connection&);
-  void server_lost(std::string_view why);
   void keep_passed();
   bool forward();
   bool take_copy_frame(const protocol::frame_header&);

@@ -219,12 +219,13 @@ bool session::step_elsewhere() {
     exchange_conversation talk(other.server->answers, out_);
     moved = step(*other.server, talk) || moved;
     if (talk.is_open()) continue;
+    auto error = broke(*other.server, talk.why());
     two_phase::reply reply;
     lose_branch(other, reply, talk.why());
     unit_in_block_ = true;
     lose_transaction();
-    lost_ = std::move(reply.why);
-    if (state_went_) fatal(std::exchange(*lost_, {}));
+    if (state_went_) fatal(error);
+    lost_ = std::move(error);
     return true;
   }
   return moved;

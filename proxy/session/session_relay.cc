@@ -102,10 +102,7 @@ void session::on_step(const exchange::step& step) {
       query_waits_ = false;  // what waits for the pipeline's answers has come into the COPY
       return;
     case exchange::event::put_in_failed: return on_put_in_failed();
-    case exchange::event::fatal: {
-      const auto words = here_.server->answers.last_words();
-      return server_lost(words);
-    }
+    case exchange::event::fatal: return server_lost("The shard ended the connection.");
     case exchange::event::unexpected: return server_lost("The shard sent a message that does not belong here.");
   }
 }
@@ -269,47 +266,6 @@ void session::hear_rest(server_connection& server) {
   server.in.consume(rest.used);
   take_asides(server);
   server.unusable = server.unusable || rest.what != exchange::event::need_more || (!server.in.empty() && server.pinned == 0);
-}
-
-// Nothing that may have committed is ever run again, and nobody is told that it failed (I5).
-void session::server_lost(std::string_view why) {
-  keep_passed();
-  auto server = std::move(here_.server);
-  const bool borrowed = here_.borrowed;
-  const bool whole = here_.alone || server->answers.at_boundary();
-  const bool in_block = borrowed ? held_.open() : unit_open_ ? unit_in_block_ : here_.status != transaction_status::idle;
-  here_.detach();
-  here_.copy_in = false;
-  skip_bytes_ += std::exchange(copy_bytes_, 0);
-  const auto shard = server->shard_name;
-  const bool was_probing = here_.asking == question::leftovers, state_was_there = server->pinned != 0 || was_probing;
-  if (server->pinned != 0) --w_.counted.pinned_now;
-  forget_questions();
-  here_.transaction.clear();
-  here_.has = {};
-  here_.unsynced = false;
-  if (!borrowed) lose_branches();
-  log_warning("shard {}: connection of client {} lost: {}", shard, pid_, why);
-  server->home->discard(std::move(server));
-  if (!borrowed) end_transaction();
-  if (unit_open_ && unit_may_commit_) {
-    ++w_.counted.commits_unknown;
-    return fatal(commit_unknown(connection_broke(shard, why)));
-  }
-  auto error = was_probing ? connection_broke(shard, why, "The last transaction ended as it was answered; what it left in the session is not known. Connect again.")
-                           : connection_broke(shard, why);
-  if (!whole || state_was_there) return fatal(std::move(error));
-  if (in_block && !borrowed) {
-    held_.clear();
-    held_.fail();
-  }
-  if (!unit_open_ || here_.alone) {
-    lost_ = std::move(error);
-    return;
-  }
-  answer_error(error);
-  if (pipeline_open_) skip_to_sync_ = true;
-  else finish_alone();
 }
 
 // Without a server nobody waits for one's answer.

@@ -360,7 +360,7 @@ bool session::step_parked() {
     server->in.consume(step.used);
     const bool late = step.what == exchange::event::captured;
     if (result.closed || (step.what != exchange::event::need_more && !late)) {
-      state_lost(*server, step.what == exchange::event::fatal ? server->answers.last_words() : "The shard closed the connection.");
+      state_lost(*server, "The shard closed the connection.");
       return true;
     }
     const bool news = server->answers.has_reports();
@@ -373,8 +373,9 @@ bool session::step_parked() {
 
 void session::state_lost(const server_connection& server, std::string_view why) {
   log_warning("shard {}: connection of client {} lost with {}: {}", server.shard_name, pid_, pins_text(server.pinned), why);
-  fatal(make_error(sqlstate::connection_failure, fmt::format("the connection to shard {} broke", server.shard_name), std::string(why),
-                   "State of the session was lost with it; connect again."));
+  auto error = broke(server, why);
+  error.hint = "State of the session was lost with it; connect again.";
+  fatal(std::move(error));
 }
 
 void session::watch_parked() {

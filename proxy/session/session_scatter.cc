@@ -239,7 +239,7 @@ task<std::optional<protocol::notice>> session::hear_bind(std::string& said) {
     bool moved = false;
     auto why = hear_server(said, moved);
     if (!why && !moved) why = co_await wait_for_server();
-    if (why) co_return connection_broke(here_.server->shard_name, *why);
+    if (why) co_return broke(*here_.server, *why);
   }
   co_return std::nullopt;
 }
@@ -250,7 +250,7 @@ task<std::optional<protocol::notice>> session::pass_answer(concat* answer) {
   while (!closing_) {
     flush_client();
     if (out_.size() - out_at_ > byte_queue::block_size) {
-      if (auto why = give_up()) co_return connection_broke(here_.server->shard_name, *why);
+      if (auto why = give_up()) co_return broke(*here_.server, *why);
       if (closing_) break;
       client_.watch_write();
       co_await wake_.wait();
@@ -262,7 +262,7 @@ task<std::optional<protocol::notice>> session::pass_answer(concat* answer) {
     said.clear();
     if (!why && here_.server->answers.idle()) co_return std::nullopt;
     if (!why && !moved) why = co_await wait_for_server();
-    if (why) co_return connection_broke(here_.server->shard_name, *why);
+    if (why) co_return broke(*here_.server, *why);
   }
   co_return std::nullopt;
 }

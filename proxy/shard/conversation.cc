@@ -66,7 +66,7 @@ std::size_t exchange_conversation::hear(std::string_view in) {
 }
 
 std::string exchange_conversation::why() const {
-  if (what_ == exchange::event::fatal) return answers_.last_words();
+  if (auto words = answers_.last_words()) return std::move(words->message);
   if (what_ == exchange::event::put_in_failed) return "The transaction could not be begun.";
   return what_ == exchange::event::need_more ? std::string(words_of(how())) : "The shard sent a message that does not belong here.";
 }

@@ -114,6 +114,7 @@ void exchange::clear() noexcept {
   failure_.clear();
   reports_.clear();
   notifications_.clear();
+  last_words_.clear();
   captured_ = fence_reached_ = false;
   doubt_ = doubt::none;
   head_ = remaining_ = held_ready_ = 0;
@@ -207,13 +208,6 @@ bool exchange::take_frame(cursor& c, step& result) {
   }
 }
 
-// One that comes unasked is passed whole: the server may be put aside behind it.
-bool exchange::take_notice(cursor& c, const frame_header& header, step& result) {
-  if (idle() && header.size > max_kept) return result.what = event::unexpected, false;
-  if (idle() && c.rest().size() < header.size) return result.whole = header.size, false;
-  return pass(c, header.size, idle() || front().how == fate::relay), true;
-}
-
 // What is not relayed as it is, and must be seen whole.
 bool exchange::take_aside(cursor& c, const frame_header& header, step& result) {
   if (header.size > max_kept) return result.what = event::unexpected, false;
@@ -240,6 +234,18 @@ void exchange::keep_notification(std::string_view frame) {
   notifications_.replace(at + frame_header_size, pid.size(), pid);
 }
 
+// One that comes unasked is passed whole: the server may be put aside behind it. A server that is killed, or whose neighbour has crashed, says
+// so in a warning and is gone.
+bool exchange::take_notice(cursor& c, const frame_header& header, step& result) {
+  if (c.rest().size() < std::min<std::size_t>(header.size, error_prefix)) return false;
+  const auto body = c.rest().substr(frame_header_size);
+  const bool parting = field(body, 'V') == "WARNING" && field(body, 'C').starts_with("57P");
+  if (idle() && header.size > max_kept) return result.what = event::unexpected, false;
+  if ((idle() || parting) && c.rest().size() < header.size) return result.whole = header.size, false;
+  if (parting) last_words_ = c.rest().substr(0, header.size);
+  return pass(c, header.size, idle() || front().how == fate::relay), true;
+}
+
 bool exchange::take_error(cursor& c, const frame_header& header, step& result) {
   if (c.rest().size() < std::min<std::size_t>(header.size, error_prefix)) return false;
   const auto severity = field(c.rest().substr(frame_header_size), 'V');
@@ -252,7 +258,7 @@ bool exchange::take_error(cursor& c, const frame_header& header, step& result) {
   const auto frame = c.rest().substr(0, header.size);
   const auto code = field(frame.substr(frame_header_size), 'C');
   if (fatal) {
-    last_words_ = field(frame.substr(frame_header_size), 'M');
+    last_words_ = !idle() && front().text_size > 0 ? text_of(front()) : frame;
     c.drop(header.size);
     return result.what = event::fatal, false;
   }
@@ -286,6 +292,11 @@ void exchange::tell_error(cursor& c, std::string_view frame, std::size_t size) {
   pass(c, size, false);
 }
 
+std::optional<protocol::notice> exchange::last_words() const {
+  if (last_words_.empty()) return std::nullopt;
+  return protocol::decode_notice(std::string_view(last_words_).substr(frame_header_size));
+}
+
 // After an error the server reads and discards messages until Sync; a simple query ends by itself.
 void exchange::skip_to_sync() {
   skipped_.clear();
@@ -305,6 +316,7 @@ bool exchange::take_ready(cursor& c, step& result) {
   }
   if (!ready || idle() || (front().what != request::sync && front().what != request::query)) return result.what = event::unexpected, false;
   doubt_ = doubt::none;
+  last_words_.clear();  // whoever warned has stayed
   const auto how = front().how;
   result.ready_in_run = how == fate::relay && pending_error_.empty();
   pass(c, ready_size, result.ready_in_run);

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -43,7 +44,7 @@ class exchange {
     captured,    // a query or a Sync with fate::capture has been answered
     copy_in,     // the server waits for CopyData
     put_in_failed,  // what was put in before the client's own has failed, and no transaction is open: see put_in_error()
-    fatal,       // the server ends the connection; `last_words` says why
+    fatal,       // the server ends the connection: see last_words()
     unexpected,  // the server sent what it was not asked for
   };
   struct step {
@@ -78,7 +79,9 @@ class exchange {
   bool has(request) const noexcept;
   const std::vector<expected>& skipped() const noexcept { return skipped_; }
   std::string_view sqlstate() const noexcept { return {sqlstate_.data(), sqlstate_.size()}; }
-  const std::string& last_words() const noexcept { return last_words_; }
+  // The error with which the server ends the connection, or the warning in front of its end; what the client is told in its place, where
+  // the request was sent in order to fail. Nothing: it has not said that it goes.
+  std::optional<protocol::notice> last_words() const;
   const std::string& put_in_error() const noexcept { return pending_error_; }  // its whole frame
   // Of what was captured, until the next feed(): its DataRow and ParameterDescription frames, and the ErrorResponse frame that it failed
   // with, if it did.

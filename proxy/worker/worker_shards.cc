@@ -19,7 +19,9 @@ permit_rules rules_of(const config& settings) {
 
 namespace {
 
+// One that starts or stops says so itself (57P03).
 protocol::notice as_down(const server_target& tried, const protocol::notice& why) {
+  if (why.sqlstate == sqlstate::cannot_connect_now) return why;
   return make_error(sqlstate::connection_failure, fmt::format("shard {} cannot be reached", tried.shard_name),
                     why.detail.empty() ? why.message : why.detail, "It is tried again in the background; retry.");
 }

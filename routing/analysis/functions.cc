@@ -158,6 +158,13 @@ bool is_harmless_function(const ast::qualified_name& f) noexcept {
   return f.is_builtin() && std::binary_search(harmless.begin(), harmless.end(), f.name);
 }
 
+// An id of a transaction is one that commits; ts_rewrite() runs a text.
+bool only_looks(const ast::qualified_name& f) noexcept {
+  if (is_harmless_function(f)) return true;
+  const bool writes = belongs_to_database(f) || is_one_of(f.name, {"pg_current_xact_id", "ts_rewrite", "txid_current"});
+  return f.is_builtin() && is_quiet(f.name) && !writes;
+}
+
 bool belongs_to_database(const ast::qualified_name& f) noexcept {
   if (!f.is_builtin()) return false;
   if (f.name.starts_with("pg_advisory_") || f.name.starts_with("pg_try_advisory_") || f.name.starts_with("pg_replication_origin_")) return true;

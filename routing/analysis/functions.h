@@ -11,6 +11,9 @@ namespace routing {
 // Built-in functions that read nothing but their arguments, the clock and the rows of the statement, and write nothing.
 bool is_harmless_function(const ast::qualified_name&) noexcept;
 
+// ... or that look at the server, wait or speak to other sessions: their transaction commits nothing.
+bool only_looks(const ast::qualified_name&) noexcept;
+
 // Built-in functions whose effect a client believes to be global to its database: advisory locks, notifications, large objects,
 // sequences, exported snapshots, messages in the log. On the default shard only: elsewhere nobody would meet it.
 bool belongs_to_database(const ast::qualified_name&) noexcept;

@@ -293,7 +293,7 @@ void query_analysis::call(const PgQuery__FuncCall& f) {
   const auto name = ast::name_of(ast::list(f.funcname, f.n_funcname));
   effects_.calls_by_name = effects_.calls_by_name || name.schema.empty();
   if (is_harmless_function(name)) return;
-  may_have_effects_ = true;
+  may_have_effects_ = may_have_effects_ || !only_looks(name);
   if (belongs_to_database(name)) note_home_effect(std::string(name.name) + "()");
   if (auto why = refused_call(f, map_)) refuse(*std::move(why));
   else if (runs_text(name) || calls_home(name, map_)) note_home_effect(std::string(name.name) + "()");

@@ -123,7 +123,7 @@ ROWS = {
     "pool: others' clients wait behind its own": (*POOL, "paused_ || desk_.must_give(account_, *this, first)", "(static_cast<void>(first), paused_)"),
     "pool: one that ended is idle": (*POOL, "if (!keeper_.watch(*server)) return discard(std::move(server));", "keeper_.watch(*server);"),
     "pool: one that ended is given to who waits": (*POOL, "if (!keeper_.hold(*server)) return discard(std::move(server));", "keeper_.hold(*server);"),
-    "pool: one that has spoken goes out": (*POOL, "if (keeper_.quiet(*server, now - server->idle_since < trusted_time)) {", "keeper_.quiet(*server, false);\n    {"),
+    "pool: one that has spoken goes out": (*POOL, "keeper_.quiet(*server, now - server->idle_since < trusted_time)) {", "(keeper_.quiet(*server, false), true)) {"),
     "pool: a permit is not given back": (*POOL, "  server.reset();\n  desk_.closed(owner_);", "  server.reset();"),
     "pool: what is not fetched is lost": (*POOL, "if (given_) pool_->discard(std::move(given_));", ""),
     "pool: nothing is asked of one that was idle for long": (*POOL, "const bool check = due_for_check(*found.server, now)", "const bool check = false"),
@@ -138,13 +138,13 @@ ROWS = {
     "conversation: the end does not count": (*TALK, "if (ended && used == 0)", "if (false)"),
     "conversation: goes on behind the last message": (*TALK, "  while (is_open()) {\n    const auto rest", "  while (true) {\n    const auto rest"),
     "conversation: what is missing is not asked for": (*TALK, "      need(header.size);\n", ""),
-    "conversation: the words of a server are lost with it": (*TALK, "if (what_ == exchange::event::fatal)", "if (false)"),
+    "conversation: the words of a server are lost with it": (*TALK, "if (auto words = answers_.last_words())", "if (std::optional<protocol::notice> words)"),
     "converse: nobody's time is up": (*TALK, "if (!in_time)", "if (false)"),
     "converse: one that has ended ends them all": (*TALK, "open = open || talk->is_open();", "open = talk->is_open();"),
     "run_alone: more than the answer is fine": (*TALK, "ending::answered && !server.in.empty()", "ending::answered && false"),
     "run_alone: an open transaction is fine": (*TALK, "ready && ready->status == protocol::transaction_status::idle && !refused_", "ready && !refused_"),
     "session: a server that was lost during a commit has done nothing": (
-        "proxy/session/session_relay.cc", "proxy/session_test.cc", "if (unit_open_ && unit_may_commit_) {", "if (false) {"),
+        "proxy/session/session_end.cc", "proxy/session_test.cc", "if (it.may_commit) return fatal(", "if (false) return fatal("),
     "session: a server is given back in the middle of a transaction": (
         "proxy/session/session_relay.cc", "proxy/session_test.cc", "const bool over = here_.borrowed || status == transaction_status::idle;", "const bool over = true;"),
     "session: what BEGIN was to go in front of is run without it": (
@@ -188,7 +188,7 @@ ROWS = {
         "proxy/session/session_route.cc", "proxy/session_test.cc", "    if (!here_.server->answers.idle()) co_return co_await hear_late_answer();\n", ""),
     "session: what was gathered stays counted": ("proxy/session/session.cc", SESSION("copy"), "w_.gathered -= std::exchange(claimed_, 0);", "claimed_ = 0;"),
     "session: other shards keep what a lost one has undone": (
-        "proxy/session/session_relay.cc", SESSION("commit"), "  if (!borrowed) lose_branches();\n", ""),
+        "proxy/session/session_end.cc", SESSION("commit"), "  if (!borrowed) lose_branches();\n", ""),
     "session: a commit on two shards that was undone is told as one": (
         "proxy/session/session_commit.cc", SESSION("commit"), "if (end.result() == two_phase::outcome::committed) co_return std::nullopt;",
         "if (end.result() != two_phase::outcome::unknown) co_return std::nullopt;"),
@@ -206,6 +206,20 @@ ROWS = {
         "proxy/session/session_scatter.cc", SESSION("scatter"), "const bool disobeyed = expired_ == timed::obey;", "const bool disobeyed = false;"),
     "session: one of several shards is left in the transaction": (
         "proxy/session/session_scatter.cc", SESSION("scatter"), "    lose_transaction();\n", ""),
+    "session: a shard's last words are kept from the client": (
+        "proxy/session/session_end.cc", SESSION("end"), "return words && (keeps || !(unread || (went_idle() && !block)));", "return false;"),
+    "session: a server that went before it had read anything ends the session": (
+        "proxy/session/session_end.cc", SESSION("end"), "!(unread || (went_idle() && !block))", "!(went_idle() && !block)"),
+    "session: a server that went because it was idle ends the session": (
+        "proxy/session/session_end.cc", SESSION("end"), "!(unread || (went_idle() && !block))", "!unread"),
+    "session: an error of the statement's own leaves its commit unknown": (
+        "proxy/session/session_end.cc", SESSION("end"), " && !(in_order && is_certain(it.words->sqlstate))", ""),
+    "session: a warning in front of the end is as certain as an error": (
+        "proxy/session/session_end.cc", SESSION("end"), 'it.words && it.words->severity != "WARNING"', "it.words.has_value()"),
+    "session: nobody minds a client's own time-outs": (
+        "proxy/session/session_timeouts.cc", SESSION("end"), "unit_place_, now, own_limit(now));", "unit_place_, now);"),
+    "session: a client's own time-outs hold beside its server's": (
+        "proxy/session/session_timeouts.cc", SESSION("end"), "  if (here_.server && elsewhere_.empty()) return {};\n", ""),
     "session: a gate waits for transactions that have ended": (
         "proxy/session/session_relay.cc", SESSION("gate"), "w_.gate.transaction_ended(std::exchange(touched_, 0));", "touched_ = 0;"),
 }

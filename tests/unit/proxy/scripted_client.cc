@@ -109,6 +109,12 @@ void client::say() {
   waits_ = !until.empty() && (!skips_ || until.find('Z') != std::string::npos);
 }
 
+bool client::go_on() {
+  if (gone_ || !waits_ || at_ == 0 || turns_[at_ - 1].until != "~") return false;
+  waits_ = false;
+  return true;
+}
+
 void client::leave() {
   line_->peer_gone = gone_ = true;
   line_->to_peer.clear();
@@ -140,6 +146,7 @@ bool client::ends_turn(std::string_view frame) {
   const char type = frame.front();
   if (at_ == 0) return type == 'Z';
   const auto& now = turns_[at_ - 1];
+  if (now.until == "~") return false;
   if (type == 'G') copies_ = true;
   if (type == 'Z') skips_ = false;
   if (type == now.until[found_]) return ++found_ == now.until.size();

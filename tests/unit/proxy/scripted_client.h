@@ -18,7 +18,7 @@ namespace scripted {
 // What the client sends at once, and hears before it goes on.
 struct turn {
   std::string sends;
-  std::string until = "Z";           // messages of these types, in this order
+  std::string until = "Z";           // messages of these types, in this order; "~": until nothing moves any more
   std::vector<std::string> commits;  // words of what is committed when this succeeds, and only then
   bool may_commit = false;           // outside of a block: where the answer is lost, nobody knows what came of it
   bool ends_block = false;
@@ -50,6 +50,7 @@ class client {
   bool hear();  // true when a message was there
   void leave();
   bool gone() const noexcept { return gone_; }
+  bool go_on();  // nothing moves: true when that ends its turn
   const std::optional<protocol::backend_key_data>& key() const noexcept { return key_; }
   const std::vector<turn>& turns() const noexcept { return turns_; }
   // What came behind that turn and before the next; empty: it was not reached, or nothing came.

@@ -70,11 +70,7 @@ void shard_connection::step(fault what) {
   if (what == fault::lost_before) return vanish();
   line_->to_peer.erase(0, frame.size());
   shard_.heard += (shard_.heard.empty() ? "" : " ") + in_short(frame);
-  if (what == fault::fatal) {
-    protocol::append_error(out_, proxy::as_fatal(proxy::make_error("57P01", "terminating connection due to administrator command")));
-    flush();
-    return vanish();
-  }
+  if (what == fault::fatal) return end_with("57P01");
   if (what == fault::nonsense) line_->to_pgrotor += nonsense(shard_.heard.size());
   const auto before = line_->to_pgrotor.size();
   const bool runs = frame.front() == 'Q' || frame.front() == 'E';
@@ -92,6 +88,14 @@ void shard_connection::vanish() {
   end(false);
   line_->peer_gone = gone_ = true;
   line_->to_peer.clear();
+}
+
+void shard_connection::end_with(std::string_view sqlstate, bool warns) {
+  auto why = proxy::make_error(sqlstate, "it goes", "Its detail.", "Its hint.");
+  if (warns) protocol::append_notice(out_, proxy::with_severity(std::move(why), "WARNING"));
+  else protocol::append_error(out_, proxy::as_fatal(std::move(why)));
+  flush();
+  vanish();
 }
 
 void shard_connection::notice_end() {
@@ -138,11 +142,15 @@ void shard_connection::refuse(char type, std::string_view sqlstate) {
 
 // What was opened here alone is committed, or rolled back.
 void shard_connection::simple(std::string_view sql) {
+  statements_.erase("");
+  portals_.erase("");
   const auto all = statements_of(sql);
   if (all.empty()) protocol::append_empty_query_response(out_);
+  alone_ = all.size() == 1 && !open_ && status_ == transaction_status::idle;
   for (const auto& each : all) {
     begin_implicit();
     const auto got = run(each);
+    if (!got.dies.empty()) return end_with(got.dies);
     if (!got.failed.empty()) {
       fail(got.failed);
       skips_ = false;
@@ -182,11 +190,23 @@ void shard_connection::extended(char type, std::string_view body) {
       (close->kind == 'S' ? statements_ : portals_).erase(std::string(close->name));
       return protocol::append_close_complete(out_);
     }
+    case 'F': return call();
     case 'H': return flush();
     case 'S': skips_ = false; return ready();
     case 'X': return vanish();
     default: return;  // of a COPY that has ended
   }
+}
+
+void shard_connection::call() {
+  constexpr std::string_view answer{"V\0\0\0\6\0\0", 7};
+  if (status_ == transaction_status::failed) fail("25P02"), skips_ = false;
+  else out_.append(answer);
+  ready();
+}
+
+bool shard_connection::refuses_in_failed(std::string_view sql) const {
+  return status_ == transaction_status::failed && !sql.starts_with("ROLLBACK") && !sql.starts_with("COMMIT");
 }
 
 void shard_connection::begin_implicit() {
@@ -201,6 +221,7 @@ void shard_connection::parse(std::string_view body) {
   begin_implicit();
   if (name.empty()) statements_.erase(name);
   if (parse->sql.find("boom in parse") != std::string_view::npos) return fail("42601");
+  if (refuses_in_failed(parse->sql)) return fail("25P02");
   if (!statements_.emplace(name, parse->sql).second) return fail("42P05");
   protocol::append_parse_complete(out_);
 }
@@ -218,6 +239,7 @@ void shard_connection::bind(std::string_view body) {
     if (at != std::string::npos) sql.replace(at, mark.size(), bind->values[i].value_or("NULL"));
   }
   portals_[std::string(bind->portal)] = sql;
+  spent_.erase(std::string(bind->portal));
   protocol::append_bind_complete(out_);
 }
 
@@ -239,7 +261,9 @@ void shard_connection::execute(std::string_view body) {
   const auto found = portals_.find(std::string(protocol::decode_execute(body)->portal));
   if (found == portals_.end()) return fail("34000");
   begin_implicit();
+  if (!spent_.insert(found->first).second) return run_again(found->second);
   const auto got = run(found->second);
+  if (!got.dies.empty()) return end_with(got.dies);
   if (!got.failed.empty()) return fail(got.failed);
   say(got, true);
   if (got.copy != 'G') return;
@@ -247,7 +271,14 @@ void shard_connection::execute(std::string_view body) {
   flush();
 }
 
+// A portal that has given all its rows has none left, and one without rows cannot be run twice.
+void shard_connection::run_again(std::string_view sql) {
+  if (sql.starts_with("SELECT")) protocol::append(out_, protocol::command_complete{"SELECT 0"});
+  else fail("55000");
+}
+
 void shard_connection::say(const result& what, bool described) {
+  if (!what.warns.empty()) protocol::append_notice(out_, proxy::with_severity(proxy::make_error(what.warns, "it wonders"), "WARNING"));
   std::vector<protocol::row_column> columns(what.columns.size());
   for (std::size_t i = 0; i < columns.size(); ++i) columns[i].name = what.columns[i];
   if (!columns.empty() && !described) protocol::append_row_description(out_, columns);

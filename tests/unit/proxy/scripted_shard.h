@@ -1,6 +1,6 @@
 // A shard as sessions see it, without a PostgreSQL: it reads whole messages, keeps what transactions write by the text of the statement, and
 // answers in the order and with the buffering of a server (manual 55.2). It knows as much SQL as pgrotor itself says and the tests need; a
-// statement with the word boom fails, and what it does not know has a tag and nothing else. One message is one step, and can be made to go
+// statement with the word boom fails, at one with "dies of 57P01" the session ends with that, and what it does not know has a tag and nothing else. One message is one step, and can be made to go
 // wrong. One thread.
 #pragma once
 
@@ -53,6 +53,7 @@ class shard_connection {
   void step(fault);
   void cancel() { cancelled_ = true; }  // as a CancelRequest: for what runs, or nothing
   void vanish();                        // it breaks, as with its server
+  void end_with(std::string_view sqlstate, bool warns = false);  // ... and says why: FATAL, or a warning in front of the end
   bool gone() const noexcept { return gone_; }
   bool silent() const noexcept { return silent_; }
   // pgrotor has closed it, and all that it had said is done.
@@ -69,7 +70,7 @@ class shard_connection {
   struct result {
     std::vector<std::string> columns;
     std::vector<std::vector<std::optional<std::string>>> rows;
-    std::string tag, failed;
+    std::string tag, failed, dies, warns;
     char copy = 0;  // 'G' in, 'H' out
   };
   struct kept {  // what a rollback takes back
@@ -93,6 +94,9 @@ class shard_connection {
   void bind(std::string_view body);
   void describe(std::string_view body);
   void execute(std::string_view body);
+  void call();
+  void run_again(std::string_view sql);
+  bool refuses_in_failed(std::string_view sql) const;
   void begin_implicit();
   void say(const result&, bool described);
   void fail(std::string_view sqlstate);
@@ -136,10 +140,12 @@ class shard_connection {
   std::vector<std::string> work_;
   std::vector<std::pair<std::string, std::size_t>> savepoints_;
   std::map<std::string, std::string> statements_, portals_;
+  std::set<std::string> spent_;  // portals that have been run
   kept now_, before_;
   std::map<std::string, std::string> local_, told_;
   std::string copied_, behind_ready_;
   char copying_ = 0;  // 'Q' or 'E': what has begun it
+  bool alone_ = false;  // what runs is all of its transaction
   bool open_ = false, has_id_ = false, skips_ = false, cancelled_ = false, gone_ = false, silent_ = false;
 };
 

@@ -49,6 +49,8 @@ const std::vector<shard_connection::verb>& shard_connection::verbs() {
 
 shard_connection::result shard_connection::run(std::string_view sql) {
   result none;
+  constexpr std::string_view dies = "dies of ";
+  if (const auto at = sql.find(dies); at != std::string_view::npos) return none.dies = sql.substr(at + dies.size(), 5), none;
   for (const auto& [words, what] : verbs()) {
     if (words == "failed" && status_ == transaction_status::failed) return none.failed = "25P02", none;
     if (words == "failed" && sql.find("boom") != std::string_view::npos) return none.failed = "22012", none;
@@ -78,10 +80,11 @@ void shard_connection::end(bool committed) {
 }
 
 shard_connection::result shard_connection::begin(std::string_view) {
+  result got;
+  if (status_ != transaction_status::idle) got.warns = "25001";
   if (open_) open_ = false;  // it becomes a block's
   else if (status_ == transaction_status::idle) before_ = now_;
   status_ = transaction_status::in_transaction;
-  result got;
   got.tag = "BEGIN";
   return got;
 }
@@ -90,6 +93,7 @@ shard_connection::result shard_connection::commit(std::string_view sql) {
   if (status_ == transaction_status::failed) return rollback(sql);
   result got;
   got.tag = "COMMIT";
+  if (status_ == transaction_status::idle) got.warns = "25P01";
   end(true);
   chain(sql);
   return got;
@@ -98,6 +102,7 @@ shard_connection::result shard_connection::commit(std::string_view sql) {
 shard_connection::result shard_connection::rollback(std::string_view sql) {
   result got;
   got.tag = "ROLLBACK";
+  if (status_ == transaction_status::idle) got.warns = "25P01";
   end(false);
   chain(sql);
   return got;
@@ -195,8 +200,9 @@ shard_connection::result shard_connection::listen(std::string_view sql) {
 }
 
 shard_connection::result shard_connection::discard(std::string_view sql) {
-  if (sql == "DISCARD ALL") now_ = {}, statements_.clear();
   result got;
+  if (sql == "DISCARD ALL" && !alone_) return got.failed = "25001", got;
+  if (sql == "DISCARD ALL") now_ = {}, statements_.clear();
   got.tag = sql;
   return got;
 }

@@ -157,6 +157,7 @@ void world::settle() {
       waits = 0;
       continue;
     }
+    if (client_->go_on()) continue;
     const bool busy = std::ranges::any_of(pools_, [](const auto& one) { return one.second->servers.active() > 0; });
     if (session_.expired() && client_->gone() && !busy) return;
     if (made_.stands_still && made_.stands_still(*this)) continue;

@@ -58,7 +58,9 @@ TEST_CASE("functions: what a call may leave on the server connection") {
       {"CALL p(pg_advisory_lock(5))", "default +anything"},
       {"EXPLAIN ANALYZE SELECT pg_advisory_lock(5)", "default home(pg_advisory_lock()) +locks"},
       {"DECLARE c CURSOR FOR SELECT pg_advisory_lock(5)", "default home(pg_advisory_lock()) +locks"},
-      {"SELECT c.relname, pg_catalog.pg_get_userbyid(c.relowner) FROM pg_catalog.pg_class c WHERE pg_catalog.pg_table_is_visible(c.oid)", "any"},
+      {"SELECT c.relname, pg_catalog.pg_get_userbyid(c.relowner) FROM pg_catalog.pg_class c WHERE pg_catalog.pg_table_is_visible(c.oid)", "any plain"},
+      {"SELECT pg_sleep(1), pg_terminate_backend(pg_backend_pid()), gen_random_uuid()", "any plain"},
+      {"SELECT pg_notify('a', 'b')", "default home(pg_notify())"},
       {"SELECT has_table_privilege('t', 'select'), random(), gen_random_uuid(), txid_current()", "any"},
   };
   sample::check(rows);
