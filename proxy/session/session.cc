@@ -112,8 +112,9 @@ bool session::server_may_move() const noexcept {
 bool session::may_take() const noexcept {
   if (out_.size() - out_at_ > byte_queue::block_size || here_.borrowed || here_.asking == question::leftovers || waiting_) return false;
   if (here_.server && here_.server->out.size() - here_.server->out_at >= server_backlog) return false;
-  if (query_waits_ && here_.server && !here_.server->answers.idle()) return false;
   if (!unit_open_ && here_.server && here_.server->answers.is_at_put_in()) return false;  // a BEGIN that went ahead: it may have to be taken back
+  if (here_.copy_in && !here_.server->answers.at_boundary()) return false;  // what is refused is told behind CopyInResponse
+  if (query_waits_ && answers_are_missing()) return false;
   if (here_.server && here_.server->answers.in_doubt() && !here_.copy_in && copy_bytes_ == 0) return false;
   return !unit_open_ || pipeline_open_ || here_.copy_in || copy_bytes_ > 0;
 }
@@ -148,15 +149,15 @@ bool session::take_message() {
   if (in_.empty()) read_client();
   protocol::frame_header header;
   if (!next_frame(0, header)) return closing_ || read_client();
-  if (skip_to_sync_ && header.type != 'S' && header.type != 'X') return skip_frame(header);
+  if (skip_to_sync_ && header.type != 'S' && header.type != 'X' && header.type != 'p') return skip_frame(header);
   switch (header.type) {
-    case 'X': return closing_ = true;
+    case 'X': return !wait_for_answers() && (closing_ = true);
     case 'd':
     case 'c':
     case 'f':
       // Outside of COPY they are ignored, as by PostgreSQL; whether it is one shows when what was flushed has been answered.
       return !wait_for_answers() && skip_frame(header);
-    case 'p': return fatal(make_error(sqlstate::protocol_violation, "unexpected password message")), true;
+    case 'p': return !wait_for_answers() && (fatal(make_error(sqlstate::protocol_violation, "unexpected password message")), true);
     case 'Q':
     case 'F': break;
     default: return take_pipeline();
@@ -170,9 +171,14 @@ bool session::take_message() {
   return true;
 }
 
+// Up to the last byte.
+bool session::answers_are_missing() const noexcept {
+  return here_.server && (!here_.server->answers.idle() || !here_.server->answers.at_boundary());
+}
+
 // The server says what came of the pipeline so far.
 bool session::wait_for_answers() {
-  query_waits_ = pipeline_open_ && here_.server && !here_.server->answers.idle();
+  query_waits_ = pipeline_open_ && answers_are_missing();
   if (query_waits_) protocol::append_flush(here_.server->out);
   return query_waits_;
 }
@@ -221,9 +227,9 @@ bool session::take_pipeline() {
   const auto all = in_.view();
   while (true) {
     const auto seen = protocol::read_header(all.substr(scanned_), protocol::peer::frontend, protocol::max_frame_size, header);
-    if (seen != protocol::frame_error::none) return next_frame(scanned_, header), gather_more();
-    if (header.type == 'X') return closing_ = true;
-    if (header.type == 'Q' || header.type == 'F' || header.type == 'p') {
+    if (seen == protocol::frame_error::need_more) return next_frame(scanned_, header), gather_more();
+    constexpr std::string_view alone = "QFpX";
+    if (seen != protocol::frame_error::none || alone.find(header.type) != std::string_view::npos) {
       header.type = 'H';  // what came before it is run as if a Flush had ended it
       break;
     }
@@ -264,6 +270,7 @@ bool session::run_gathered(char end) {
 bool session::next_frame(std::size_t at, protocol::frame_header& header) {
   const auto seen = protocol::read_header(in_.view().substr(at), protocol::peer::frontend, protocol::max_frame_size, header);
   if (seen == protocol::frame_error::none) return true;
+  if (seen != protocol::frame_error::need_more && wait_for_answers()) return false;
   if (seen == protocol::frame_error::bad_length) fatal(make_error(sqlstate::protocol_violation, "invalid message length"));
   if (seen == protocol::frame_error::unknown_type) fatal(make_error(sqlstate::protocol_violation, "invalid frontend message type"));
   want_whole_ = std::max(want_whole_, at + protocol::frame_header_size);
@@ -315,8 +322,7 @@ bool session::skip_frame(const protocol::frame_header& header) {
 void session::end_skipping() {
   skip_to_sync_ = pipeline_open_ = false;
   if (!here_.server || here_.borrowed) return finish_alone();
-  protocol::append_sync(here_.server->out);
-  here_.server->answers.expect(request::sync);
+  sync_server();
 }
 
 // Nothing is answered, and a wrong key takes as long as a right one: guessing costs the guesser only.

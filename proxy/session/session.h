@@ -119,6 +119,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   bool gather_more();
   bool run_gathered(char end);
   bool wait_for_answers();
+  bool answers_are_missing() const noexcept;
   void taken(char type, std::size_t size, bool done);
   void queue_up(pool&);
   void cancel_running();
@@ -193,6 +194,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   bool answered_by_proxy(const routing::statement_plan&) const;
   bool in_transaction() const noexcept;
   void refuse_query(const protocol::notice&);
+  void sync_server();
 
   // session_batch.cc
   bool batch_now(std::string_view frames, char end);

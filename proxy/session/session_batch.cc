@@ -340,7 +340,6 @@ bool session::batch_needs_transaction(char end) {
 bool session::batch_needs_server() {
   return std::any_of(batch_.begin(), batch_.end(), [this](const batch_item& item) {
     if (is_ours(item)) return false;
-    if (item.type == 'P') return !batch_refused_;
     return item.type != 'c' && item.type != 'y' && item.type != 'z';
   });
 }

@@ -106,10 +106,12 @@ void session::note_sayings_of(choice& c, const routing::text_plan& plan, std::st
 
 // What needs no shard: blanks, transaction control while no server is attached, resets of what only the proxy keeps.
 bool session::answer_query_alone(const routing::text_plan& plan, std::string_view sql) {
-  if (only_blanks(plan)) {
+  keep_passed();
+  if (only_blanks(plan) && !here_.unsynced) {
     protocol::append_empty_query_response(out_);
   } else if (plan.statements.size() == 1 && answered_by_proxy(plan.statements.front())) {
     if (!answer_reset(plan.statements.front())) return false;
+    if (here_.unsynced) return sync_server(), true;
   } else if (!here_.server && held_.can_answer(plan.statements) && !(lost_ && plan.statements.front().kind != statement_kind::rollback)) {
     lost_.reset();
     for (const auto& statement : plan.statements) answer_control(statement, sql, out_);
@@ -135,8 +137,18 @@ void session::answer_control(const routing::statement_plan& plan, std::string_vi
 bool session::answer_reset(const routing::statement_plan& plan) {
   if (status() == protocol::transaction_status::failed) return false;
   if (plan.kind == statement_kind::discard_all && in_transaction()) return false;
-  protocol::append(out_, protocol::command_complete{forget(plan)});
+  std::string answer;
+  protocol::append(answer, protocol::command_complete{forget(plan)});
+  if (!here_.unsynced) return out_ += answer, true;
+  here_.server->answers.emit(answer);
+  unit_may_commit_ = unit_may_commit_ || (!unit_in_block_ && unit_writes_);
   return true;
+}
+
+// The end of what the client has there without one.
+void session::sync_server() {
+  protocol::append_sync(here_.server->out);
+  here_.server->answers.expect(request::sync);
 }
 
 // DISCARD ALL, DEALLOCATE ALL, or DEALLOCATE of a statement of the protocol; the tag of the answer.
@@ -156,9 +168,7 @@ void session::refuse_query(const protocol::notice& why) {
   if (here_.server) {
     ++w_.counted.errors_by_proxy;
     fail_on_server(why);
-    protocol::append_sync(here_.server->out);
-    here_.server->answers.expect(request::sync);
-    return;
+    return sync_server();
   }
   answer_error(why);
   finish_alone();

@@ -218,6 +218,7 @@ void session::begin_where_it_listens() {
 
 void session::answer_error(const protocol::notice& why) {
   if (told_why_) return;  // what waited when the session was ended is not told that it was cancelled
+  keep_passed();
   ++w_.counted.errors_by_proxy;
   if (!here_.server && held_.open()) held_.fail();
   protocol::append_error(out_, why);
@@ -301,7 +302,7 @@ bool session::forward() {
   if (copy_bytes_ > 0) return true;
   send_fence();
   // Whether it ended well decides about the Syncs before, and is waited for: nothing else would make the server say it.
-  if (!here_.copy_in && here_.server->answers.in_doubt()) protocol::append_flush(here_.server->out);
+  if (!here_.copy_in && pipeline_open_ && here_.server->answers.in_doubt()) protocol::append_flush(here_.server->out);
   return true;
 }
 
@@ -322,7 +323,6 @@ bool session::take_copy_frame(const protocol::frame_header& header) {
       pipeline_open_ = !here_.copy_simple;
       [[fallthrough]];
     case 'd': copy_bytes_ = header.size; return true;
-    case 'X': closing_ = true; return true;
     case 'S': here_.server->answers.doubt_sync(); [[fallthrough]];
     case 'H':
       // The server ignores them, unless the COPY has failed already: it has to see them too.

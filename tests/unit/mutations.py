@@ -220,6 +220,10 @@ ROWS = {
         "proxy/session/session_timeouts.cc", SESSION("end"), "unit_place_, now, own_limit(now));", "unit_place_, now);"),
     "session: a client's own time-outs hold beside its server's": (
         "proxy/session/session_timeouts.cc", SESSION("end"), "  if (here_.server && elsewhere_.empty()) return {};\n", ""),
+    "session: an empty query overtakes what was flushed": (
+        "proxy/session/session_query.cc", SESSION("table"), "  keep_passed();\n  if (only_blanks(plan) && !here_.unsynced)", "  if (only_blanks(plan))"),
+    "session: Terminate overtakes what was flushed": (
+        "proxy/session/session.cc", SESSION("table"), "return !wait_for_answers() && (closing_ = true);", "return closing_ = true;"),
     "session: a gate waits for transactions that have ended": (
         "proxy/session/session_relay.cc", SESSION("gate"), "w_.gate.transaction_ended(std::exchange(touched_, 0));", "touched_ = 0;"),
 }
