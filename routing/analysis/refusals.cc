@@ -112,6 +112,11 @@ refusal reaches_all_shards(std::string_view what) {
                        "Through pgrotor the command would reach the default shard only.", "Run it on each shard with psql.");
 }
 
+refusal reaches_all_roles(std::string_view what) {
+  return not_one_shard(fmt::format("{} concerns every shard", what), "Through pgrotor the command would reach the default shard only.",
+                       "Run it on each shard with psql. A password must be the same SCRAM verifier on all of them and in pgrotor's users file.");
+}
+
 refusal name_is_taken(std::string_view name) {
   return not_one_shard(fmt::format("\"{}\" is the name of a sharded or reference table", name),
                        "pgrotor takes the name without a schema for that table, whatever search_path says.", "Choose another name.");

@@ -26,6 +26,7 @@ refusal sequence_unknown();
 refusal ambiguous_table(std::string_view name);
 refusal run_on_each_shard(std::string_view what, std::string_view subject);  // table "orders"
 refusal reaches_all_shards(std::string_view what);
+refusal reaches_all_roles(std::string_view what);
 refusal name_is_taken(std::string_view name);
 refusal result_into_table();
 refusal home_only(std::string_view what, std::string_view default_shard);

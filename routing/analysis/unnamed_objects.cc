@@ -21,14 +21,21 @@ bool is_name_of_table(const shard_map& map, std::string_view name) {
   return std::any_of(tables.begin(), tables.end(), [&](const table& t) { return t.name == name; });
 }
 
-// Commands on roles, settings and objects of the whole database or server, by their kind alone; empty: none.
-std::string_view whole_database(const ast::node& n) noexcept {
+// Clients log in to every shard as themselves, with or without sharded tables.
+std::string_view of_roles(const ast::node& n) noexcept {
   switch (n.node_case) {
     case PG_QUERY__NODE__NODE_CREATE_ROLE_STMT:
     case PG_QUERY__NODE__NODE_ALTER_ROLE_STMT:
     case PG_QUERY__NODE__NODE_ALTER_ROLE_SET_STMT:
     case PG_QUERY__NODE__NODE_DROP_ROLE_STMT: return "CREATE, ALTER or DROP ROLE";
     case PG_QUERY__NODE__NODE_GRANT_ROLE_STMT: return "GRANT or REVOKE of a role";
+    default: return "";
+  }
+}
+
+// Commands on settings and objects of the whole database or server, by their kind alone; empty: none.
+std::string_view whole_database(const ast::node& n) noexcept {
+  switch (n.node_case) {
     case PG_QUERY__NODE__NODE_ALTER_DATABASE_STMT:
     case PG_QUERY__NODE__NODE_ALTER_DATABASE_SET_STMT: return "ALTER DATABASE";
     case PG_QUERY__NODE__NODE_ALTER_SYSTEM_STMT: return "ALTER SYSTEM";
@@ -110,6 +117,7 @@ std::optional<refusal> takes_name_of_table(const PgQuery__RangeVar& made, const 
 }
 
 std::optional<refusal> of_all_shards(const ast::node& n, const shard_map& map) {
+  if (const auto what = of_roles(n); !what.empty() && (!map.tables().empty() || map.shards().size() > 1)) return reaches_all_roles(what);
   if (map.tables().empty()) return std::nullopt;
   if (const auto what = whole_database(n); !what.empty()) return reaches_all_shards(what);
   if (n.node_case == PG_QUERY__NODE__NODE_DROP_STMT) return drop(*n.drop_stmt, map);

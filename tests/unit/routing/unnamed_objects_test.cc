@@ -38,7 +38,7 @@ TEST_CASE("unnamed_objects: parts of sharded tables are recognised by their own 
 TEST_CASE("unnamed_objects: commands on the whole database are for psql") {
   const sample::row rows[] = {
       {"ALTER ROLE bob SET work_mem = '1MB'", "RT003", "Run it on each shard with psql."},
-      {"ALTER ROLE bob PASSWORD 'x'", "RT003", "ROLE"},
+      {"ALTER ROLE bob PASSWORD 'x'", "RT003", "users file"},
       {"DROP ROLE bob", "RT003", "ROLE"},
       {"GRANT reader TO bob", "RT003", "GRANT or REVOKE of a role"},
       {"GRANT USAGE ON SCHEMA crm TO bob", "RT003", "schema \"crm\""},
@@ -92,7 +92,16 @@ TEST_CASE("unnamed_objects: while nothing is sharded every command runs on the d
   parts.dependent_views.clear();
   parts.hidden.clear();
   const auto map = routing::shard_map::make(parts);
-  for (const auto* sql : {"CREATE ROLE bob", "VACUUM", "DROP SCHEMA public CASCADE", "CREATE TABLE mine.orders (a int)", "ALTER SYSTEM SET work_mem = '1MB'",
+  for (const auto* sql : {"ALTER ROLE bob PASSWORD 'x'", "CREATE ROLE bob", "GRANT reader TO bob"}) {
+    CAPTURE(sql);
+    CHECK(routing::analyze(sql, *map).statements.at(0).refused->sqlstate == "RT003");  // clients log in to all shards
+  }
+  parts.shards.resize(2);
+  parts.shards.erase(parts.shards.begin());
+  parts.distributions.clear();
+  const auto alone = routing::shard_map::make(parts);
+  CHECK_FALSE(routing::analyze("ALTER ROLE bob PASSWORD 'x'", *alone).statements.at(0).refused);
+  for (const auto* sql : {"VACUUM", "DROP SCHEMA public CASCADE", "CREATE TABLE mine.orders (a int)", "ALTER SYSTEM SET work_mem = '1MB'",
                           "DO $$BEGIN INSERT INTO orders VALUES (1); END$$"}) {
     CAPTURE(sql);
     CHECK(routing::analyze(sql, *map).statements.at(0).destination == routing::destination_kind::default_shard);
