@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "proxy/net/crypto.h"
+#include "proxy/net/saslprep.h"
 
 namespace proxy {
 namespace {
@@ -50,6 +51,7 @@ user_secret read_secret(const line_reader& at, std::string text) {
     return {std::move(*verifier), std::nullopt};
   }
   if (text.starts_with("md5") && text.size() == 35) at.fail("md5 secrets are not supported; use a SCRAM-SHA-256 verifier or a password");
+  text = saslprep(std::move(text));
   auto verifier = protocol::make_scram_verifier(openssl_crypto(), text, random_bytes(salt_bytes), scram_iterations);
   return {std::move(verifier), std::move(text)};
 }

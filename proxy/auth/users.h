@@ -13,7 +13,7 @@ namespace proxy {
 
 struct user_secret {
   protocol::scram_verifier verifier;    // always there: made from the password when the file has one
-  std::optional<std::string> password;  // when the file has a password
+  std::optional<std::string> password;  // when the file has a password, prepared by SASLprep
 };
 
 class users {

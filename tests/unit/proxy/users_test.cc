@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "proxy/net/crypto.h"
+#include "proxy/net/saslprep.h"
 #include "scratch.h"
 
 namespace {
@@ -53,6 +54,35 @@ TEST_CASE("users: passwords and verifiers are read, comments and blank lines are
   CHECK(logs_in(app->verifier, "tulip"));
   CHECK(users.find("Ada") == nullptr);
   CHECK(users.find("") == nullptr);
+}
+
+TEST_CASE("users: passwords are prepared as PostgreSQL and its clients do") {
+  struct row {
+    const char* name;
+    std::string given, prepared;
+  };
+  const row rows[] = {
+      {"of ASCII", "I X\x07", "I X\x07"},
+      {"a soft hyphen", "I\u00adX", "IX"},
+      {"another letter for two", "\u2168", "IX"},
+      {"a feminine ordinal", "\u00aa", "a"},
+      {"another blank", "p\u00a0w\u3000", "p w "},
+      {"composed and decomposed", "e\u0301", "\u00e9"},
+      {"one that grows", "\ufdfa", "\u0635\u0644\u0649 \u0627\u0644\u0644\u0647 \u0639\u0644\u064a\u0647 \u0648\u0633\u0644\u0645"},
+      {"nothing but what is left out", "\u00ad", "\u00ad"},
+      {"a control character beside a letter", "\u00e9\x07", "\u00e9\x07"},
+      {"a direction in the middle", "\u0627\u0031", "\u0627\u0031"},
+      {"of a newer Unicode", "\u0221\u00aa", "\u0221\u00aa"},
+      {"no UTF-8", "\xe9\xaa", "\xe9\xaa"},
+  };
+  for (const auto& row : rows) {
+    CAPTURE(row.name);
+    CHECK(proxy::saslprep(row.given) == row.prepared);
+  }
+  const scratch folder;
+  const auto users = proxy::users::load(folder.write("users.txt", "\"a\" \"I\u00adX\"\n"));
+  CHECK(logs_in(users.find("a")->verifier, "IX"));
+  CHECK(users.find("a")->password == "IX");
 }
 
 TEST_CASE("users: equal passwords get different salts") {
