@@ -49,7 +49,7 @@ struct login {
   wakeup& wake;
   clock::time_point deadline;
   std::optional<protocol::scram_client> scram;
-  bool server_proved = false;
+  bool server_proved = false, let_in = false;
   std::optional<protocol::notice> failed;
   bool other_way = false;  // refused before anything was proved: with or without TLS, as it was not, it might not be
   bool unreachable = false;
@@ -156,6 +156,7 @@ void on_authentication(login& l, std::string_view body) {
     case protocol::auth::ok:
       if (l.scram && !l.server_proved) l.fail("The shard accepted the login without proving that it knows the user.");
       if (!l.scram && l.where.must_bind) l.fail("channel_binding=require, and the shard asks for no password.");
+      l.let_in = true;
       return;
     case protocol::auth::sasl: return start_scram(l, asked->data);
     case protocol::auth::sasl_continue: {
@@ -190,6 +191,8 @@ void on_negotiation(login& l, std::string_view body) {
 
 // True when the server is ready.
 bool on_frame(login& l, char type, std::string_view body) {
+  const bool may_come = l.let_in || type == 'R' || type == 'E' || type == 'v';
+  if (!may_come) return l.fail("The shard goes on without having let pgrotor in."), false;
   switch (type) {
     case 'R': on_authentication(l, body); break;
     case 'E': on_error(l, body); break;
@@ -278,7 +281,7 @@ task<open_result> open_once(boost::asio::io_context& io, const server_target& ta
                                    wakeup& wake, clock::time_point deadline, bool& other_way) {
   open_result result;
   result.server = std::make_unique<server_connection>(io);
-  login l{*result.server, target, where, wake, deadline, {}, false, {}, false, false};
+  login l{*result.server, target, where, wake, deadline, {}, false, false, {}, false, false};
   const auto dbname = where.dbname.empty() ? target.user : where.dbname;
   const bool connected = co_await connect(l, encrypted);
   if (connected) {
@@ -367,7 +370,7 @@ task<void> send_cancel(boost::asio::io_context& io, boost::asio::generic::stream
   const server_target nobody;
   const shard_location somewhere;
   server_connection carrier(io);
-  login l{carrier, nobody, somewhere, wake, deadline, {}, false, {}, false, false};
+  login l{carrier, nobody, somewhere, wake, deadline, {}, false, false, {}, false, false};
   bool ready = co_await connect_one(l, to);
   if (ready && tls.context) ready = co_await secure(l, std::move(tls), true);
   if (!ready) co_return;

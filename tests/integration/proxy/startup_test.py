@@ -162,7 +162,8 @@ class NewServer:
     right CancelRequest and not by another."""
     KEY = bytes(range(256))
 
-    def __init__(self):
+    def __init__(self, lets_in=True):
+        self.lets_in = lets_in  # says so before it says that it is ready
         self.listening = socket.create_server(("127.0.0.1", 0))
         self.port, self.seen, self.cancelled = self.listening.getsockname()[1], [], threading.Event()
         threading.Thread(target=self.accept, daemon=True).start()
@@ -190,7 +191,7 @@ class NewServer:
                 return peer.close()
             settings = {"server_version": "18.0", "server_encoding": "UTF8", "client_encoding": "UTF8", "standard_conforming_strings": "on"}
             ready = message(b"Z", b"I")
-            peer.sendall(message(b"R", struct.pack("!i", 0)) + b"".join(message(b"S", wire.cstr(k) + wire.cstr(v)) for k, v in settings.items())
+            peer.sendall((message(b"R", struct.pack("!i", 0)) if self.lets_in else b"") + b"".join(message(b"S", wire.cstr(k) + wire.cstr(v)) for k, v in settings.items())
                          + message(b"K", struct.pack("!i", 77) + self.KEY) + ready)
             while True:
                 kind, body = connection.receive()
@@ -205,6 +206,19 @@ class NewServer:
 
 
 class NewProtocol(unittest.TestCase):
+    def test_a_server_that_lets_nobody_in_and_is_ready(self):
+        server = NewServer(lets_in=False)
+        assert W.end() == 0
+        W.fakes = {"s2": f"host=127.0.0.1 port={server.port} dbname=shop"}
+        try:
+            W.start()
+            error = refused()
+            self.assertEqual((error["C"], error["D"]), ("08006", "The shard goes on without having let pgrotor in."))
+        finally:
+            W.end()
+            W.fakes = {}
+            W.start()
+
     def test_a_shard_with_a_long_cancel_key(self):
         server = NewServer()
         assert W.end() == 0
