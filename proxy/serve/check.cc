@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <boost/asio/io_context.hpp>
@@ -149,6 +150,15 @@ void tell_two_phase(const config& c, const fleet& asked, bool some_prepare) {
   }
 }
 
+// The key of [listen.tls] is looked at where it is loaded.
+void check_secret_files(const config& c, std::vector<std::string>& findings) {
+  for (const auto& file : {c.path, c.users_file}) {
+    struct stat facts {};
+    if (stat(file.c_str(), &facts) != 0 || (facts.st_mode & S_IROTH) == 0) continue;
+    findings.push_back(fmt::format("{}: holds passwords, and whoever can log in to this machine can read it; run: chmod o-r {}", file, file));
+  }
+}
+
 // PREPARE runs it to make tables that a new owner lacks: found out here rather than then.
 void check_pg_dump(const config& c, std::vector<std::string>& findings) {
   const std::string_view path = std::getenv("PATH") == nullptr ? "" : std::getenv("PATH");
@@ -189,6 +199,7 @@ int run_check(const std::string& config_path) {
   const config c = load_config(config_path);
   const auto known = load_users(c);
   std::vector<std::string> findings;
+  check_secret_files(c, findings);
   check_pg_dump(c, findings);
   check_client_tls(c, findings);
   fleet all;

@@ -22,7 +22,7 @@ def refused(fleet, command):
 
 
 def unreachable_shard(fleet):
-    """A shard in the configuration that does not answer: file, line and key."""
+    """A shard in the configuration that does not answer: file, line and key. And everybody may read it."""
     with open(fleet.pgrotor.config) as file:
         lines = file.readlines()
     nobody = free_port()
@@ -31,6 +31,7 @@ def unreachable_shard(fleet):
     path = fleet.pgrotor.config + ".unreachable"
     with open(path, "w") as file:
         file.writelines(lines)
+    os.chmod(path, 0o644)
     for verb in ("check", "init"):
         done = subprocess.run([binary(), verb, "-c", path], text=True, capture_output=True, cwd="/", timeout=60)
         assert done.returncode != 0
