@@ -67,6 +67,7 @@ class tls_channel final : public channel {
   bool has_pending() const noexcept override;  // decrypted or not
   void shut() noexcept override;
 
+  bool ready() const noexcept { return ready_; }
   bool alpn_is_postgresql() const noexcept;
   const char* version() const noexcept;  // "TLSv1.3"
   // Channel binding data of type tls-server-end-point; empty when the certificate has no usable hash.

@@ -12,14 +12,14 @@
 namespace proxy {
 namespace {
 
-// Every client and every server connection is one file descriptor.
+// Every client and every server connection is one file descriptor; as many clients may be logging in as may be logged in.
 void raise_open_files(const config& c) {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_NOFILE, &limit);
   constexpr std::size_t others = 200;  // pools, control connections, log, HTTP
-  if (limit.rlim_cur < c.max_clients + others) {
+  if (limit.rlim_cur < 2 * c.max_clients + others) {
     log_warning("the limit of open files is {}, too few for limits.max_clients={}; raise LimitNOFILE or ulimit -n", limit.rlim_cur, c.max_clients);
   }
 }

@@ -94,7 +94,9 @@ struct services {
   virtual void reset_and_give_back(server_ptr) = 0;
   virtual void cancel(protocol::cancel_request) = 0;
   virtual void touching_transaction_ended() = 0;
-  virtual bool too_many_clients() const noexcept = 0;
+  // For one more client that has logged in; of the console there are more.
+  virtual bool has_place(bool console) const noexcept = 0;
+  virtual void session_let_in(std::int32_t pid) = 0;
   virtual void session_ended(std::int32_t pid) = 0;
 
  protected:

@@ -31,7 +31,9 @@ task<void> session::run() {
   try {
     bool known = co_await greet();
     if (known) known = co_await authenticate();
+    if (known) known = has_place();
     logged_in_ = known;
+    if (known) w_.session_let_in(pid_);
     const bool console = known && is_console();
     if (console) co_await serve_console();
     else if (known && replication_ != replication::none) co_await serve_replication();

@@ -54,6 +54,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   void leave_told(protocol::notice why) noexcept;
   void time_is_up(timed) noexcept override;
   void kill() noexcept;  // KILL of its database
+  void make_room() noexcept;  // too many are logging in
   const std::string& database() const noexcept { return database_; }
   // A set became known while this session has a transaction open on its source: counts as touching it.
   void touch_if_attached(routing::shard_id source, touch_bits bit);
@@ -90,6 +91,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   bool accept_replication(std::string_view value);
   bool accept_database();
   bool is_console() const noexcept { return database_ == "pgrotor"; }
+  bool has_place();
   std::string_view cancel_key() const noexcept;
   text_pairs with_name(text_pairs);
   void tell_parameters(const text_pairs&);

@@ -119,6 +119,16 @@ void session::leave_told(protocol::notice why) noexcept try {
   fail(std::current_exception());
 }
 
+// Not waited for: it may be one of a flood.
+void session::make_room() noexcept try {
+  const bool can_be_told = !closing_ && (!client_.tls() || client_.tls()->ready());
+  if (can_be_told) fatal(make_error(sqlstate::too_many_connections, "too many connections are logging in", "", "Connect again."));
+  told_why_ = false;
+  leave_now();
+} catch (...) {
+  fail(std::current_exception());
+}
+
 // A bug of pgrotor's ends the session that met it, and its server connection with it, which may be in any state.
 void session::tell_failure(std::exception_ptr what) noexcept try {
   ++w_.counted.sessions_failed;

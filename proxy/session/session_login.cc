@@ -188,11 +188,13 @@ bool session::accept_startup(const protocol::startup& startup) {
   }
   if (!accept_replication(startup.get("replication"))) return false;
   if (w_.draining) return fatal(make_error(sqlstate::cannot_connect_now, "pgrotor is shutting down")), false;
-  if (w_.too_many_clients()) {
-    return fatal(make_error(sqlstate::too_many_connections, "sorry, too many clients already", "",
-                            "Raise [limits] max_clients, or close connections that are not used.")), false;
-  }
-  return true;
+  return has_place();
+}
+
+bool session::has_place() {
+  if (w_.has_place(is_console())) return true;
+  fatal(make_error(sqlstate::too_many_connections, "sorry, too many clients already", "", "Raise [limits] max_clients, or close connections that are not used."));
+  return false;
 }
 
 // Clients know what is behind pgrotor by the name of the default shard's database, as current_database() says it.

@@ -20,7 +20,10 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr std::size_t max_pools = 1'000;
-constexpr std::size_t strangers = 100;  // connections above max_clients that may be told why they are refused
+constexpr std::size_t console_places = 3;  // above max_clients
+// As many may be logging in as may be logged in; where those are few, many may come at once all the same.
+constexpr std::size_t may_arrive(std::size_t clients) { return std::max<std::size_t>(clients, 100); }
+constexpr auto crowd_pause = std::chrono::seconds(10);
 constexpr auto tick_time = std::chrono::milliseconds(100);
 constexpr int ticks_a_second = 10;
 constexpr auto cancel_time = std::chrono::seconds(5);
@@ -76,14 +79,30 @@ std::size_t worker_impl::client_limit() const noexcept {
   return (settings.max_clients + workers - 1) / workers;
 }
 
+bool worker_impl::has_place(bool console) const noexcept {
+  return sessions.size() - arriving.size() < client_limit() + (console ? console_places : 0);
+}
+
+void worker_impl::make_room() {
+  if (arriving.size() < may_arrive(client_limit())) return;
+  const auto pid = *arriving.next_to_go();
+  arriving.gone(pid);
+  sessions.at(pid)->make_room();
+  if (clock::now() < crowd_told + crowd_pause) return;
+  crowd_told = clock::now();
+  log_warning("{} clients are logging in: the oldest of the network with most of them make room for others", may_arrive(client_limit()));
+}
+
 void worker_impl::adopt(int client_socket) {
-  // Those over the limit are told so when they have said who they are; a flood is not listened to.
-  if (sessions.size() >= client_limit() + strangers || stopping) {
+  make_room();
+  // Those who had to make room may not have gone yet.
+  if (sessions.size() >= client_limit() + console_places + 2 * may_arrive(client_limit()) || stopping) {
     ::close(client_socket);
     return;
   }
   const auto client = std::make_shared<session>(*this, client_socket, next_pid());
   sessions.emplace(client->pid(), client.get());
+  arriving.came(counted.clients_accepted, client->pid(), network_of_peer(client_socket));
   ++counted.clients_accepted;
   counted.clients_now = sessions.size();
   asio::co_spawn(io, client->run(), [](std::exception_ptr failure) { log_failure("session", failure); });
@@ -91,6 +110,7 @@ void worker_impl::adopt(int client_socket) {
 
 void worker_impl::session_ended(std::int32_t pid) {
   sessions.erase(pid);
+  arriving.gone(pid);
   counted.clients_now = sessions.size();
   if (sessions.empty())
     for (auto* watcher : departure_watchers) watcher->notify();

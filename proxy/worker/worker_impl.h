@@ -20,6 +20,7 @@
 #include "proxy/net/socket_sweep.h"
 #include "proxy/session/services.h"
 #include "proxy/shard/shard_keeper.h"
+#include "proxy/worker/arrivals.h"
 #include "proxy/worker/shard_side.h"
 #include "proxy/worker/worker.h"
 
@@ -69,8 +70,12 @@ struct worker_impl final : services {
   std::map<std::int32_t, session*> sessions;  // by pid
   std::int32_t next_pid();
   std::size_t client_limit() const noexcept;
-  bool too_many_clients() const noexcept override { return sessions.size() > client_limit(); }
+  arrivals arriving;                          // those of them that have not logged in
+  clock::time_point crowd_told{};             // that there were too many
+  bool has_place(bool console) const noexcept override;
+  void session_let_in(std::int32_t pid) override { arriving.gone(pid); }
   void adopt(int client_socket);
+  void make_room();
   bool stopping = false;
   std::vector<wakeup*> departure_watchers;  // drains that wait for sessions to end
   void session_ended(std::int32_t pid) override;

@@ -55,6 +55,21 @@ class Limits(unittest.TestCase):
             client.close()
         wait_until(lambda: W.counters()["clients_now"] == 0, "sessions to end", timeout=5)
 
+    def test_who_says_nothing_makes_room_for_who_logs_in(self):
+        # 200 may be logging in. Some stop before their first byte, some in the middle of SCRAM.
+        before = [Client(W.port) for _ in range(20)]
+        silent = [Client(W.port, login=False) for _ in range(450)]
+        for client in silent[1::2]:
+            client.send(wire.startup(user="app", database="shop"))
+        started = time.monotonic()
+        for client in before + [Client(W.port) for _ in range(20)]:
+            self.assertEqual(client.rows("SELECT 1"), [["1"]])
+            client.close()
+        self.assertLess(time.monotonic() - started, 2)
+        self.assertEqual([client.closed()["C"] for client in silent[:200]], ["53300"] * 200)
+        for client in silent:
+            client.close()
+
     def test_large_messages_share_a_budget(self):
         # Four of 8 MiB are the bound; each client announces one and sends half of it.
         clients = [Client(W.port) for _ in range(6)]

@@ -68,7 +68,8 @@ class world final : public proxy::services {
   void reset_and_give_back(proxy::server_ptr) override;
   void cancel(protocol::cancel_request) override {}
   void touching_transaction_ended() override {}
-  bool too_many_clients() const noexcept override { return false; }
+  bool has_place(bool) const noexcept override { return true; }
+  void session_let_in(std::int32_t) override {}
   void session_ended(std::int32_t) override { ++ended_; }
 
  private:
