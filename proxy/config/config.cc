@@ -109,6 +109,7 @@ class loader {
     auto part = section(top, "auth");
     part.text("users_file", out_.users_file);
     part.text_list("admin_users", out_.admin_users);
+    part.milliseconds("recheck_ms", out_.login_recheck, 0, hour_ms);
     part.finish();
     if (out_.users_file.empty()) return part.problem("users_file", "is missing; it names the file of users and secrets");
     const auto folder = std::filesystem::path(out_.path).parent_path();

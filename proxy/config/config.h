@@ -56,6 +56,7 @@ struct config {
   // [auth] users_file: lines of "user" "secret", the secret a SCRAM-SHA-256 verifier (as in pg_authid) or a password.
   // A path that is not absolute is seen from the configuration file's folder.
   std::string users_file;
+  std::chrono::milliseconds login_recheck{30'000};  // [auth] recheck_ms: a client's user has logged in to the default shard no longer ago
   std::vector<std::string> admin_users;  // [auth] admin_users: who may enter the admin console (database pgrotor)
 
   // [catalog] dsn: with user and password; lease_ms: of the term (migration/README.md). [shards_role] user, password: the role of deploy/shard_rights.sql on every shard.

@@ -102,6 +102,7 @@ migration::answer show_config(const config& c) {
   add("http.port", c.http.port);
   add("auth.users_file", c.users_file);
   add("auth.admin_users", fmt::to_string(fmt::join(c.admin_users, ", ")));
+  add("auth.recheck_ms", c.login_recheck.count());
   add("catalog.dsn", without_password(c.catalog_dsn));
   add("catalog.lease_ms", c.catalog_lease.count());
   add("shards_role.user", c.shards_user);

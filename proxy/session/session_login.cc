@@ -302,6 +302,14 @@ task<bool> session::welcome() {
   }
   const auto shard = w_.map->default_shard();
   auto* from = pool_for(shard);
+  if (from && !from->parameters().empty()) {
+    const auto refused = co_await from->refuses_login(w_.settings.login_recheck, wake_);
+    if (refused) {
+      log_warning("client {}: the default shard does not let user {} in any more: {}", pid_, user_, refused->message);
+      fatal(*refused);
+      co_return false;
+    }
+  }
   if (!from || from->parameters().empty()) {
     const auto failed = co_await attach(shard);
     if (failed) {

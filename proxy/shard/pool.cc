@@ -114,6 +114,7 @@ void pool::opened(open_result result) {
     result.server->home = this;
     result.server->serial = ++next_serial_;
     result.server->shard = key_.shard;
+    known_.let_in = clock::now();
     result.server->reported = known_.reported = name_values::make(result.server->parameters);
     servers_.push_back(result.server.get());
     return hand_over(std::move(result.server));
@@ -124,6 +125,18 @@ void pool::opened(open_result result) {
   if (!lives()) fail_queue(result.failed);  // who waited for it reads the shard's own words
   if (result.unreachable) keeper_.unreachable(result.failed);
   desk_.closed(owner_);
+}
+
+// While it is asked others are let in as before.
+task<std::optional<protocol::notice>> pool::refuses_login(std::chrono::milliseconds recheck, wakeup& wake) {
+  const auto now = clock::now();
+  if (now - known_.let_in < recheck || paused_ || shard_.down()) co_return std::nullopt;
+  known_.let_in = now;
+  ++known_.logins_asked;
+  auto why = co_await keeper_.refuses_login(wake, now + limits_.connect_timeout);
+  --known_.logins_asked;
+  if (why) known_.let_in = {};
+  co_return why;
 }
 
 task<pool::acquired> pool::wait_in_queue(wakeup& wake, const bool& cancelled) {

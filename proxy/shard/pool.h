@@ -105,6 +105,9 @@ class pool final : public permit_user {
   bool paused() const noexcept { return paused_; }
   // What is open now is closed, in use when it is released.
   void reconnect();
+  // A client has come for connections that are open: is its user still let in? Asked where the last login is older than that, or was refused.
+  task<std::optional<protocol::notice>> refuses_login(std::chrono::milliseconds recheck, wakeup&);
+  void doubt_login() noexcept { known_.let_in = {}; }
   void shard_changed();  // it went down, or answers again
 
   std::size_t total() const noexcept;  // those being opened included
@@ -131,7 +134,7 @@ class pool final : public permit_user {
   // Somebody calls currval or lastval: servers forget what they remember when they change their client.
   void note_sequence_values() noexcept { known_.sequence_values = true; }
   bool sequence_values() const noexcept { return known_.sequence_values; }
-  bool unused() const noexcept { return total() == 0 && queue_.empty() && !telling_; }
+  bool unused() const noexcept { return total() == 0 && queue_.empty() && !telling_ && known_.logins_asked == 0; }
 
   permit_want wanted() const override;
   void permit_lent() override;
@@ -147,6 +150,8 @@ class pool final : public permit_user {
     client_timeouts timeouts;
     bool sequence_values = false, triggers_make_state = false, hidden_functions = false;
     clock::time_point triggers_asked{};
+    clock::time_point let_in{};  // its user, the last time
+    int logins_asked = 0;        // that are under way
   };
   // As long as there are callers of warm(), `count` connections are to be open.
   struct warming {

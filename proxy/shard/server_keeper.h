@@ -18,6 +18,8 @@ class server_keeper {
   // What the next connections start with is to be found out anew.
   virtual void start_anew() noexcept = 0;
 
+  // Why the shard does not let the user in any more, as a login of its own tells; nullopt: it does, or does not say.
+  virtual task<std::optional<protocol::notice>> refuses_login(wakeup&, clock::time_point deadline) = 0;
   // Does it still answer? Asked before it is given out, when it has been idle for long.
   virtual task<bool> answers(server_connection&, const std::string& query, wakeup&, clock::time_point deadline) = 0;
   // Do its sessions still start with what a login would give now? Asked now and then, of one connection.

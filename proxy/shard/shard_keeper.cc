@@ -21,6 +21,11 @@ bool is_superuser(const server_connection& server) {
   return found != server.parameters.end() && found->second == "on";
 }
 
+// Role, password, pg_hba.conf, the right to connect; not that too many are connected.
+bool is_about_user(std::string_view state) {
+  return state.starts_with("28") || state == sqlstate::insufficient_privilege || state == sqlstate::no_database || state == sqlstate::wrong_state;
+}
+
 void give(text_pairs& given, const std::string& name, const std::string& value) {
   const auto found = std::find_if(given.begin(), given.end(), [&](const auto& one) { return one.first == name; });
   if (found != given.end()) found->second = value;
@@ -50,6 +55,13 @@ task<void> shard_keeper::open_one(clock::time_point deadline) {
   }
   if (!result.server) log_warning("shard {}: {} ({})", target_.shard_name, result.failed.message, result.failed.detail);
   pool_->opened(std::move(result));
+}
+
+task<std::optional<protocol::notice>> shard_keeper::refuses_login(wakeup& wake, clock::time_point deadline) {
+  const auto target = target_;  // another client may bring its own meanwhile
+  auto tried = co_await open_server(io_, target, wake, deadline);
+  if (tried.server || tried.unreachable || !is_about_user(tried.failed.sqlstate)) co_return std::nullopt;
+  co_return std::move(tried.failed);
 }
 
 // Where it had no answer others may have had one: what keeps it from answering keeps new connections too.

@@ -42,6 +42,7 @@ class shard_keeper final : public server_keeper {
   void open(clock::time_point deadline) override;
   void unreachable(const protocol::notice& why) override { watch_.failed(why, target_); }
   void start_anew() noexcept override { given_.clear(); }
+  task<std::optional<protocol::notice>> refuses_login(wakeup&, clock::time_point deadline) override;
   task<bool> answers(server_connection&, const std::string& query, wakeup&, clock::time_point deadline) override;
   bool due_for_look(clock::time_point now) const noexcept override;
   task<bool> starts_as_now(server_connection&, wakeup&, clock::time_point deadline) override;

@@ -227,6 +227,7 @@ void worker_impl::reconfigure(const config& fresh, std::shared_ptr<const users> 
   for (auto& [key, one] : pools) {
     one->servers.set_limits(limits_of(settings));
     one->keeper.look_again();
+    one->servers.doubt_login();
   }
   for (auto& [shard, home] : homes) home->ledger.set_rules(rules_of(settings));
   for (const auto& [shard, home] : homes) settle_permits(shard);

@@ -225,6 +225,50 @@ def answers(client):
         return None
 
 
+def not_let_in(fleet):
+    try:
+        fleet.app().close()
+    except psycopg2.OperationalError as error:
+        return str(error)
+    raise AssertionError("was let in")
+
+
+def who_is_not_let_in_any_more(fleet):
+    """While connections are open a login is asked for anew after a while, after RELOAD, or each time; who is in stays in."""
+    configure(fleet)
+    changes = (("NOLOGIN", "LOGIN", 'role "app" is not permitted to log in'),
+               ("VALID UNTIL '2000-01-01'", "VALID UNTIL 'infinity'", 'password authentication failed for user "app"'),
+               ("PASSWORD 'another'", f"PASSWORD '{fleet.app_verifier}'", 'password authentication failed for user "app"'))
+    with closing(on_worker(fleet, 0)) as inside, closing(on_worker(fleet, 1)):
+        for change, back, words in changes:
+            fleet.shards["s1"].psql(f"ALTER ROLE app {change}")
+            fleet.app().close()
+            fleet.console("RELOAD")
+            for _ in range(4):
+                assert words in not_let_in(fleet), change
+            assert ask(inside, "SELECT 1") == 1
+            fleet.shards["s1"].psql(f"ALTER ROLE app {back}")
+            for _ in range(2):
+                fleet.app().close()
+        fleet.pgrotor.set(**{"auth.recheck_ms": 0})
+        fleet.console("RELOAD")
+        fleet.shards["s1"].psql("ALTER ROLE app NOLOGIN")
+        assert changes[0][2] in not_let_in(fleet)
+        fleet.shards["s1"].psql("ALTER ROLE app LOGIN")
+        fleet.app().close()
+    fleet.pgrotor.set(**{"auth.recheck_ms": 30000})
+
+
+def a_place_is_kept_for_the_console(fleet):
+    fleet.pgrotor.set(**{"limits.max_clients": WORKERS})
+    configure(fleet)
+    with closing(fleet.app()), closing(fleet.app()):
+        for _ in range(WORKERS):
+            assert "sorry, too many clients already" in not_let_in(fleet)
+            assert len(fleet.console("SHOW CLIENTS")) == WORKERS + 1
+    fleet.pgrotor.set(**{"limits.max_clients": 2000})
+
+
 def main():
     with Scene("pools") as scene:
         fleet = Fleet(scene, names=("s1",), catalog="s1", settings={"proxy.workers": WORKERS})
@@ -234,7 +278,7 @@ def main():
                        "order": "last_used", "lifetime_ms": 0, "idle_timeout_ms": 0, "connect_timeout_ms": 5000}
         for step in (one_bound_for_all_workers, a_worker_with_one_client_is_not_starved, an_idle_connection_makes_room,
                      startup_parameters_share_the_bound, the_reserve, a_bound_for_the_shard, open_and_idle_times, the_order_of_use,
-                     a_connection_that_hangs_is_not_given_out):
+                     a_connection_that_hangs_is_not_given_out, who_is_not_let_in_any_more, a_place_is_kept_for_the_console):
             print(step.__name__, flush=True)
             step(fleet)
         assert fleet.pgrotor.terminate() == 0

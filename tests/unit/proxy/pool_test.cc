@@ -49,6 +49,9 @@ class script final : public server_keeper {
   void open(clock::time_point) override { ++opening; }
   void unreachable(const protocol::notice& why) override { told.push_back("unreachable: " + why.message); }
   void start_anew() noexcept override { told.push_back("anew"); }
+  task<std::optional<protocol::notice>> refuses_login(wakeup&, clock::time_point) override {
+    co_return succeeds("login") ? std::nullopt : std::optional(make_error("28000", "no more"));
+  }
   task<bool> answers(server_connection&, const std::string& query, wakeup&, clock::time_point) override { co_return succeeds("answers " + query); }
   bool due_for_look(clock::time_point) const noexcept override { return looks; }
   task<bool> starts_as_now(server_connection&, wakeup&, clock::time_point) override { co_return succeeds("starts as now"); }
@@ -587,6 +590,42 @@ TEST_CASE("pool: one that may end itself while a statement is on its way is not 
   shop.open_servers().front()->idle_since -= 6s;
   CHECK(shop.acquire_idle(nullptr) == nullptr);
   CHECK(shop.total() == 0);
+}
+
+TEST_CASE("pool: who has come for open connections is asked for now and then, and while refused each time") {
+  world w;
+  auto& shop = w.add();
+  auto& keeper = w.keeper();
+  wakeup wake(w.io);
+  std::string told;
+  const auto ask = [&](std::chrono::milliseconds recheck) {
+    const auto before = keeper.steps.size();
+    boost::asio::co_spawn(w.io, shop.refuses_login(recheck, wake), [&](const std::exception_ptr&, const std::optional<protocol::notice>& why) { told += why ? "refused " : "let in "; });
+    w.run();
+    told += keeper.steps.size() == before ? "unasked; " : "asked; ";
+  };
+  client waits(shop);
+  w.run();
+  auto server = waits.place.leave(false).server;
+  REQUIRE(server);
+  ask(30s);  // the login of its connection counts
+  ask(0ms);
+  ask(30s);
+  shop.doubt_login();
+  ask(30s);
+  ask(30s);
+  keeper.fail_always = "login";
+  shop.doubt_login();
+  ask(30s);
+  ask(30s);
+  keeper.fail_always = "";
+  ask(30s);
+  ask(30s);
+  shop.set_paused(true);
+  shop.doubt_login();
+  ask(30s);
+  CHECK(told == "let in unasked; let in asked; let in unasked; let in asked; let in unasked; refused asked; refused asked; let in asked; let in unasked; let in unasked; ");
+  shop.release(std::move(server));
 }
 
 }  // namespace proxy

@@ -30,6 +30,7 @@ struct scripted_pool final : public proxy::server_keeper {
   void open(proxy::clock::time_point) override { ++opening; }
   void unreachable(const protocol::notice&) override {}
   void start_anew() noexcept override {}
+  proxy::task<std::optional<protocol::notice>> refuses_login(proxy::wakeup&, proxy::clock::time_point) override { co_return std::nullopt; }
   proxy::task<bool> answers(proxy::server_connection&, const std::string&, proxy::wakeup&, proxy::clock::time_point) override { co_return true; }
   bool due_for_look(proxy::clock::time_point) const noexcept override { return false; }
   proxy::task<bool> starts_as_now(proxy::server_connection&, proxy::wakeup&, proxy::clock::time_point) override { co_return true; }
