@@ -106,7 +106,7 @@ void append_row_description(std::string& out, std::span<const row_column> column
   for (const auto& column : columns) {
     frame.cstring(column.name).integer(std::uint32_t{0}).integer(std::int16_t{0});  // of no table
     frame.integer(column.type).integer(column.type_size).integer(std::int32_t{-1});
-    frame.integer(std::int16_t{0});  // text format
+    frame.integer(column.format);
   }
   frame.finish();
 }
@@ -125,6 +125,8 @@ void append_parse_complete(std::string& out) { append_empty(out, '1'); }
 void append_bind_complete(std::string& out) { append_empty(out, '2'); }
 void append_close_complete(std::string& out) { append_empty(out, '3'); }
 void append_no_data(std::string& out) { append_empty(out, 'n'); }
+void append_no_parameters(std::string& out) { frame_writer(out, 't').count(0).finish(); }
+void append_portal_suspended(std::string& out) { append_empty(out, 's'); }
 void append_empty_query_response(std::string& out) { append_empty(out, 'I'); }
 
 }  // namespace protocol

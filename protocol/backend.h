@@ -47,10 +47,10 @@ inline notice make_error(std::string_view code, std::string message, std::string
   made.hint = std::move(hint);
   return made;
 }
-struct row_column {  // of RowDescription; the admin console answers with text columns only
+struct row_column {  // of RowDescription
   std::string_view name;
   std::uint32_t type = 25;
-  std::int16_t type_size = -1;
+  std::int16_t type_size = -1, format = 0;  // 0 text, 1 binary
 };
 
 std::optional<authentication> decode_authentication(std::string_view body);
@@ -76,6 +76,8 @@ void append_parse_complete(std::string& out);
 void append_bind_complete(std::string& out);
 void append_close_complete(std::string& out);
 void append_no_data(std::string& out);
+void append_no_parameters(std::string& out);  // ParameterDescription
+void append_portal_suspended(std::string& out);
 void append_empty_query_response(std::string& out);
 
 }  // namespace protocol

@@ -5,6 +5,7 @@
 
 #include "migration/base/refused.h"
 #include "migration/coordinator/coordinator_impl.h"
+#include "migration/plan/columns.h"
 #include "migration/plan/planner.h"
 #include "migration/shard/guard.h"
 #include "migration/shard/prepare.h"
@@ -47,7 +48,7 @@ task<answer> coordinator::impl::do_alter(alter_migration wanted, bool explain) {
     told_cutover told{engine.shard_name(found.source), engine.shard_name(found.target), cutover_budget(engine.settings, found)};
     co_return co_await explain_cutover(std::move(told));
   }
-  if (explain) co_return answer{{"plan"}, {{fmt::format("migration {} is {}", found.id, to_string(found.state))}}, "EXPLAIN"};
+  if (explain) co_return answer{columns::plan, {{fmt::format("migration {} is {}", found.id, to_string(found.state))}}, "EXPLAIN"};
   answer out;
   switch (wanted.verb) {
     case migration_verb::pause:
@@ -138,7 +139,7 @@ task<void> coordinator::impl::keep_rows(migration_row mine, answer& out) {
   const auto map = engine.map();
   const auto type = map->find_distribution(mine.distribution)->type;
   std::string all;
-  out.columns = {"table", "kept_in"};
+  out.columns = columns::kept_rows;
   for (const auto& table : map->tables()) {
     if (table.distribution != mine.distribution) continue;
     const auto described = co_await describe_table(*source, table.schema, table.name, table.key_column);

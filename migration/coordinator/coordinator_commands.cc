@@ -6,6 +6,7 @@
 #include "migration/base/test_hooks.h"
 #include "migration/coordinator/coordinator_impl.h"
 #include "migration/pg/relations.h"
+#include "migration/plan/columns.h"
 #include "migration/plan/planner.h"
 #include "migration/shard/checks.h"
 #include "migration/shard/equal_shards.h"
@@ -24,13 +25,13 @@ namespace sqlstate = protocol::sqlstate;
 // `notes`: what a DBA should know, a line each.
 answer done(std::string tag, const std::vector<std::string>& notes = {}) {
   answer made{{}, {}, std::move(tag)};
-  if (!notes.empty()) made.columns = {"note"};
+  if (!notes.empty()) made.columns = columns::note;
   for (const auto& line : notes) made.rows.push_back({line});
   return made;
 }
 
 answer would(std::string text, const std::vector<std::string>& notes = {}) {
-  answer made{{"plan"}, {{std::move(text)}}, "EXPLAIN"};
+  answer made{columns::plan, {{std::move(text)}}, "EXPLAIN"};
   for (const auto& line : notes) made.rows.push_back({line});
   return made;
 }

@@ -6,6 +6,7 @@
 
 #include "migration/base/refused.h"
 #include "migration/coordinator/coordinator_impl.h"
+#include "migration/plan/columns.h"
 #include "migration/plan/planner.h"
 #include "migration/shard/checks.h"
 #include "migration/shard/prepare.h"
@@ -95,7 +96,7 @@ class job_check {
 }  // namespace
 
 task<answer> coordinator::impl::check_job(const std::vector<migration_row>& planned, std::string tag) {
-  answer out{{"migration", "job", "kind", "distribution", "source", "target", "ranges", "estimated_rows"}, {}, std::move(tag)};
+  answer out{columns::job, {}, std::move(tag)};
   problems found;
   const auto map = engine.map();
   job_check checks(engine, found);

@@ -8,6 +8,7 @@
 #include "migration/coordinator/coordinator_impl.h"
 #include "migration/engine/settle_ownership.h"
 #include "migration/pg/relations.h"
+#include "migration/plan/columns.h"
 #include "migration/shard/guard.h"
 #include "migration/shard/ownership.h"
 #include "protocol/sqlstate.h"
@@ -136,7 +137,7 @@ task<answer> coordinator::impl::do_guard(guard_table wanted, bool explain) {
   const auto* table = &distributed_table(*map, wanted.schema, wanted.table, "Only tables that are spread over shards have an ownership guard.");
   answer out{{}, {}, wanted.on ? "GUARD TABLE" : "UNGUARD TABLE"};
   if (explain) {
-    out = {{"plan"}, {{fmt::format("the ownership guard of {}.{} would be switched {} on every shard", table->schema, table->name, wanted.on ? "on" : "off")}},
+    out = {columns::plan, {{fmt::format("the ownership guard of {}.{} would be switched {} on every shard", table->schema, table->name, wanted.on ? "on" : "off")}},
            "EXPLAIN"};
     co_return out;
   }
@@ -151,7 +152,7 @@ task<answer> coordinator::impl::do_guard(guard_table wanted, bool explain) {
 }
 
 task<answer> coordinator::impl::show_tables() {
-  answer out{{"schema", "table", "distribution", "key", "ownership_guard", "attached"}, {}, "SHOW"};
+  answer out{columns::tables, {}, "SHOW"};
   const auto map = engine.map();
   std::vector<std::vector<std::string>> states(map->tables().size());
   for (const auto& shard : map->shards()) {
@@ -191,7 +192,7 @@ task<answer> coordinator::impl::show_tables() {
 }
 
 task<answer> coordinator::impl::show_orphans() {
-  answer out{{"shard", "schema", "table", "orphans", "keys", "note"}, {}, "SHOW"};
+  answer out{columns::orphans, {}, "SHOW"};
   const auto names = engine.map();
   for (const auto& shard : names->shards()) {
     for (const auto& table : names->tables()) {

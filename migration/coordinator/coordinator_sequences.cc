@@ -7,6 +7,7 @@
 #include "migration/base/refused.h"
 #include "migration/coordinator/coordinator_impl.h"
 #include "migration/pg/relations.h"
+#include "migration/plan/columns.h"
 #include "migration/shard/prepare.h"
 #include "protocol/sqlstate.h"
 
@@ -98,7 +99,7 @@ task<answer> coordinator::impl::do_align(align_table_sequences wanted, bool expl
     }
   }
   for (const auto& each : found) demand_room(each, base);
-  answer out{{explain ? "plan" : "note"}, {}, explain ? "EXPLAIN" : "ALIGN SEQUENCES"};
+  answer out{explain ? columns::plan : columns::note, {}, explain ? "EXPLAIN" : "ALIGN SEQUENCES"};
   const auto* tense = explain ? "would go on" : "goes on";
   for (const auto& [column, value] : base)
     out.rows.push_back({fmt::format("column {}: each shard {} above {}, with every {}th value", column, tense, value, sequence_stride)});
@@ -111,7 +112,7 @@ task<answer> coordinator::impl::do_align(align_table_sequences wanted, bool expl
 }
 
 task<answer> coordinator::impl::show_sequences() {
-  answer out{{"shard", "schema", "table", "column", "sequence", "last_value", "increment", "note"}, {}, "SHOW"};
+  answer out{columns::sequences, {}, "SHOW"};
   const auto map = engine.map();
   for (const auto& shard : map->shards()) {
     const auto connection = co_await engine.connect(shard.id);

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "migration/coordinator/coordinator_impl.h"
+#include "migration/plan/columns.h"
 #include "migration/plan/planner.h"
 #include "migration/shard/guard.h"
 
@@ -13,14 +14,9 @@ namespace {
 
 using row_of_text = std::vector<std::optional<std::string>>;
 
-const std::vector<std::string> migration_columns{"migration",   "job",       "kind",          "distribution", "source",  "target", "state",
-                                                 "rows_copied", "rows_estimated", "bytes_copied", "copy_mb_s",  "backlog_bytes", "lag_ms", "held",
-                                                 "throttle",    "eta_s",     "attempt",       "pause_us",     "error",   "sqlstate",
-                                                 "created",     "finished",  "blockers"};
-
-// In UTC, as the log has it.
+// In UTC, the console's TimeZone.
 std::string at_text(std::chrono::system_clock::time_point at) {
-  return fmt::format("{:%Y-%m-%dT%H:%M:%S}Z", fmt::gmtime(std::chrono::system_clock::to_time_t(at)));
+  return fmt::format("{:%Y-%m-%d %H:%M:%S}+00", fmt::gmtime(std::chrono::system_clock::to_time_t(at)));
 }
 
 std::string eta(const mover_progress& now) {
@@ -48,7 +44,7 @@ task<answer> coordinator::impl::do_show(show wanted) {
 }
 
 answer coordinator::impl::show_shards() const {
-  answer out{{"shard", "dsn", "state", "placements"}, {}, "SHOW"};
+  answer out{columns::shards, {}, "SHOW"};
   const auto map = engine.map();
   for (const auto& shard : map->shards()) {
     std::string placements;
@@ -61,7 +57,7 @@ answer coordinator::impl::show_shards() const {
 }
 
 answer coordinator::impl::show_catalog() const {
-  answer out{{"name", "value"}, {}, "SHOW"};
+  answer out{columns::named_values, {}, "SHOW"};
   const auto now = engine.news();
   const auto add = [&out](std::string name, std::string value) { out.rows.push_back({std::move(name), std::move(value)}); };
   add("connection", now.catalog_up ? "up" : fmt::format("lost {:.0f} s ago: {}", now.away_seconds, now.trouble));
@@ -77,7 +73,7 @@ answer coordinator::impl::show_catalog() const {
 }
 
 answer coordinator::impl::show_prepared() const {
-  answer out{{"shard", "name", "owner", "age_s", "decided_by", "waits_for"}, {}, "SHOW"};
+  answer out{columns::prepared, {}, "SHOW"};
   for (auto& each : engine.recovery->prepared()) {
     out.rows.push_back({std::move(each.shard), std::move(each.gid), std::move(each.owner), fmt::format("{:.0f}", each.age_seconds), std::move(each.decider),
                         std::move(each.why)});
@@ -86,7 +82,7 @@ answer coordinator::impl::show_prepared() const {
 }
 
 answer coordinator::impl::show_ranges() const {
-  answer out{{"distribution", "lower", "upper", "shard"}, {}, "SHOW"};
+  answer out{columns::ranges, {}, "SHOW"};
   const auto map = engine.map();
   for (const auto& distribution : map->distributions()) {
     for (const auto& part : distribution.ranges) {
@@ -106,7 +102,7 @@ std::string coordinator::impl::waiting_for(std::uint64_t id) const {
   return found == aside.end() ? "" : found->second.why;
 }
 
-// The values of migration_columns.
+// The values of columns::migrations.
 row_of_text coordinator::impl::live_figures(const migration_row& row) const {
   const auto run = run_of(row.id);
   const auto before = ended.find(row.id);
@@ -140,7 +136,7 @@ std::vector<coordinator::migration_figures> coordinator::impl::figures() const {
 }
 
 answer coordinator::impl::show_migrations() const {
-  answer out{migration_columns, {}, "SHOW"};
+  answer out{columns::migrations, {}, "SHOW"};
   for (const auto& each : rows) out.rows.push_back(live_figures(row(each.id)));
   return out;
 }
@@ -167,10 +163,10 @@ task<std::string> coordinator::impl::in_the_way_of_preparing(migration_row row) 
 }
 
 task<answer> coordinator::impl::show_migration(std::uint64_t id) {
-  answer out{{"name", "value"}, {}, "SHOW"};
+  answer out{columns::named_values, {}, "SHOW"};
   const auto shown_row = row(id);
   const auto figures = live_figures(shown_row);
-  for (std::size_t i = 0; i < figures.size(); ++i) out.rows.push_back({migration_columns[i], figures[i]});
+  for (std::size_t i = 0; i < figures.size(); ++i) out.rows.push_back({columns::migrations[i].name, figures[i]});
   const auto run = run_of(id);
   if (run && shown_row.state == state::preparing) out.rows.back()[1] = co_await in_the_way_of_preparing(shown_row);
   const auto add = [&out](std::string name, std::optional<std::string> value) { out.rows.push_back({std::move(name), std::move(value)}); };

@@ -43,9 +43,18 @@ struct request {
   bool explain = false;  // the plan as rows, nothing done
 };
 
-// A table for psql. `tag` is the CommandComplete tag.
+enum class column_type : std::uint32_t { text = 25, int8 = 20, float8 = 701, timestamptz = 1184 };  // OIDs
+struct column {
+  column(const char* name_in) : name(name_in) {}
+  column(std::string name_in, column_type type_in) : name(std::move(name_in)), type(type_in) {}
+  std::string name;
+  column_type type = column_type::text;
+};
+using column_list = std::vector<column>;
+
+// A table for clients, its values as PostgreSQL would write those of their types. `tag` is the CommandComplete tag.
 struct answer {
-  std::vector<std::string> columns;
+  column_list columns;
   std::vector<std::vector<std::optional<std::string>>> rows;
   std::string tag;
   std::vector<protocol::notice> warnings{};  // before the table

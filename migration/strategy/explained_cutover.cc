@@ -1,3 +1,4 @@
+#include "migration/plan/columns.h"
 #include "migration/strategy/explained_cutover.h"
 
 #include <stdexcept>
@@ -90,7 +91,7 @@ task<std::string> when_it_fails(const told_cutover& of, cutover_step step, bool 
 task<answer> explain_cutover(told_cutover of) {
   explained_cutover steps(of, std::nullopt);
   co_await cut_over(steps, of.budget);
-  answer out{{"step", "name", "what", "at_most_ms", "when_it_fails"}, std::move(steps.rows), "EXPLAIN"};
+  answer out{columns::cutover_steps, std::move(steps.rows), "EXPLAIN"};
   int at = 0;
   for (auto& row : out.rows) {
     const auto step = static_cast<cutover_step>(at++);

@@ -12,6 +12,7 @@
 #include "migration/shard/prepare.h"
 #include "protocol/sqlstate.h"
 #include "proxy/console/admin_answers.h"
+#include "proxy/console/admin_columns.h"
 #include "proxy/metrics/metrics.h"
 #include "proxy/net/wakeup.h"
 #include "proxy/worker/worker.h"
@@ -36,9 +37,13 @@ task<answer> admin::execute(std::string sql) {
     out = explain_route_of(asked->sql, *map);
   } else if (std::holds_alternative<accept_setting>(command)) {
     out.tag = "SET";
+  } else if (const auto* quiet = std::get_if<accept_quietly>(&command)) {
+    out.tag = quiet->tag;
   }
   co_return out;
 }
+
+migration::column_list admin::columns(const std::string& sql) const { return columns_of(parse_admin(sql), workers_.size()); }
 
 task<answer> admin::show(proxy_shown what) {
   switch (what) {
@@ -87,14 +92,13 @@ task<answer> admin::show_of_workers(std::string what) {
 
 // A row a counter, a column a worker: psql shows it without wrapping however many counters there are.
 task<answer> admin::show_stats() {
-  answer out{{"counter", "total"}, {}, "SHOW"};
+  answer out{stats_columns(workers_.size()), {}, "SHOW"};
   std::vector<counters> each;
   counters total;
   for (const auto& one : workers_) {
     const counters counted = co_await one->read_counters();
     each.push_back(counted);
     total += counted;
-    out.columns.push_back(fmt::format("worker {}", one->index()));
   }
   for (const auto& field : counter_fields()) {
     const auto text = [&field](const counters& from) {

@@ -21,6 +21,7 @@ class admin final : public console {
  public:
   admin(process_control&, migration::coordinator&, std::span<const std::unique_ptr<worker>>);
   migration::task<migration::answer> execute(std::string sql) override;
+  migration::column_list columns(const std::string& sql) const override;
 
  private:
   migration::task<migration::answer> show(proxy_shown);

@@ -88,7 +88,7 @@ row route_row(const routing::statement_plan& plan, const routing::shard_map& map
 }  // namespace
 
 migration::answer show_config(const config& c) {
-  migration::answer out{{"key", "value"}, {}, "SHOW"};
+  migration::answer out{config_columns, {}, "SHOW"};
   const auto add = [&out](std::string_view key, const auto& value) { out.rows.push_back({std::string(key), fmt::format("{}", value)}); };
   add("file", c.path);
   add("listen.host", c.listen.host);
@@ -147,15 +147,15 @@ migration::answer show_config(const config& c) {
 }
 
 migration::answer show_help() {
-  migration::answer out{{"command", "meaning"}, {}, "SHOW"};
+  migration::answer out{help_columns, {}, "SHOW"};
   for (const auto& help : admin_helps()) out.rows.push_back({std::string(help.form), std::string(help.meaning)});
   return out;
 }
 
-migration::answer show_version() { return {{"version"}, {{"pgrotor " PGROTOR_VERSION}}, "SHOW"}; }
+migration::answer show_version() { return {version_columns, {{"pgrotor " PGROTOR_VERSION}}, "SHOW"}; }
 
 migration::answer explain_route_of(const std::string& sql, const routing::shard_map& map) {
-  migration::answer out{{"statement", "destination", "shard", "keys", "refused", "help"}, {}, "EXPLAIN"};
+  migration::answer out{route_columns, {}, "EXPLAIN"};
   for (const auto& plan : routing::analyze(sql, map).statements) out.rows.push_back(route_row(plan, map));
   return out;
 }

@@ -9,6 +9,9 @@
 
 namespace proxy {
 
+inline const migration::column_list config_columns{"key", "value"}, help_columns{"command", "meaning"}, version_columns{"version"},
+    route_columns{"statement", "destination", "shard", "keys", "refused", "help"};
+
 migration::answer show_config(const config&);  // passwords are left out
 migration::answer show_help();
 migration::answer show_version();

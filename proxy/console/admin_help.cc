@@ -22,6 +22,7 @@ constexpr auto helps = std::to_array<admin_help>({
     {"SHOW CONFIG", "SHOW CONFIG", "the configuration in force, passwords left out"},
     {"SHOW VERSION", "SHOW VERSION", "version of pgrotor"},
     {"SHOW HELP", "SHOW HELP", "this list"},
+    {"HELP", "HELP", "the same"},
     {"ADD SHARD", "ADD SHARD s4 'host=127.0.0.1 port=5432 dbname=shop'", "checks a shard, prepares it and puts it into the map"},
     {"REMOVE SHARD", "REMOVE SHARD s1", "takes a shard that owns nothing out of the map"},
     {"DISTRIBUTE TABLE", "DISTRIBUTE TABLE [schema.]orders BY customer_id [IN DISTRIBUTION shop] [WITH (trust = 'trigger, ...')]", "shards a table by a column"},

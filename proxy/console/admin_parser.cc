@@ -231,11 +231,34 @@ admin_command parse_process_verb(admin_cursor& in) {
   return What;
 }
 
-// Drivers say on connect what they can read; a console that answers with text only needs none of it.
+void take_rest(admin_cursor& in) {
+  while (!in.at_end() && !in.now().is_symbol(';')) in.take();
+}
+
+struct quiet_word {
+  std::string_view word, tag;
+};
+constexpr auto quiet_words = std::to_array<quiet_word>({{"BEGIN", "BEGIN"}, {"START", "START TRANSACTION"}, {"COMMIT", "COMMIT"}, {"END", "COMMIT"},
+                                                        {"ROLLBACK", "ROLLBACK"}, {"ABORT", "ROLLBACK"}, {"RESET", "RESET"}, {"DISCARD", "DISCARD"},
+                                                        {"DEALLOCATE", "DEALLOCATE"}});
+
+admin_command parse_quiet(admin_cursor& in) {
+  const auto found = std::ranges::find(quiet_words, upper(in.now().text), &quiet_word::word);
+  take_rest(in);
+  return accept_quietly{std::string(found->tag)};
+}
+
+admin_command parse_help(admin_cursor& in) {
+  in.command("HELP");
+  in.take();
+  return show_proxy{proxy_shown::help};
+}
+
+// Drivers say on connect what they can read, and in which transactions; the console needs none of it.
 admin_command parse_set(admin_cursor& in) {
   static constexpr auto harmless = std::to_array<std::string_view>(
-      {"application_name", "bytea_output", "client_encoding", "client_min_messages", "datestyle", "extra_float_digits", "intervalstyle", "lock_timeout",
-       "names", "search_path", "standard_conforming_strings", "statement_timeout", "time", "timezone"});
+      {"application_name", "bytea_output", "characteristics", "client_encoding", "client_min_messages", "datestyle", "extra_float_digits", "intervalstyle", "lock_timeout",
+       "names", "search_path", "standard_conforming_strings", "statement_timeout", "time", "timezone", "transaction"});
   in.take();
   if (!in.take_word("session")) in.take_word("local");
   if (std::ranges::find(harmless, in.now().is_name() ? in.now().text : "") == harmless.end()) {
@@ -243,7 +266,7 @@ admin_command parse_set(admin_cursor& in) {
                   "Settings are changed in the configuration file; SHOW CONFIG shows them.");
   }
   accept_setting accepted{in.take()};
-  while (!in.at_end() && !in.now().is_symbol(';')) in.take();
+  take_rest(in);
   return accepted;
 }
 
@@ -264,6 +287,7 @@ struct verb {
   admin_command (*parse)(admin_cursor&);
 };
 constexpr auto verbs = std::to_array<verb>({{"SHOW", parse_show},
+                                            {"HELP", parse_help},
                                             {"ADD", parse_add},
                                             {"REMOVE", parse_remove},
                                             {"DISTRIBUTE", parse_distribute},
@@ -292,6 +316,7 @@ admin_command parse_command(admin_cursor& in) {
   const std::string word = in.now().type == admin_token::kind::word ? upper(in.now().text) : "";
   const auto found = std::ranges::find(verbs, word, &verb::word);
   if (found != verbs.end()) return found->parse(in);
+  if (std::ranges::find(quiet_words, word, &quiet_word::word) != quiet_words.end()) return parse_quiet(in);
   std::vector<std::string_view> words;
   for (const auto& candidate : verbs) words.push_back(candidate.word);
   in.fail_unknown("", words);

@@ -7,6 +7,8 @@
 
 namespace proxy {
 
+inline const migration::column_list reload_columns{"setting", "before", "now", "effect"};
+
 class process_control {
  public:
   // Reads the configuration and the users file again: one row a changed setting. Throws migration::refused with every problem, and

@@ -265,7 +265,7 @@ task<migration::answer> server::reload_here() {
     one->offer_tls(fresh.tls);
     co_await one->reconfigure(settings, fresh.known);
   }
-  migration::answer told{{"setting", "before", "now", "effect"}, {}, "RELOAD"};
+  migration::answer told{reload_columns, {}, "RELOAD"};
   for (const auto& one : changed) {
     const char* effect = one.needs_restart ? "needs a restart" : "in force";
     log_info("reload: {} {} -> {}: {}", one.key, one.before, one.now, effect);

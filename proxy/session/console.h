@@ -13,6 +13,8 @@ class console {
   // One statement. Throws migration::refused (sqlstate, message, detail, hint: unknown commands name the nearest ones) or sql_error.
   // An answer without columns has no rows to describe; a tag that is empty as well means that the statement was empty.
   virtual migration::task<migration::answer> execute(std::string sql) = 0;
+  // The columns that its answer has, if it has any, without carrying it out. Throws as above.
+  virtual migration::column_list columns(const std::string& sql) const = 0;
 
  protected:
   ~console() = default;

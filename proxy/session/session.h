@@ -38,6 +38,7 @@
 namespace proxy {
 
 class concat;
+class console_talk;
 class exchange_conversation;
 
 class session final : public std::enable_shared_from_this<session>, public timed_client, private readiness_listener {
@@ -53,8 +54,8 @@ class session final : public std::enable_shared_from_this<session>, public timed
   void leave_told() noexcept;  // the same, and says why where the client is not in the middle of a message, and no commit is under way
   void leave_told(protocol::notice why) noexcept;
   void time_is_up(timed) noexcept override;
-  void kill() noexcept;  // KILL of its database
   void make_room() noexcept;  // too many are logging in
+  void kill() noexcept;  // KILL of its database
   const std::string& database() const noexcept { return database_; }
   // A set became known while this session has a transaction open on its source: counts as touching it.
   void touch_if_attached(routing::shard_id source, touch_bits bit);
@@ -90,18 +91,18 @@ class session final : public std::enable_shared_from_this<session>, public timed
   bool accept_startup(const protocol::startup&);
   bool accept_replication(std::string_view value);
   bool accept_database();
-  bool is_console() const noexcept { return database_ == "pgrotor"; }
   bool has_place();
+  bool is_console() const noexcept { return database_ == "pgrotor"; }
   std::string_view cancel_key() const noexcept;
   text_pairs with_name(text_pairs);
   void tell_parameters(const text_pairs&);
 
   // session_console.cc
   task<void> serve_console();
-  task<void> answer_console(std::string sql);
+  task<void> answer_console(console_talk&, char type, std::string_view body);
+  void end_console_pipeline(console_talk&);
   void log_command(std::string_view text, std::string_view outcome) const;
   task<void> receive_console();
-  void on_console_message(char type);
 
   // session_replication.cc
   task<void> serve_replication();

@@ -1,5 +1,4 @@
-// The admin console: database `pgrotor`. Simple queries go to admin::execute, whose table is sent as text columns; the extended protocol
-// is refused with an error a client understands. Declared in proxy/session/session.h.
+// The admin console: database `pgrotor`. What clients say is console_talk's, what commands do admin's. Declared in proxy/session/session.h.
 #include <netdb.h>
 #include <sys/socket.h>
 
@@ -11,7 +10,7 @@
 #include "migration/base/refused.h"
 #include "migration/shard/prepare.h"
 #include "proxy/config/log.h"
-#include "proxy/session/console.h"
+#include "proxy/session/console_talk.h"
 #include "proxy/session/session.h"
 
 namespace proxy {
@@ -30,25 +29,6 @@ const text_pairs& console_parameters() {
                                      {"is_superuser", "off"},
                                      {"standard_conforming_strings", "on"}};
   return parameters;
-}
-
-void append_table(std::string& out, const migration::answer& table) {
-  for (auto warning : table.warnings) {
-    warning.severity = "WARNING";
-    warning.sqlstate = sqlstate::warning;
-    protocol::append_notice(out, warning);
-  }
-  if (!table.columns.empty()) {
-    std::vector<protocol::row_column> columns;
-    for (const auto& name : table.columns) {
-      protocol::row_column column;
-      column.name = name;
-      columns.push_back(column);
-    }
-    protocol::append_row_description(out, columns);
-    for (const auto& row : table.rows) protocol::append_data_row(out, row);
-  }
-  protocol::append(out, protocol::command_complete{table.tag});
 }
 
 // The address at the other end.
@@ -77,6 +57,7 @@ protocol::notice as_notice(const std::exception_ptr& failure) {
 }  // namespace
 
 task<void> session::serve_console() {
+  console_talk talk(w_.commands);
   tell_parameters(with_name(console_parameters()));
   while (!closing_) {
     protocol::frame_header header;
@@ -85,31 +66,18 @@ task<void> session::serve_console() {
       continue;
     }
     const auto body = in_.view().substr(protocol::frame_header_size, header.size - protocol::frame_header_size);
-    const bool skipped = skip_to_sync_ && header.type != 'S';
-    if (header.type == 'Q' && !skipped) {
-      const auto query = protocol::decode_query(body);
-      if (query) co_await answer_console(std::string(query->sql));
-      else fatal(make_error(sqlstate::protocol_violation, "invalid message format"));
-    } else {
-      on_console_message(header.type);
-    }
+    if (header.type == 'X') closing_ = true;
+    else if (header.type != 'S' && !skip_to_sync_) co_await answer_console(talk, header.type, body);
+    if (header.type == 'S') end_console_pipeline(talk);
     in_.consume(header.size);
     unclaim();
   }
 }
 
-void session::on_console_message(char type) {
-  if (type == 'X') {
-    closing_ = true;
-  } else if (type == 'S') {
-    skip_to_sync_ = false;
-    append_ready(protocol::transaction_status::idle);
-  } else if (type != 'H' && !skip_to_sync_ && std::string_view("PBDECF").find(type) != std::string_view::npos) {
-    skip_to_sync_ = type != 'F';
-    answer_error(make_error(sqlstate::feature_not_supported, "the admin console speaks the simple protocol only", "",
-                            "Send the statement without parameters, as psql does."));
-    if (type == 'F') append_ready(protocol::transaction_status::idle);
-  }
+void session::end_console_pipeline(console_talk& talk) {
+  skip_to_sync_ = false;
+  talk.sync();
+  append_ready(talk.status());
 }
 
 task<void> session::receive_console() {
@@ -124,7 +92,8 @@ task<void> session::receive_console() {
 // Who gave which command, and what came of it. What only looks is for developers: programs ask it all the time.
 void session::log_command(std::string_view text, std::string_view outcome) const {
   constexpr std::size_t longest = 1'000;
-  const auto level = outcome == "SHOW" || outcome == "SET" || outcome == "EXPLAIN" ? migration::log_level::debug : migration::log_level::info;
+  constexpr std::string_view idle[] = {"", "SHOW", "SET", "EXPLAIN", "BEGIN", "START TRANSACTION", "COMMIT", "ROLLBACK", "RESET", "DISCARD", "DEALLOCATE"};
+  const auto level = std::ranges::find(idle, outcome) != std::end(idle) ? migration::log_level::debug : migration::log_level::info;
   constexpr std::string_view secret = "password";
   const auto same = [](char a, char b) { return (a | 0x20) == b; };
   const auto end = std::search(text.begin(), text.end(), secret.begin(), secret.end(), same);
@@ -132,33 +101,32 @@ void session::log_command(std::string_view text, std::string_view outcome) const
   migration::log_at(level, "console: user {} from {}: {}: {}", user_, peer_text(client_.native()), text, outcome);
 }
 
-task<void> session::answer_console(std::string sql) {
+task<void> session::answer_console(console_talk& talk, char type, std::string_view body) {
   std::exception_ptr failure;
-  const auto text = sql;
+  std::string text;
   unit_open_ = true;
   unit_started_ = clock::now();
   try {
-    const bool blank = sql.find_first_not_of(" \t\r\n;") == std::string::npos;
-    if (blank) {
-      protocol::append_empty_query_response(out_);
-    } else if (!w_.commands) {
-      answer_error(make_error(sqlstate::cannot_connect_now, "the admin console is not ready"));
-    } else {
-      const auto table = co_await w_.commands->execute(std::move(sql));
-      append_table(out_, table);
+    auto command = talk.take(type, body, out_);
+    if (command) {
+      text = *command;
+      auto table = co_await w_.commands->execute(std::move(*command));
       log_command(text, table.tag);
+      talk.tell(std::move(table), out_);
     }
   } catch (...) {
     failure = std::current_exception();
   }
+  const bool alone = type == 'Q' || type == 'F';
   if (failure) {
     const auto why = as_notice(failure);
-    log_command(text, fmt::format("{} {}", why.sqlstate, why.message));
+    if (!text.empty()) log_command(text, fmt::format("{} {}", why.sqlstate, why.message));
     answer_error(why);
+    skip_to_sync_ = !alone;
   }
   unit_open_ = false;
-  append_ready(protocol::transaction_status::idle);
-  flush_client();
+  if (alone) end_console_pipeline(talk);
+  if (alone || type == 'H') flush_client();
 }
 
 }  // namespace proxy

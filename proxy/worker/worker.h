@@ -11,7 +11,7 @@
 #include <boost/asio/io_context.hpp>
 
 #include "migration/pg/pg.h"
-#include "migration/plan/commands.h"
+#include "migration/plan/columns.h"
 #include "proxy/config/config.h"
 #include "proxy/counters/counters.h"
 #include "proxy/counters/load.h"
@@ -30,6 +30,17 @@ class console;
 struct worker_impl;
 class tls_context;
 class users;
+
+// Of SHOW CLIENTS, SERVERS and POOLS.
+namespace worker_columns {
+using migration::columns::int8;
+inline const migration::column_list clients{int8("id"), "user", "database", "application_name", "state", int8("connected_s"), int8("wait_us"), "shard",
+                                            int8("server_pid"), int8("prepared"), "tls", "pinned"};
+inline const migration::column_list servers{"user", "database", "shard", "state", int8("server_pid"), int8("connected_s"), int8("prepared"), "tls",
+                                            int8("client"), "pinned"};
+inline const migration::column_list pools{"user", "database", "shard", int8("cl_waiting"), int8("sv_active"), int8("sv_idle"), int8("sv_login"),
+                                          int8("maxwait_us"), "pool_mode", int8("paused"), "shard_down", "made_equal", "unequal"};
+}  // namespace worker_columns
 
 enum class pool_command { pause, resume, reconnect, kill };
 

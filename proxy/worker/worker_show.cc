@@ -15,7 +15,7 @@ using row = std::vector<std::optional<std::string>>;
 
 migration::answer clients(const worker_impl& w) {
   migration::answer table;
-  table.columns = {"id", "user", "database", "application_name", "state", "connected_s", "wait_us", "shard", "server_pid", "prepared", "tls", "pinned"};
+  table.columns = worker_columns::clients;
   for (const auto& [pid, client] : w.sessions) table.rows.push_back(client->describe());
   return table;
 }
@@ -30,7 +30,7 @@ row server_row(const pool_key& from, const server_connection& server, clock::tim
 
 migration::answer servers(const worker_impl& w) {
   migration::answer table;
-  table.columns = {"user", "database", "shard", "state", "server_pid", "connected_s", "prepared", "tls", "client", "pinned"};
+  table.columns = worker_columns::servers;
   const auto now = clock::now();
   for (const auto& [key, one] : w.pools) {
     for (const auto* server : one->servers.open_servers()) table.rows.push_back(server_row(key, *server, now));
@@ -54,8 +54,7 @@ std::optional<std::string> made_equal(const shard_keeper& one) {
 
 migration::answer pools(const worker_impl& w) {
   migration::answer table;
-  table.columns = {"user", "database", "shard", "cl_waiting", "sv_active", "sv_idle", "sv_login", "maxwait_us", "pool_mode", "paused", "shard_down",
-                   "made_equal", "unequal"};
+  table.columns = worker_columns::pools;
   for (const auto& [key, one] : w.pools) {
     const auto* shard = w.map ? w.map->find_shard(key.shard) : nullptr;
     table.rows.push_back({key.user, key.database, shard ? shard->name : std::to_string(key.shard.value), std::to_string(one->servers.waiting()),

@@ -19,12 +19,14 @@ import urllib.error
 import urllib.request
 
 import psycopg2
+import psycopg2.extensions
 
 from cluster import DUMP_BIN, SOURCE, binary, free_port, wait_until
 
 DATABASE = "shop"
 SEED = 8816678312871386365
 FINAL = ("DONE", "FAILED", "CANCELLED", "ROLLED_BACK")
+AS_TEXT = psycopg2.extensions.new_type((20, 701, 1184), "TEXT", lambda value, _: value)  # what the console says, not what it is
 
 
 def scram_verifier(password, iterations=4096):
@@ -137,6 +139,7 @@ class Pgrotor:
                                       connect_timeout=5)
         try:
             connection.autocommit = True
+            psycopg2.extensions.register_type(AS_TEXT, connection)
             with connection.cursor() as cursor:
                 cursor.execute(command)
                 if cursor.description is None:

@@ -43,7 +43,7 @@ class Stage:
 
     def environment(self):
         return dict(os.environ, PGHOST="127.0.0.1", PGPORT=str(self.pgrotor.port), PGUSER="app", PGPASSWORD=PASSWORD, PGDATABASE="s2",
-                    PGSSLMODE="disable", PYTHONPATH=HERE, PYTHONDONTWRITEBYTECODE="1")
+                    PGSSLMODE="disable", CONSOLE_PASSWORD="admin secret", PYTHONPATH=HERE, PYTHONDONTWRITEBYTECODE="1")
 
     def run(self, command, **options):
         done = subprocess.run(command, env=dict(self.environment(), **options.pop("env", {})), stdin=subprocess.DEVNULL, text=True,

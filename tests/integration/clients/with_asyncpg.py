@@ -1,6 +1,7 @@
 """asyncpg: everything prepared and in binary, its own introspection of types, COPY, cursors by portals, cancel by time-out, a pool."""
 import asyncio
 import io
+import os
 import sys
 import uuid
 
@@ -90,6 +91,14 @@ async def main():
             async with pool.acquire() as mine:
                 return await mine.fetchval("SELECT owner FROM accounts WHERE id = $1", key)
         assert await asyncio.gather(*(work(key) for key in range(1, 41))) == [f"owner {key}" for key in range(1, 41)]
+
+    console = await asyncpg.connect(database="pgrotor", user="admin", password=os.environ["CONSOLE_PASSWORD"])
+    async with console.transaction():
+        assert [row["shard"] for row in await console.fetch("SHOW SHARDS")] == ["s1", "s2", "s3"]
+        assert {type(row["lower"]) for row in await console.fetch("SHOW RANGES")} == {int}
+        assert isinstance(await console.fetchval("SHOW STATS", column=1), float)
+    assert await console.fetch("SHOW MIGRATIONS") == [] and await console.execute("RECONNECT s2") == "RECONNECT"
+    await console.close()
     print("asyncpg", asyncpg.__version__)
 
 

@@ -83,6 +83,18 @@ async function main() {
   const owners = await Promise.all(Array.from({ length: 200 }, (_, n) => pool.query('SELECT owner FROM accounts WHERE id = $1', [1 + (n % 40)])))
   owners.forEach((one, n) => assert.strictEqual(one.rows[0].owner, `owner ${1 + (n % 40)}`))
   await pool.end()
+
+  // The admin console; with a name a statement is prepared.
+  const admin = new Client({ ssl: false, user: 'admin', password: process.env.CONSOLE_PASSWORD, database: 'pgrotor' })
+  await admin.connect()
+  for (const query of ['SHOW SHARDS', { name: 'shards', text: 'SHOW SHARDS' }, { name: 'shards', text: 'SHOW SHARDS' }])
+    assert.deepStrictEqual((await admin.query(query)).rows.map((one) => one.shard), ['s1', 's2', 's3'])
+  await assert.rejects(admin.query({ name: 'wrong', text: 'SHOW NOTHING' }), { code: '42601' })
+  assert.strictEqual(typeof (await admin.query({ name: 'stats', text: 'SHOW STATS' })).rows[0].total, 'number')
+  await admin.end()
+  const hasty = new Client({ ssl: false })  // connect and end in one breath: Terminate is the first that it sends
+  hasty.connect().catch(() => {})
+  await hasty.end()
   console.log('pg', require('pg/package.json').version, 'node', process.version)
 }
 

@@ -1,5 +1,6 @@
 """psycopg 3, which speaks the extended protocol: prepared after the fifth run, pipelines, COPY in both forms, binary, cancel, async."""
 import asyncio
+import os
 import threading
 import uuid
 
@@ -131,4 +132,17 @@ async def many():
 
 asyncio.run(many())
 connection.close()
+
+# The admin console, with transactions that are begun unasked, and with values in binary.
+with psycopg.connect(dbname="pgrotor", user="admin", password=os.environ["CONSOLE_PASSWORD"]) as console:
+    for _ in range(7):  # prepared on the server in the end
+        assert [row[0] for row in console.execute("SHOW SHARDS")] == ["s1", "s2", "s3"]
+    for binary in (False, True):
+        assert {tuple(map(type, row[1:3])) for row in console.execute("SHOW RANGES", binary=binary) if row[2] is not None} == {(int, int)}
+        assert all(isinstance(row[1], float) for row in console.execute("SHOW STATS", binary=binary))
+    try:
+        console.execute("SHOW NOTHING")
+    except errors.SyntaxError:
+        console.rollback()
+    assert console.execute("HELP", prepare=True).fetchone() and console.execute("").statusmessage is None
 print("psycopg", psycopg.__version__)

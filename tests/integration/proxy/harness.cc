@@ -183,7 +183,7 @@ std::string harness::show(const std::string& what) {
     for (const auto& row : table.rows) {
       std::vector<std::string> cells;
       for (std::size_t i = 0; i < row.size(); ++i)
-        cells.push_back(fmt::format(R"("{}": {})", table.columns[i], row[i] ? fmt::format("\"{}\"", *row[i]) : "null"));
+        cells.push_back(fmt::format(R"("{}": {})", table.columns[i].name, row[i] ? fmt::format("\"{}\"", *row[i]) : "null"));
       rows.push_back(fmt::format("{{{}}}", fmt::join(cells, ", ")));
     }
   }

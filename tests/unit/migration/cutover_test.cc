@@ -183,7 +183,9 @@ TEST_CASE("cutover: one budget from closing the gates to the commit point") {
 
 TEST_CASE("cutover: EXPLAIN tells the steps that are done, and what is undone") {
   const auto told = run_task(explain_cutover({"s1", "s2", budget}));
-  CHECK(told.columns == names{"step", "name", "what", "at_most_ms", "when_it_fails"});
+  names columns;
+  for (const auto& each : told.columns) columns.push_back(each.name);
+  CHECK(columns == names{"step", "name", "what", "at_most_ms", "when_it_fails"});
   names steps, undone;
   for (const auto& row : told.rows) {
     steps.push_back(row.at(1).value());

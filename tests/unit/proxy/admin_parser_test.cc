@@ -46,6 +46,7 @@ struct describe {
   std::string operator()(const proxy::show_proxy& c) const { return fmt::format("show_proxy {}", static_cast<int>(c.what)); }
   std::string operator()(const proxy::explain_route& c) const { return fmt::format("route <{}>", c.sql); }
   std::string operator()(const proxy::accept_setting& c) const { return fmt::format("set {}", c.name); }
+  std::string operator()(const proxy::accept_quietly& c) const { return fmt::format("quiet {}", c.tag); }
   std::string operator()(const proxy::pool_verb& c) const { return fmt::format("{} {} <{}>", c.tag, static_cast<int>(c.what), c.database); }
   std::string operator()(proxy::process_verb c) const { return c == proxy::process_verb::reload ? "reload" : "shutdown"; }
   std::string operator()(const proxy::no_command&) const { return "nothing"; }
@@ -128,6 +129,17 @@ TEST_CASE("admin_parser: every command") {
       {"SHOW CONFIG", "show_proxy 4"},
       {"SHOW VERSION", "show_proxy 5"},
       {"SHOW HELP", "show_proxy 6"},
+      {"help;", "show_proxy 6"},
+      {"BEGIN", "quiet BEGIN"},
+      {"begin isolation level read committed, read only;", "quiet BEGIN"},
+      {"START TRANSACTION", "quiet START TRANSACTION"},
+      {"COMMIT", "quiet COMMIT"},
+      {"END", "quiet COMMIT"},
+      {"ROLLBACK", "quiet ROLLBACK"},
+      {"RESET ALL", "quiet RESET"},
+      {"DISCARD ALL", "quiet DISCARD"},
+      {"DEALLOCATE \"_pg3_0\"", "quiet DEALLOCATE"},
+      {"SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", "set characteristics"},
       {"EXPLAIN ROUTE SELECT * FROM orders WHERE customer_id = $1 -- x", "route < SELECT * FROM orders WHERE customer_id = $1 -- x>"},
       {"explain route INSERT INTO t VALUES (E'\\'', $$;$$); SELECT 1;", "route < INSERT INTO t VALUES (E'\\'', $$;$$); SELECT 1;>"},
       {"SET client_encoding TO 'UTF8'", "set client_encoding"},

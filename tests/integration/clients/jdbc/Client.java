@@ -35,6 +35,21 @@ public class Client {
       copyAndCursors(db);
       metadata(db);
     }
+    String console = "jdbc:postgresql://" + System.getenv("PGHOST") + ":" + System.getenv("PGPORT") + "/pgrotor?sslmode=disable";
+    try (Connection db = DriverManager.getConnection(console + settings, "admin", System.getenv("CONSOLE_PASSWORD"))) {
+      db.setAutoCommit(false);
+      try (Statement s = db.createStatement()) {
+        s.setFetchSize(2);
+        ResultSet rows = s.executeQuery("SHOW SHARDS");
+        int count = 0;
+        while (rows.next()) expect(rows.getString("shard").equals("s" + ++count), "shard");
+        expect(count == 3, "shards");
+        rows = s.executeQuery("SHOW RANGES");
+        expect(rows.next() && rows.getObject("lower") instanceof Long, "a range");
+      }
+      db.commit();
+      expect(db.isValid(5), "isValid");
+    }
     try (Connection db = DriverManager.getConnection(url + "?sslmode=disable" + settings + "&preferQueryMode=simple", System.getenv("PGUSER"),
                                                      System.getenv("PGPASSWORD"))) {
       try (PreparedStatement s = db.prepareStatement("SELECT owner FROM accounts WHERE id = ?")) {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -134,5 +135,27 @@ func main() {
 	_, err = db.Exec(soon, "SELECT pg_sleep(60)")
 	stop()
 	expect(err != nil, "cancel")
+
+	// The admin console: described first, everything in binary.
+	config, err := pgx.ParseConfig("user=admin dbname=pgrotor password='" + os.Getenv("CONSOLE_PASSWORD") + "'")
+	must(err)
+	console, err := pgx.ConnectConfig(ctx, config)
+	must(err)
+	must(console.Ping(ctx))
+	must(pgx.BeginFunc(ctx, console, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, "SHOW RANGES")
+		must(err)
+		for rows.Next() {
+			var distribution, shard string
+			var lower int64
+			var upper *int64
+			must(rows.Scan(&distribution, &lower, &upper, &shard))
+		}
+		must(rows.Err())
+		_, err = tx.Exec(ctx, "SHOW NOTHING")
+		expect(code(err) == "42601", "a wrong command", err)
+		return nil
+	}))
+	must(console.Close(ctx))
 	fmt.Println("pgx 5.5.5")
 }
