@@ -21,6 +21,7 @@
 #include "proxy/net/wakeup.h"
 #include "proxy/serve/reach.h"
 #include "proxy/serve/reload.h"
+#include "proxy/shard/process_book.h"
 #include "proxy/transaction/commit_barrier.h"
 
 namespace proxy {
@@ -100,11 +101,13 @@ int server::run() {
 
 void server::start_threads() {
   const auto barrier = std::make_shared<commit_barrier>();
+  const auto processes = std::make_shared<process_book>();
   for (const auto& one : workers_) {
     one->set_console(admin_);
     one->set_names(coordinator_.names());
     one->set_recoverer(coordinator_.recovery());
     one->set_barrier(barrier);
+    one->set_processes(processes);
     one->set_peers(workers_);
     one->start();
   }

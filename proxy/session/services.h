@@ -21,6 +21,7 @@
 #include "proxy/gate/gate_queue.h"
 #include "proxy/net/deadlines.h"
 #include "proxy/net/tls.h"
+#include "proxy/shard/process_book.h"
 #include "proxy/shard/pool.h"
 #include "proxy/state/inferred_types.h"
 #include "proxy/state/prepared.h"
@@ -41,7 +42,11 @@ struct shared_desk {
   std::shared_ptr<migration::prepared_names> names;      // of prepared transactions
   std::shared_ptr<migration::commit_recovery> recovery;  // of transactions over several shards
   std::shared_ptr<commit_barrier> barrier = std::make_shared<commit_barrier>();
+  std::shared_ptr<process_book> processes = std::make_shared<process_book>();
 };
+
+// What one client does to another, as pg_cancel_backend and pg_terminate_backend.
+enum class process_signal { cancel, terminate };
 
 struct services {
   services(boost::asio::io_context& io_in, const config& settings_in, std::shared_ptr<const users> accounts_in)
@@ -93,6 +98,7 @@ struct services {
   // A server that was kept for one client, which is gone or wants nothing of it any more. Closed where that cannot be undone.
   virtual void reset_and_give_back(server_ptr) = 0;
   virtual void cancel(protocol::cancel_request) = 0;
+  virtual void signal(std::int32_t number, process_signal) = 0;  // a client of any worker
   virtual void touching_transaction_ended() = 0;
   // For one more client that has logged in; of the console there are more.
   virtual bool has_place(bool console) const noexcept = 0;

@@ -329,15 +329,26 @@ void session::end_skipping() {
 
 // Nothing is answered, and a wrong key takes as long as a right one: guessing costs the guesser only.
 void session::cancel(std::string_view key) noexcept try {
-  if (!logged_in_ || !equal_in_constant_time(key, cancel_key())) return;
+  if (logged_in_ && equal_in_constant_time(key, cancel_key())) cancel_now();
+} catch (...) {
+  fail(std::current_exception());
+}
+
+void session::obey_signal(process_signal what) noexcept try {
+  if (what == process_signal::cancel) return cancel_now();
+  if (here_.server && unit_open_) cancel_running();  // or it would run to its end, and hold what it holds
+  kill();
+} catch (...) {
+  fail(std::current_exception());
+}
+
+void session::cancel_now() {
   ++w_.counted.cancels;
   const bool runs = here_.server && unit_open_ && !(waiting_ && here_.server->answers.idle());
   if (runs) cancel_running();
   if (!waiting_) return;
   cancelled_ = true;
   wake_.notify();
-} catch (...) {
-  fail(std::current_exception());
 }
 
 // What was put in front of the client's own is not what is to be cancelled: without BEGIN the statement behind it would be committed at once.

@@ -5,7 +5,7 @@
 // session_route.cc (shard, gate, pool), session_branches.cc, session_commit.cc and session_scatter.cc (several shards), session_reading.cc
 // (settings that change what a statement says), session_snapshot.cc (how old a transaction's snapshot may be), session_moves.cc (transactions
 // that belong to no shard yet), session_replay.cc (what outlives transactions), session_relay.cc (bytes, ends of transactions, lost servers),
-// session_types.cc (types of parameters, questions between messages), session_timeouts.cc and session_end.cc.
+// session_types.cc (questions between messages: types of parameters, what is asked of clients), session_timeouts.cc and session_end.cc.
 #pragma once
 
 #include <array>
@@ -33,6 +33,7 @@
 #include "proxy/state/prepared.h"
 #include "proxy/transaction/branch.h"
 #include "proxy/transaction/held_transaction.h"
+#include "proxy/transaction/process_question.h"
 #include "proxy/transaction/session_choice.h"
 
 namespace proxy {
@@ -49,6 +50,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
 
   // From the worker, on its thread. What fails in here ends this session.
   void cancel(std::string_view key) noexcept;
+  void obey_signal(process_signal) noexcept;  // of another client, who may
   void leave_when_idle();  // drain
   void leave_now() noexcept;
   void leave_told() noexcept;  // the same, and says why where the client is not in the middle of a message, and no commit is under way
@@ -125,6 +127,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   bool answers_are_missing() const noexcept;
   void taken(char type, std::size_t size, bool done);
   void queue_up(pool&);
+  void cancel_now();
   void cancel_running();
   bool leave_queue();
   bool next_frame(std::size_t at, protocol::frame_header&);
@@ -234,6 +237,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   void pass_rest() noexcept { copy_bytes_ = std::exchange(skip_bytes_, 0); }
 
   // session_types.cc
+  task<std::optional<protocol::notice>> borrow_server();
   std::string names_scope() const;
   std::string statement_scope() const;
   bool types_are_missing();
@@ -243,13 +247,25 @@ class session final : public std::enable_shared_from_this<session>, public timed
   task<std::string> end_aside();
   static std::string first_column(std::string_view rows);
   const std::vector<std::uint32_t>& types_of(const prepared_statement&, const routing::statement_plan&) const;
+  bool may_ask_aside() const noexcept;
+  task<std::string> ask_aside(std::string_view sql);
+  bool asks_of_clients_when_run(std::size_t bind) const;
+  bool has_calls_about_clients() const;
+  task<std::optional<protocol::notice>> answer_calls(char type, std::string_view frame);
+  task<std::optional<protocol::notice>> answer_call(std::optional<process_question>);
+  task<std::optional<protocol::notice>> signal_client(process_question);
+  task<void> outwait(process_question);
+  // Of what was just sent.
+  void amend_answer(const routing::statement_plan& plan) {
+    if (!plan.processes.empty()) amend_columns(plan);
+  }
+  void amend_columns(const routing::statement_plan&);
   static bool wants_types(const prepared_statement&, const routing::statement_plan&) noexcept;
 
   // session_snapshot.cc
   static protocol::notice foreign_snapshot_refused();
   bool has_arrived(const routing::decision&) const noexcept;
   task<std::optional<protocol::notice>> judge_snapshot();
-  task<std::string> ask_isolation();
   void note_snapshot(const choice&);
   void renew_snapshot();
 

@@ -18,7 +18,7 @@ bool is_plain(const routing::statement_plan& plan) {
   const auto& effects = plan.effects;
   const bool calls = !effects.calls.empty() || effects.unknown_calls;
   const bool leaves_nothing = effects.makes == 0 && effects.ends == 0 && !effects.resets && effects.settings.empty() && !calls;
-  const bool other = plan.prepare || plan.execute || !plan.deallocate.empty() || !plan.gid.empty();
+  const bool other = plan.prepare || plan.execute || !plan.deallocate.empty() || !plan.gid.empty() || asks_of_clients(plan);
   return plan.kind == statement_kind::query && plan.destination != destination_kind::refused && plan.keys.empty() && leaves_nothing && !other;
 }
 
@@ -48,6 +48,7 @@ need session::try_batch(char end, choice& c) {
     if (batch_ends_branches()) return need::end;
     if (!done_.gids && gids_are_missing()) return need::prepared_shard;
     if (!done_.types && types_are_missing()) return need::types;
+    if (!done_.clients && has_calls_about_clients()) return need::clients;
     if (has_names_to_claim()) return need::name;
   }
   choose_for_batch(c);

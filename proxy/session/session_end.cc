@@ -185,6 +185,7 @@ void session::finish_session() noexcept {
   end_transaction();
   unclaim();
   names_.clear();
+  w_.shared.processes->leave_client(pid_);
   w_.session_ended(pid_);
 }
 

@@ -95,6 +95,7 @@ task<std::optional<protocol::notice>> session::provide(need lacking, const choic
       co_return std::nullopt;
     case need::prepared_shard: done_.gids = true; co_return co_await find_prepared_of(type, frame);
     case need::types: done_.types = true; co_return co_await learn_types();
+    case need::clients: done_.clients = true; co_return co_await answer_calls(type, frame);
     case need::name: co_return co_await claim_names_of(type, frame);
     case need::scatter: {
       if (type == 'Q') co_return co_await scatter_query(c, frame);

@@ -31,6 +31,7 @@ need session::try_query(std::string_view frame, choice& c) {
   if (ends_branches(plan->statements)) return need::end;
   if (answer_query_alone(*plan, decoded->sql)) return need::nothing;
   if (!done_.gids && stands_alone(*plan) && must_be_found(&plan->statements.front())) return need::prepared_shard;
+  if (!done_.clients && stands_alone(*plan) && asks_of_clients(plan->statements.front())) return need::clients;
   if (!done_.name_refused && has_names_to_claim(plan->statements)) return need::name;
   choose_for_query(*plan, decoded->sql, c);
   const auto lacking = lacks(c);
@@ -53,6 +54,7 @@ void session::send_query(std::string_view frame, const routing::text_plan& plan,
   here_.server->statements.unnamed = 0;
   here_.server->out.append(frame);
   here_.server->answers.expect(request::query);
+  if (stands_alone(plan)) amend_answer(plan.statements.front());
 }
 
 // PREPARE TRANSACTION alone, whose name cannot be had.

@@ -40,8 +40,12 @@ void set_value(text_pairs& parameters, std::string_view name, std::string_view v
 // A server that the transaction has just got.
 void session::begin_with_server() {
   here_.reported_before.reset();
-  here_.server->answers.name_notifier(here_.server->key.pid, pid_);
-  here_.server->client_pid = pid_;
+  auto& server = *here_.server;
+  if (!server.process) {
+    server.process = w_.shared.processes->enter(server.shard, server.key.pid);
+    server.answers.name_notifiers(w_.shared.processes.get(), server.shard);
+  }
+  server.process->client.store(pid_, std::memory_order_release);
 }
 
 // Settings that the server may refuse, or all: nothing of the client's is sent before it has taken them. Without a notice and without a

@@ -9,6 +9,7 @@ namespace proxy {
 task<void> session::serve_replication() {
   const bool opened = co_await open_replication();
   if (!opened) co_return;
+  w_.shared.processes->enter_client(pid_, user_);
   tell_parameters(with_name(here_.server->parameters));
   unit_open_ = true;  // a CancelRequest is for whatever runs
   for (int rounds = 1; !closing_; ++rounds) {

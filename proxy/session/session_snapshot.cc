@@ -40,17 +40,11 @@ task<std::optional<protocol::notice>> session::judge_snapshot() {
   const bool quiet = !here_.unsynced && here_.server->answers.idle() && here_.status == protocol::transaction_status::in_transaction;
   if (!quiet) co_return snapshot_too_old();
   auto map = w_.map;
-  const auto level = co_await ask_isolation();
+  const auto level = co_await ask_aside("SHOW transaction_isolation");
   if (!here_.server || closing_) co_return std::exchange(lost_, std::nullopt);
   if (level != "read committed" && level != "read uncommitted") co_return snapshot_too_old();
   here_.snapshot_map = std::move(map);
   co_return std::nullopt;
-}
-
-task<std::string> session::ask_isolation() {
-  put_in_for_answer("SHOW transaction_isolation");
-  const auto rows = co_await end_aside();
-  co_return first_column(rows);
 }
 
 // What is sent now may take on another's snapshot, or end the transaction: the next one, which AND CHAIN begins on the same server, has

@@ -1,5 +1,9 @@
-// A shard key that is an undeclared parameter with other uses too: PostgreSQL infers its type from one of them, and only a shard can say
-// which. It is asked once by Parse and Describe, before the pipeline is placed. Declared in proxy/session/session.h.
+// Questions that stand between two messages of the client. A shard key that is an undeclared parameter with other uses too: PostgreSQL infers
+// its type from one of them, and only a shard can say which. It is asked once by Parse and Describe, before the pipeline is placed. And what a
+// statement asks of other clients, or does to them (process_question.h): that is answered before the statement is sent, which then has its
+// own answer amended. Declared in proxy/session/session.h.
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "protocol/wire.h"
@@ -76,12 +80,9 @@ task<std::optional<protocol::notice>> session::learn_types() {
     if (here_.server && (!here_.server->answers.idle() || here_.status == protocol::transaction_status::failed)) co_return std::nullopt;
     const bool own = !here_.server;
     if (own) {
-      auto failed = co_await attach(w_.map->default_shard());
-      if (!failed) failed = co_await adjust_first(true);
+      const auto failed = co_await borrow_server();
       if (failed || closing_) co_return std::nullopt;
-      here_.borrowed = true;
     }
-    if (own) put_in_for_answer("SET TRANSACTION ISOLATION LEVEL READ COMMITTED");
     auto types = co_await ask_types(*item.statement);
     if (own && here_.server) release_server();
     if (closing_ || types.empty()) co_return std::exchange(lost_, std::nullopt);
@@ -139,6 +140,126 @@ task<std::string> session::end_aside() {
   clock_question();
   co_await wait_for_answer();
   co_return here_.server && !closing_ ? here_.server->answers.rows() : std::string();
+}
+
+// With the client's settings, for a question and nothing else. A snapshot of another level may have to be waited for.
+task<std::optional<protocol::notice>> session::borrow_server() {
+  auto failed = co_await attach(w_.map->default_shard());
+  if (!failed) failed = co_await adjust_first(true);
+  if (failed || closing_) co_return failed;
+  here_.borrowed = true;
+  put_in_for_answer("SET TRANSACTION ISOLATION LEVEL READ COMMITTED");
+  co_return std::nullopt;
+}
+
+// The first value of the first row.
+task<std::string> session::ask_aside(std::string_view sql) {
+  put_in_for_answer(sql);
+  const auto rows = co_await end_aside();
+  co_return first_column(rows);
+}
+
+// The values of the Bind decide, and the Execute behind it runs it.
+bool session::asks_of_clients_when_run(std::size_t bind) const {
+  const auto& item = batch_[bind];
+  if (item.type != 'B' || item.is_front() || !item.plan || !asks_of_clients(*item.plan)) return false;
+  const auto behind = std::span(batch_).subspan(bind);
+  return std::any_of(behind.begin(), behind.end(), [&](const batch_item& one) { return one.type == 'E' && one.statement == item.statement; });
+}
+
+bool session::has_calls_about_clients() const {
+  for (std::size_t i = 0; i < batch_.size(); ++i)
+    if (asks_of_clients_when_run(i)) return true;
+  return false;
+}
+
+// A notice refuses the message.
+task<std::optional<protocol::notice>> session::answer_calls(char type, std::string_view frame) {
+  if (type == 'Q') {
+    const auto plan = plan_of_query(frame);  // its literals are parameters
+    auto asked = question_of(plan->statements.front().processes.front(), literals_);
+    co_return co_await answer_call(std::move(asked));
+  }
+  for (std::size_t i = 0; i < batch_.size(); ++i) {
+    batch_[i].plan = plan_of(batch_[i].statement);
+    if (!asks_of_clients_when_run(i)) continue;
+    literals_.clear();
+    if (!read_values(batch_[i])) co_return std::nullopt;
+    auto asked = question_of(batch_[i].plan->processes.front(), literals_);
+    auto failed = co_await answer_call(std::move(asked));
+    if (failed || closing_) co_return failed;
+  }
+  co_return std::nullopt;
+}
+
+bool session::may_ask_aside() const noexcept {
+  if (!here_.server) return !held_.failed();
+  return !here_.unsynced && here_.server->answers.idle() && here_.status != protocol::transaction_status::failed;
+}
+
+// About who is no client, or where nothing can be asked, the shard says what it likes.
+task<std::optional<protocol::notice>> session::answer_call(std::optional<process_question> asked) {
+  const auto user = asked ? w_.shared.processes->user_of(asked->number) : std::nullopt;
+  if (!user || !may_ask_aside()) co_return done_.truths.emplace_back(), std::nullopt;
+  const bool own = !here_.server;
+  if (own) {
+    auto failed = co_await borrow_server();
+    if (failed || closing_) co_return failed;
+  }
+  const auto shard = here_.server->shard;
+  const auto& book = *w_.shared.processes;
+  std::vector<std::int32_t> among;
+  for (const auto number : asked->among)
+    for (const auto process : book.processes_of(number, shard)) among.push_back(process);
+  const auto sql = asked->is == process_question::what::is_blocked ? blocked_sql(book.processes_of(asked->number, shard), among) : permission_sql(*user);
+  const auto said = co_await ask_aside(sql);
+  if (own && here_.server) release_server();
+  if (closing_ || lost_) co_return std::exchange(lost_, std::nullopt);
+  if (asked->is == process_question::what::is_blocked) co_return done_.truths.emplace_back(said == "t"), std::nullopt;
+  if (auto refused = refusal(asked->is, said)) co_return refused;
+  co_return co_await signal_client(*std::move(asked));
+}
+
+// As in PostgreSQL, who signals himself does not hear that it has gone well.
+task<std::optional<protocol::notice>> session::signal_client(process_question asked) {
+  const bool cancels = asked.is == process_question::what::cancel;
+  done_.truths.emplace_back(true);
+  if (asked.number != pid_) {
+    w_.signal(asked.number, cancels ? process_signal::cancel : process_signal::terminate);
+    if (asked.patience.count() > 0) co_await outwait(asked);
+    co_return std::nullopt;
+  }
+  if (cancels) co_return make_error(sqlstate::query_canceled, "canceling statement due to user request");
+  fatal(make_error(sqlstate::admin_shutdown, "terminating connection due to administrator command"));
+  co_return std::nullopt;
+}
+
+// Until that client is gone.
+task<void> session::outwait(process_question asked) {
+  constexpr auto look_again = std::chrono::milliseconds(10);
+  const auto until = clock::now() + asked.patience;
+  const auto is_there = [&] { return w_.shared.processes->user_of(asked.number).has_value(); };
+  waiting_ = true;
+  while (is_there() && clock::now() < until && !closing_ && !cancelled_) co_await wake_.wait(std::min(clock::now() + look_again, until));
+  waiting_ = false;
+  if (!is_there()) co_return;
+  done_.truths.back() = false;
+  auto warning = make_error("01000", fmt::format("backend with PID {} did not terminate within {} milliseconds", asked.number, asked.patience.count()));
+  warning.severity = "WARNING";
+  protocol::append_notice(out_, warning);
+}
+
+void session::amend_columns(const routing::statement_plan& plan) {
+  std::vector<amendment> told;
+  for (const auto& call : plan.processes) {
+    const auto column = static_cast<std::uint16_t>(call.column);
+    if (call.is == process_question::what::own_number) {
+      told.push_back({column, amendment::kind::number, pid_});
+    } else if (done_.truths_told < done_.truths.size()) {
+      if (const auto truth = done_.truths[done_.truths_told++]) told.push_back({column, amendment::kind::truth, *truth});
+    }
+  }
+  if (!told.empty()) here_.server->answers.amend(told);
 }
 
 }  // namespace proxy

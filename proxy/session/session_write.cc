@@ -12,6 +12,12 @@ namespace {
 // ParameterDescription without parameters and NoData: what Describe says of control statements.
 constexpr std::string_view no_parameters{"t\0\0\0\6\0\0", 7};
 
+bool notifies(const routing::statement_plan& plan) { return plan.home_effect == "NOTIFY" || plan.home_effect == "pg_notify()"; }
+
+// So may triggers and code that is not known. Not what else belongs to the whole database: a server that says LISTEN for one client may still have
+// to tell of what another has notified.
+bool may_notify(const routing::statement_plan* plan) { return !plan || (plan->home_effect.empty() && !plan->unbound) || notifies(*plan); }
+
 std::string_view server_name(const statement_ptr& statement, bool named) { return named ? std::string_view(statement->server_name) : ""; }
 
 }  // namespace
@@ -66,7 +72,9 @@ void session::write_item(const batch_item& item) {
     default:
       note_effects(plan, plan != nullptr);
       pass_frame(item.frame);
-      return answers.expect(request::execute);
+      answers.expect(request::execute);
+      if (plan) amend_answer(*plan);
+      return;
   }
 }
 
@@ -202,8 +210,8 @@ void session::note_stake(const routing::statement_plan* plan) {
   constexpr auto unpreparable = routing::state::temp_objects | routing::state::held_cursors | routing::state::listening;
   has.wrote = has.wrote || !plan || !plan->only_locks;
   has.locked = has.locked || !plan || plan->only_locks || plan->effects.makes != 0;
-  const bool notifies = plan && (plan->home_effect == "NOTIFY" || plan->home_effect == "pg_notify()" || plan->home_effect == "pg_export_snapshot()");
-  has.must_decide = has.must_decide || notifies || (plan && (plan->effects.makes & unpreparable) != 0);
+  const bool stays = plan && (notifies(*plan) || plan->home_effect == "pg_export_snapshot()");
+  has.must_decide = has.must_decide || stays || (plan && (plan->effects.makes & unpreparable) != 0);
   if (!holds_since_) holds_since_ = unit_started_;
 }
 
@@ -216,6 +224,7 @@ void session::note_effects(const routing::statement_plan* plan, bool known) {
   unit_writes_ = unit_writes_ || !harmless;
   if (!harmless) {
     note_stake(known ? plan : nullptr);
+    if (may_notify(known ? plan : nullptr)) here_.server->process->notifier.store(pid_, std::memory_order_release);
     if (here_.server->sequences_of != pid_) here_.server->sequences_of = here_.server->sequences_of == 0 ? pid_ : -1;
   }
   unit_misreads_ = unit_misreads_ || !known || changes_reading(*plan);

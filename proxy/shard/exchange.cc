@@ -80,11 +80,11 @@ void exchange::expect(request what, fate how, std::uint64_t statement, std::uint
     rows_.clear();
     failure_.clear();
   }
-  queue_.push_back(expected{what, how, statement, undo, 0, 0});
+  queue_.push_back(expected{what, how, false, statement, undo, 0, 0});
 }
 
 void exchange::emit(std::string_view frames, std::uint32_t undo) {
-  expected e{request::emit, fate::relay, 0, undo, static_cast<std::uint32_t>(texts_.size()), static_cast<std::uint32_t>(frames.size())};
+  expected e{request::emit, fate::relay, false, 0, undo, static_cast<std::uint32_t>(texts_.size()), static_cast<std::uint32_t>(frames.size())};
   texts_.append(frames);
   queue_.push_back(e);
 }
@@ -95,10 +95,17 @@ void exchange::expect_failure(std::string_view error_frame) {
   queue_.back().how = fate::replace;
 }
 
-void exchange::tell_instead(std::string_view error_frame) {
+void exchange::tell_instead(std::string_view error_frame) { keep_text(error_frame); }
+
+void exchange::amend(std::span<const amendment> columns) {
+  queue_.back().amended = true;
+  keep_text(as_bytes(columns));
+}
+
+void exchange::keep_text(std::string_view text) {
   queue_.back().text_at = static_cast<std::uint32_t>(texts_.size());
-  queue_.back().text_size = static_cast<std::uint32_t>(error_frame.size());
-  texts_.append(error_frame);
+  queue_.back().text_size = static_cast<std::uint32_t>(text.size());
+  texts_.append(text);
 }
 
 bool exchange::has(request what) const noexcept {
@@ -156,7 +163,7 @@ exchange::step exchange::feed(std::string_view in, std::string& out) {
 // Most messages: whole ones that belong to what the client asked, and ask nothing of the proxy as CopyInResponse does.
 void exchange::relay_plain(cursor& c) {
   auto rest = c.rest();
-  while (!idle() && front().how == fate::relay) {
+  while (!idle() && front().how == fate::relay && !front().amended) {
     const auto& answer = answers_to[static_cast<std::size_t>(front().what)];
     unsigned char type = 0;
     do {
@@ -201,6 +208,7 @@ bool exchange::take_frame(cursor& c, step& result) {
     case 'D':
     case 't':
       if (!idle() && front().how == fate::capture) return take_aside(c, header, result);
+      if (header.type == 'D' && is_amended()) return take_amended(c, header, result);
       return take_answer(c, header, result), true;
     case 'E': return take_error(c, header, result);
     case 'Z': return c.rest().size() >= header.size && take_ready(c, result);
@@ -222,16 +230,31 @@ bool exchange::take_aside(cursor& c, const frame_header& header, step& result) {
   return true;
 }
 
-// A client that notifies itself compares the pid with its own, which another backend of the shard may have by chance.
+// Clients compare the number with their own, and with those of clients that they know.
 void exchange::keep_notification(std::string_view frame) {
   const auto at = notifications_.size();
   notifications_.append(frame);
   protocol::wire_reader in(frame.substr(frame_header_size));
-  const auto notifier = in.read<std::int32_t>();
-  if (server_pid_ == 0 || (notifier != server_pid_ && notifier != client_pid_)) return;
-  std::string pid;
-  protocol::append_int(pid, notifier == server_pid_ ? client_pid_ : server_pid_);
-  notifications_.replace(at + frame_header_size, pid.size(), pid);
+  const auto number = book_ ? book_->notifier(shard_, in.read<std::int32_t>()) : 0;
+  if (number == 0) return;
+  std::string shown;
+  protocol::append_int(shown, number);
+  notifications_.replace(at + frame_header_size, shown.size(), shown);
+}
+
+// WARNING: PID ... is not a PostgreSQL backend process
+bool exchange::is_left_out(std::string_view notice) const noexcept {
+  return front().amended && tell_a_truth(text_of(front())) && field(notice, 'C') == "01000";
+}
+
+// A DataRow, whose amended columns are near its beginning as a rule: a row that is too large to be seen whole passes as it is.
+bool exchange::take_amended(cursor& c, const frame_header& header, step& result) {
+  if (header.size > max_kept || !belongs(front().what, 'D')) return take_answer(c, header, result), true;
+  if (c.rest().size() < header.size) return result.whole = header.size, false;
+  c.cut();
+  append_amended(c.out, c.rest().substr(0, header.size), text_of(front()));
+  c.drop(header.size);
+  return true;
 }
 
 // One that comes unasked is passed whole: the server may be put aside behind it. A server that is killed, or whose neighbour has crashed, says
@@ -243,7 +266,7 @@ bool exchange::take_notice(cursor& c, const frame_header& header, step& result) 
   if (idle() && header.size > max_kept) return result.what = event::unexpected, false;
   if ((idle() || parting) && c.rest().size() < header.size) return result.whole = header.size, false;
   if (parting) last_words_ = c.rest().substr(0, header.size);
-  return pass(c, header.size, idle() || front().how == fate::relay), true;
+  return pass(c, header.size, idle() || (front().how == fate::relay && !is_left_out(body))), true;
 }
 
 bool exchange::take_error(cursor& c, const frame_header& header, step& result) {
@@ -284,7 +307,7 @@ void exchange::tell_error(cursor& c, std::string_view frame, std::size_t size) {
     pending_error_ = frame;
     return pass(c, size, false);
   }
-  const bool replaced = front().text_size > 0;
+  const bool replaced = front().text_size > 0 && !front().amended;
   if (!replaced && pending_error_.empty()) return pass(c, size, true);
   c.cut();
   c.out.append(replaced ? text_of(front()) : std::string_view(pending_error_));

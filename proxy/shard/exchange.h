@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,6 +15,8 @@
 
 #include "protocol/backend.h"
 #include "protocol/frame.h"
+#include "proxy/shard/amendment.h"
+#include "proxy/shard/process_book.h"
 
 namespace proxy {
 
@@ -29,6 +32,7 @@ enum class fate : char {
 struct expected {
   request what = request::query;
   fate how = fate::relay;
+  bool amended = false;         // `text` are amendments
   std::uint64_t statement = 0;  // parse: the server-side statement that this makes; close: the one that it drops
   std::uint32_t undo = 0;       // 1 + index of the change to the client's statement names to take back when this is skipped
   std::uint32_t text_at = 0, text_size = 0;  // emit, replace, or what is told instead of an error
@@ -60,6 +64,8 @@ class exchange {
   void emit(std::string_view frames, std::uint32_t undo = 0);
   void expect_failure(std::string_view error_frame);
   void tell_instead(std::string_view error_frame);  // of an error of what was expected last
+  // Of what was expected last. Where a truth is told, it is not the shard that knows: its warning that it does not is left out.
+  void amend(std::span<const amendment>);
   // A Sync was sent while a COPY reads the client's data. The server ignores it (manual 55.2.6), unless the COPY has failed by then.
   void doubt_sync() noexcept { doubt_ = doubt::open; }
   bool in_doubt() const noexcept { return doubt_ != doubt::none; }
@@ -90,11 +96,11 @@ class exchange {
   // Bodies of ParameterStatus messages, which are never relayed as they come: the session tells its client what is new to it.
   std::string take_reports() noexcept { return std::exchange(reports_, {}); }
   bool has_reports() const noexcept { return !reports_.empty(); }
-  // NotificationResponse messages, whole; the session knows when its client may be told. One from `server_pid`, the server itself, has the
-  // pid that the client knows as its own, and no other has.
+  // NotificationResponse messages, whole; the session knows when its client may be told. From a process of that shard they have the number of the
+  // client that has notified over it.
   std::string take_notifications() noexcept { return std::exchange(notifications_, {}); }
   bool has_notifications() const noexcept { return !notifications_.empty(); }
-  void name_notifier(std::int32_t server_pid, std::int32_t client_pid) noexcept { server_pid_ = server_pid, client_pid_ = client_pid; }
+  void name_notifiers(const process_book* book, routing::shard_id shard) noexcept { book_ = book, shard_ = shard; }
   void clear() noexcept;
 
  private:
@@ -113,10 +119,14 @@ class exchange {
   bool take_notice(cursor&, const protocol::frame_header&, step&);
   bool take_aside(cursor&, const protocol::frame_header&, step&);
   void keep_notification(std::string_view frame);
+  bool take_amended(cursor&, const protocol::frame_header&, step&);
+  bool is_amended() const noexcept { return !idle() && front().amended; }
+  bool is_left_out(std::string_view notice) const noexcept;
   void take_answer(cursor&, const protocol::frame_header&, step&);
   void drain_emits(cursor&);
   void pass(cursor&, std::size_t size, bool relayed);
   void skip_to_sync();
+  void keep_text(std::string_view);
   bool data_was_sent();
   void doubt_pipelined_sync();
   const expected& front() const noexcept { return queue_[head_]; }
@@ -136,7 +146,8 @@ class exchange {
   doubt doubt_ = doubt::none;
   std::uint32_t held_ready_ = 0;  // since the failure
   bool fence_reached_ = false;    // its empty query was answered
-  std::int32_t server_pid_ = 0, client_pid_ = 0;
+  const process_book* book_ = nullptr;
+  routing::shard_id shard_;
 };
 
 }  // namespace proxy

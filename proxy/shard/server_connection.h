@@ -23,6 +23,7 @@
 #include "proxy/state/settings.h"
 #include "proxy/state/sql_statements.h"
 #include "proxy/shard/exchange.h"
+#include "proxy/shard/process_book.h"
 #include "routing/analysis/plan.h"
 #include "routing/map/types.h"
 
@@ -102,7 +103,7 @@ class server_connection final : public readiness_listener {
   settings_ptr applied;                        // what sessions have made, see proxy/state/settings.h
   routing::state_bits pinned = 0;              // why it must stay with its session
   sql_statements sql;                          // of the client that it is pinned to
-  std::int32_t client_pid = 0;                 // of the session that has it, or had it last
+  std::shared_ptr<process_book::server> process;  // what clients are told of it; none: no session has had it yet
   std::int32_t sequences_of = 0;               // the client whose nextval it may remember; 0: nobody's, -1: several clients'
   protocol::backend_key_data key;
   cancel_route cancels;

@@ -51,6 +51,7 @@ enum class need : char {
   end,             // COMMIT or ROLLBACK on several shards
   prepared_shard,  // where the transaction of COMMIT PREPARED is
   types,           // of parameters that are shard keys
+  clients,         // what it asks of other clients, or does to them
   name,            // of PREPARE TRANSACTION, which nobody else may use
   scatter,         // all of its shards are to run it together
   move,            // the transaction is to leave its shard, to which it is not bound
@@ -65,6 +66,9 @@ enum class need : char {
 struct done_for_message {
   bool over = false;                             // it was run and answered
   bool gids = false, types = false;              // shards were asked for them
+  bool clients = false;                          // its calls about clients were answered:
+  std::vector<std::optional<bool>> truths;       // ... so, in their order; none: as the shard answers them
+  std::size_t truths_told = 0;
   bool gone_back = false;                        // the other shards are back at its savepoint
   std::optional<protocol::notice> name_refused;  // of PREPARE TRANSACTION alone
 };

@@ -7,7 +7,9 @@
 
 #include <boost/asio/dispatch.hpp>
 
+#include "protocol/wire.h"
 #include "proxy/config/log.h"
+#include "proxy/net/crypto.h"
 #include "proxy/net/run_handlers.h"
 #include "proxy/session/session.h"
 #include "proxy/shard/conversation.h"
@@ -30,7 +32,13 @@ constexpr auto cancel_time = std::chrono::seconds(5);
 constexpr auto gathering_time = std::chrono::milliseconds(200);
 constexpr auto stop_time = std::chrono::seconds(2);
 constexpr auto retire_time = std::chrono::seconds(1);
-constexpr std::int32_t pids_per_worker = 1 << 24;
+// What clients are numbered: by the worker, then one after the other.
+constexpr std::int32_t first_number = 5'000'000, numbers_per_worker = 8'000'000;
+static_assert(first_number >= least_number);
+
+constexpr std::int32_t first_of(int worker) noexcept { return first_number + worker * numbers_per_worker; }
+constexpr int worker_of(std::int32_t number) noexcept { return number < first_number ? -1 : (number - first_number) / numbers_per_worker; }
+static_assert(worker_of(first_of(255)) == 255);  // [proxy] workers
 
 pool_limits limits_of(const config& settings) {
   pool_limits limits;
@@ -60,18 +68,20 @@ void set_deadlines(deadline_list& deadlines, const config& settings) {
 }  // namespace
 
 worker_impl::worker_impl(int number, const config& c, const users& u)
-    : services(own_io, c, std::make_shared<const users>(u)), index(number), work(asio::make_work_guard(own_io)) {
+    : services(own_io, c, std::make_shared<const users>(u)), index(number), work(asio::make_work_guard(own_io)),
+      serial_(protocol::load_int<std::int32_t>(random_bytes(sizeof(std::int32_t)).data()) & 0xfffff) {
   set_deadlines(deadlines, settings);
 }
 
 worker_impl::~worker_impl() { pools.clear(); }
 
-// A CancelRequest carries nothing but pid and key: the pid's high bits are the worker.
+// A CancelRequest carries nothing but number and key: the number says which worker. It is not used again before all others
+// were, nor, as a rule, soon after a restart.
 std::int32_t worker_impl::next_pid() {
   do {
-    pid_serial_ = pid_serial_ % (pids_per_worker - 1) + 1;
-  } while (sessions.contains(index * pids_per_worker + pid_serial_));
-  return index * pids_per_worker + pid_serial_;
+    serial_ = (serial_ + 1) % numbers_per_worker;
+  } while (sessions.contains(first_of(index) + serial_));
+  return first_of(index) + serial_;
 }
 
 std::size_t worker_impl::client_limit() const noexcept {
@@ -199,15 +209,24 @@ task<void> worker_impl::reset_and_return(server_ptr server) {
   home->release(std::move(server));
 }
 
-void worker_impl::cancel(protocol::cancel_request request) {
-  if (request.pid / pids_per_worker != index) {
-    const auto other = static_cast<std::size_t>(request.pid / pids_per_worker);
-    if (request.pid < 0 || other >= peers.size()) return;
-    auto& state = peers[other]->state();
-    return asio::post(state.io, [&state, request = std::move(request)] { state.cancel(request); });
+// Does that to a client, on the thread of its worker.
+void worker_impl::reach(std::int32_t number, auto what) {
+  const auto owner = worker_of(number);
+  if (owner != index) {
+    if (owner < 0 || static_cast<std::size_t>(owner) >= peers.size()) return;
+    auto& state = peers[static_cast<std::size_t>(owner)]->state();
+    return asio::post(state.io, [&state, number, what = std::move(what)] { state.reach(number, what); });
   }
-  const auto found = sessions.find(request.pid);
-  if (found != sessions.end()) found->second->cancel(request.key);
+  const auto found = sessions.find(number);
+  if (found != sessions.end()) what(*found->second);
+}
+
+void worker_impl::cancel(protocol::cancel_request request) {
+  reach(request.pid, [key = std::move(request.key)](session& one) { one.cancel(key); });
+}
+
+void worker_impl::signal(std::int32_t number, process_signal what) {
+  reach(number, [what](session& one) { one.obey_signal(what); });
 }
 
 void worker_impl::touching_transaction_ended() {
@@ -349,6 +368,7 @@ worker::~worker() { stop_and_join(); }
 void worker::set_console(console& commands) { impl_->commands = &commands; }
 void worker::set_names(std::shared_ptr<migration::prepared_names> names) { impl_->shared.names = std::move(names); }
 void worker::set_recoverer(std::shared_ptr<migration::commit_recovery> one) { impl_->shared.recovery = std::move(one); }
+void worker::set_processes(std::shared_ptr<process_book> one) { impl_->shared.processes = std::move(one); }
 void worker::set_barrier(std::shared_ptr<commit_barrier> one) { impl_->shared.barrier = std::move(one); }
 void worker::set_peers(std::span<const std::unique_ptr<worker>> peers) { impl_->peers = peers; }
 int worker::index() const noexcept { return impl_->index; }

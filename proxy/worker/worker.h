@@ -25,6 +25,7 @@ class commit_recovery;
 namespace proxy {
 
 class commit_barrier;
+class process_book;
 
 class console;
 struct worker_impl;
@@ -54,6 +55,7 @@ class worker {
   void set_names(std::shared_ptr<migration::prepared_names>);
   void set_recoverer(std::shared_ptr<migration::commit_recovery>);
   void set_barrier(std::shared_ptr<commit_barrier>);
+  void set_processes(std::shared_ptr<process_book>);
   // Before start(): all workers in order of index, so that a CancelRequest that reached another worker finds its client. Without it
   // a cancel only finds clients of the worker that received it.
   void set_peers(std::span<const std::unique_ptr<worker>>);

@@ -34,7 +34,7 @@ struct worker_impl final : services {
 
   const int index;
   void reconfigure(const config&, std::shared_ptr<const users>);
-  std::span<const std::unique_ptr<worker>> peers;  // for CancelRequest: the pid names the worker
+  std::span<const std::unique_ptr<worker>> peers;  // a client's number names the worker
   void retire(const std::string& why);
 
   std::vector<wakeup*> drain_watchers;  // closings that wait for transactions to end
@@ -84,6 +84,7 @@ struct worker_impl final : services {
   void tick();         // ten times a second
   void tick_second();  // old idle connections, unused pools
   void cancel(protocol::cancel_request) override;
+  void signal(std::int32_t number, process_signal) override;
 
   // Last, so that what handlers refer to outlives them.
   boost::asio::io_context own_io{BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO};  // sockets and timers are this thread's own; posts may come from any
@@ -92,10 +93,11 @@ struct worker_impl final : services {
   std::thread thread;
 
  private:
+  void reach(std::int32_t number, auto what);
   task<void> cancel_and_return(server_connection&);
   task<void> reset_and_return(server_ptr);
   void drop_unused_pools();
-  std::int32_t pid_serial_ = 0;
+  std::int32_t serial_;  // of the latest client, from anywhere on
   std::vector<server_ptr> awaiting_cancel_;  // given back while a cancel to them was under way
 };
 

@@ -24,7 +24,7 @@ row server_row(const pool_key& from, const server_connection& server, clock::tim
   const auto* state = server.status() == server_status::idle ? "idle" : server.pinned != 0 ? "pinned" : "active";
   const auto age = std::chrono::duration_cast<std::chrono::seconds>(now - server.opened).count();
   return {from.user, from.database, server.shard_name, state, std::to_string(server.key.pid), std::to_string(age),
-          std::to_string(server.statements.size()), server.socket.tls_version(), server.pinned != 0 ? std::optional(std::to_string(server.client_pid)) : std::nullopt,
+          std::to_string(server.statements.size()), server.socket.tls_version(), server.pinned != 0 ? std::optional(std::to_string(server.process->client)) : std::nullopt,
           server.pinned != 0 ? std::optional(pins_text(server.pinned)) : std::nullopt};
 }
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "routing/analysis/process_calls.h"
 #include "routing/analysis/query_analysis.h"
 #include "routing/analysis/refusals.h"
 #include "routing/analysis/scatter.h"
@@ -133,7 +134,9 @@ std::string_view text_of(const PgQuery__RawStmt& raw, std::string_view sql) noex
 
 statement_plan analyze_statement(const PgQuery__RawStmt& raw, std::string_view sql, const shard_map& map) {
   if (raw.stmt->node_case == PG_QUERY__NODE__NODE_PREPARE_STMT) return analyze_prepare(*raw.stmt->prepare_stmt, text_of(raw, sql), map);
-  return analyze_node(*raw.stmt, map);
+  auto plan = analyze_node(*raw.stmt, map);
+  if (raw.stmt->node_case == PG_QUERY__NODE__NODE_SELECT_STMT) plan.processes = process_calls(*raw.stmt->select_stmt);
+  return plan;
 }
 
 text_plan single(statement_plan plan) {

@@ -91,6 +91,20 @@ struct key_source {
   bool assigned = false;                         // the key of the rows is set to it, and may not become another one
 };
 
+// A column of a SELECT that is a call about processes (process_calls.h).
+struct process_call {
+  enum class what {
+    own_number,  // pg_backend_pid()
+    cancel,      // pg_cancel_backend(number)
+    terminate,   // pg_terminate_backend(number [, milliseconds to wait])
+    is_blocked,  // pg_isolation_test_session_is_blocked(number, numbers), which isolationtester asks
+  };
+  using value = std::variant<std::size_t, std::string>;  // parameter index (0-based), or a literal in text form
+  what is = what::own_number;
+  std::size_t column = 0;
+  std::vector<value> arguments;
+};
+
 struct statement_plan;
 
 // PREPARE and EXECUTE as SQL. Where EXECUTE runs is decided by the statement that was prepared and the values given here.
@@ -135,6 +149,7 @@ struct statement_plan {
   std::shared_ptr<const sql_prepare> prepare;  // PREPARE
   std::shared_ptr<const sql_execute> execute;  // EXECUTE, also inside EXPLAIN and CREATE TABLE AS
   std::string deallocate;                      // DEALLOCATE of this statement
+  std::vector<process_call> processes;         // what its columns ask of processes
 };
 
 // All statements of one text (a simple query may hold several).

@@ -12,6 +12,7 @@ from cluster import Scene, wait_until
 from fleet import DATABASE, Fleet
 
 WORKERS = 2
+SERVER = "SELECT pg_backend_pid() + 0"  # of the shard; alone it is the client's number
 
 
 def configure(fleet, **settings):
@@ -25,15 +26,15 @@ def backends(fleet, user="app"):
 
 
 def on_worker(fleet, number, **options):
-    """A client of that worker: pgrotor deals them out in turn, and the high bits of the pid say whose it is."""
+    """A client of that worker: pgrotor deals them out in turn, and its number says whose it is (worker.cc)."""
     while True:
         client = fleet.app(**options)
-        if client.get_backend_pid() >> 24 == number:
+        if (client.get_backend_pid() - 5_000_000) // 8_000_000 == number:
             return client
         client.close()
 
 
-def ask(client, sql="SELECT pg_backend_pid()"):
+def ask(client, sql=SERVER):
     with client.cursor() as cursor:
         cursor.execute(sql)
         return cursor.fetchone()[0]

@@ -78,7 +78,7 @@ def statement(fleet):
     assert counter(fleet, "statement_timeouts") == 3
     # A shard that does not obey: the connection is given up, the client gets an answer.
     client.rows("SELECT 1")
-    pid = int(client.rows("SELECT pg_backend_pid()")[0][0])
+    pid = int(client.rows("SELECT pg_backend_pid() + 0")[0][0])
     client.send(wire.query("SELECT pg_sleep(20)"))
     wait_until(lambda: fleet.query("s1", "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND state = 'active'", (pid,)), "it to run")
     os.kill(pid, signal.SIGSTOP)

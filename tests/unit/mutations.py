@@ -189,6 +189,13 @@ ROWS = {
         "proxy/session/session_timeouts.cc", "proxy/session_test.cc", "  if (here_.asking == question::leftovers) return park_unheard(), true;\n", ""),
     "session: a late answer is taken for the next": (
         "proxy/session/session_route.cc", "proxy/session_test.cc", "    if (!here_.server->answers.idle()) co_return co_await hear_late_answer();\n", ""),
+    "session: signals without asking who may": (
+        "proxy/session/session_types.cc", SESSION("processes"), "  if (auto refused = refusal(asked->is, said)) co_return refused;\n", ""),
+    "session: signals in a transaction that has failed": (
+        "proxy/session/session_types.cc", SESSION("processes"), " && here_.status != protocol::transaction_status::failed;", ";"),
+    "session: hears that it has signalled itself": ("proxy/session/session_types.cc", SESSION("processes"), "if (asked.number != pid_) {", "if (true) {"),
+    "session: numbers in any statement of a text": (
+        "proxy/session/session_query.cc", SESSION("processes"), "if (stands_alone(plan)) amend_answer(plan.statements.front());", "amend_answer(plan.statements.back());"),
     "session: what was gathered stays counted": ("proxy/session/session.cc", SESSION("copy"), "w_.gathered -= std::exchange(claimed_, 0);", "claimed_ = 0;"),
     "session: other shards keep what a lost one has undone": (
         "proxy/session/session_end.cc", SESSION("commit"), "  if (!borrowed) lose_branches();\n", ""),

@@ -20,6 +20,7 @@
 #include "proxy/config/log.h"
 #include "proxy/gate/gate.h"
 #include "proxy/serve/listener.h"
+#include "proxy/shard/process_book.h"
 #include "proxy/worker/worker.h"
 #include "proxy/worker/worker_impl.h"
 
@@ -81,8 +82,10 @@ class harness {
       : map_(routing::shard_map::make(std::move(parts))), workers_(make_workers(settings, accounts)), gates_(workers_),
         engine_(io_.get_executor(), asking(settings), gates_) {
     engine_.set_map(map_);
+    const auto processes = std::make_shared<proxy::process_book>();
     for (const auto& one : workers_) {
       one->set_names(names_);
+      one->set_processes(processes);
       one->set_peers(workers_);
       one->start();
     }

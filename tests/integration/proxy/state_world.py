@@ -34,7 +34,7 @@ def reported(client, sql):
 
 
 def server_pid(client):
-    return client.rows("SELECT pg_backend_pid()")[0][0]
+    return client.rows("SELECT pg_backend_pid() + 0")[0][0]
 
 
 class Busy:

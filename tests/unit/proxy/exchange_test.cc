@@ -391,7 +391,7 @@ TEST_CASE("exchange: what the proxy wants itself of messages up to a Sync is kep
   }
 }
 
-TEST_CASE("exchange: parameters are set aside whatever is under way, and a client's own notifications carry its own pid") {
+TEST_CASE("exchange: parameters are set aside whatever is under way, and notifications carry the number of the client that sent them") {
   const auto notification = [](std::int32_t pid) {
     std::string body;
     protocol::append_int(body, pid);
@@ -402,16 +402,47 @@ TEST_CASE("exchange: parameters are set aside whatever is under way, and a clien
     CAPTURE(piece);
     exchange answers;
     std::string events;
-    answers.name_notifier(77, 5);
+    proxy::process_book book;
+    const auto mine = book.enter({1}, 77), elsewhere = book.enter({2}, 78);
+    mine->notifier = elsewhere->notifier = 5'000'005;
+    answers.name_notifiers(&book, {1});
     CHECK(relay(answers, notification(77) + report + notification(78), piece, events).empty());
-    CHECK(answers.take_notifications() == notification(5) + notification(78));
-    CHECK(relay(answers, notification(5), piece, events).empty());
-    CHECK(answers.take_notifications() == notification(77));  // another's, whatever its number
+    CHECK(answers.take_notifications() == notification(5'000'005) + notification(78));
     CHECK(answers.take_reports() == std::string("TimeZone\0UTC\0", 13));
     answers.expect(request::query);
     const auto rows = frame('T', "t") + frame('D', "d");
     CHECK(relay(answers, rows + report + report + frame('C', "X") + ready(), piece, events) == rows + frame('C', "X"));
     CHECK(answers.take_reports().size() == 26);
     CHECK_FALSE(answers.has_reports());
+  }
+}
+
+TEST_CASE("exchange: columns are amended, and the shard's warning that it does not know the client is left out") {
+  const auto row = [](std::string_view value) {
+    std::string body;
+    protocol::append_int(body, std::int16_t{1});
+    protocol::append_int(body, static_cast<std::int32_t>(value.size()));
+    return frame('D', body.append(value));
+  };
+  auto warning = proxy::make_error("01000", "PID 5000001 is not a PostgreSQL backend process");
+  warning.severity = "WARNING";
+  std::string seen;
+  protocol::append_notice(seen, warning);
+  const proxy::amendment truth{0, proxy::amendment::kind::truth, 1}, number{0, proxy::amendment::kind::number, 5'000'001};
+  for (const auto piece : pieces) {
+    CAPTURE(piece);
+    exchange answers;
+    std::string events;
+    answers.expect(request::query);
+    answers.amend({&truth, 1});
+    CHECK(relay(answers, frame('T', "t") + seen + row("f") + frame('C', "SELECT 1") + ready(), piece, events) == frame('T', "t") + row("t") + frame('C', "SELECT 1"));
+    answers.expect(request::execute);
+    answers.amend({&number, 1});
+    answers.expect(request::sync);
+    CHECK(relay(answers, seen + row("7") + row("7") + frame('C', "X") + ready(), piece, events) == seen + row("5000001") + row("5000001") + frame('C', "X"));
+    answers.expect(request::query);
+    answers.amend({&number, 1});
+    CHECK(relay(answers, error("42P01", "no") + ready(), piece, events) == error("42P01", "no"));
+    CHECK(events == "eI");
   }
 }

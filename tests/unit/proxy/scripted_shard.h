@@ -127,6 +127,8 @@ class shard_connection {
   result set_config(std::string_view);
   result find_prepared(std::string_view);
   result probe(std::string_view);
+  result may_signal(std::string_view);
+  result is_blocked(std::string_view);
   result select(std::string_view);
   result one(std::string value) const;
   std::optional<std::string> setting(const std::string& name) const;

@@ -43,7 +43,7 @@ const std::vector<shard_connection::verb>& shard_connection::verbs() {
       {"SELECT pgrotor.decide(", &c::decide}, {"SELECT pg_catalog.set_config(", &c::set_config},
       {"SELECT 1 FROM pg_catalog.pg_prepared_xacts", &c::find_prepared}, {"SELECT 't', NULL", &c::probe}, {"SELECT 'l', NULL", &c::probe},
       {"SELECT 'c', NULL", &c::probe}, {"SELECT 'n', NULL", &c::probe}, {"SELECT 'p', name", &c::probe}, {"SELECT 'x', NULL", &c::probe},
-      {"SELECT 's', name", &c::probe}, {"SELECT 'v', ", &c::probe}, {"SELECT", &c::select}};
+      {"SELECT 's', name", &c::probe}, {"SELECT 'v', ", &c::probe}, {"SELECT CASE WHEN NOT me.rolsuper", &c::may_signal}, {"SELECT COALESCE(pg_catalog.bool_or(", &c::is_blocked}, {"SELECT", &c::select}};
   return all;
 }
 
@@ -271,6 +271,13 @@ shard_connection::result shard_connection::probe(std::string_view sql) {
   if (letter == "s")
     for (const auto& [name, value] : now_.settings) row(name, value);
   return got;
+}
+
+shard_connection::result shard_connection::may_signal(std::string_view sql) { return one(quoted(sql, 6) == "boss" ? "superuser" : "may"); }
+
+shard_connection::result shard_connection::is_blocked(std::string_view sql) {
+  const bool asks_of_one = sql.find("unnest('{}'") == std::string_view::npos;
+  return one(asks_of_one && sql.find("'{" + std::to_string(pid) + "}'") != std::string_view::npos ? "t" : "f");
 }
 
 shard_connection::result shard_connection::select(std::string_view) { return one(shard_.name); }

@@ -85,7 +85,7 @@ void world::run(std::vector<turn> turns, trouble what, int at) {
   trouble_at_ = at;
   client_ = std::make_unique<client>(std::move(turns), std::string(user), std::string(password));
   client_->wire()->piece = made_.piece;
-  auto one = std::make_shared<proxy::session>(*this, -1, 1, std::make_unique<near_end>(client_->wire()));
+  auto one = std::make_shared<proxy::session>(*this, -1, client_number, std::make_unique<near_end>(client_->wire()));
   session_ = one;
   boost::asio::co_spawn(io, one->run(), [](const std::exception_ptr& failure) { CHECK(failure == nullptr); });
   round();

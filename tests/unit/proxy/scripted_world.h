@@ -19,6 +19,7 @@ namespace scripted {
 // What goes wrong at a step: with a shard, or with the client.
 enum class trouble { none, lost_before, lost_behind, cut, fatal, refused, silent, nonsense, client_leaves, client_cancels };
 inline constexpr int troubles = 10;
+inline constexpr std::int32_t client_number = 5'000'001;  // of the one client of a world
 std::string_view to_string(trouble) noexcept;
 
 enum class recovers { nobody, unknowing, knowing };
@@ -46,6 +47,7 @@ class world final : public proxy::services {
 
   // One client from its login to its end.
   void run(std::vector<turn>, trouble = trouble::none, int at = 0);
+  std::string signals;  // sent to other clients
   // What each step was: a message to a shard, a login there, a turn of the client.
   const std::string& kinds() const noexcept { return kinds_; }
   std::string heard(std::size_t turn) const { return client_->heard(turn); }
@@ -67,6 +69,7 @@ class world final : public proxy::services {
   void cancel_on_server(proxy::server_connection&) override;
   void reset_and_give_back(proxy::server_ptr) override;
   void cancel(protocol::cancel_request) override {}
+  void signal(std::int32_t number, proxy::process_signal what) override { signals += (what == proxy::process_signal::cancel ? "cancel " : "end ") + std::to_string(number) + " "; }
   void touching_transaction_ended() override {}
   bool has_place(bool) const noexcept override { return true; }
   void session_let_in(std::int32_t) override {}
