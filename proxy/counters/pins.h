@@ -11,16 +11,17 @@
 namespace proxy {
 
 // By bit of routing::state; empty: never a reason.
-inline constexpr std::array<std::string_view, 15> pin_reasons{"",           "temp_objects", "advisory_locks", "held_cursors", "listen",   "sql_prepare",
+inline constexpr std::array<std::string_view, 16> pin_reasons{"",           "temp_objects", "advisory_locks", "held_cursors", "listen",   "sql_prepare",
                                                               "sequence_values", "random_seed",  "library",        "dblink",       "unknown", "session_mode",
-                                                              "replication_origin", "temporary_slot", "backup"};
+                                                              "replication_origin", "temporary_slot", "backup", "own_process"};
 
 // Beyond what statements make: [pool] mode is session.
 inline constexpr routing::state_bits session_mode = 1u << 11;
 // What DISCARD ALL undoes: a server that was kept for nothing else may serve another client. After temporary objects it still has their
 // schema, which current_schemas() shows.
 inline constexpr routing::state_bits discardable = routing::state::advisory_locks | routing::state::held_cursors | routing::state::listening |
-                                                   routing::state::sql_statements | routing::state::sequence_values | session_mode;
+                                                   routing::state::sql_statements | routing::state::sequence_values |
+                                                   routing::state::own_process | session_mode;
 
 // Calls visit(index into pin_reasons) for each reason in the set.
 template <class Visit>

@@ -13,7 +13,8 @@
 //   LISTEN                    pg_listening_channels()                               pinned while there
 //   PREPARE as SQL            pg_prepared_statement(), from_sql                     pinned while there
 //   currval, lastval          nothing shows it                                      pinned until DISCARD ALL or SEQUENCES
-//   LOAD, setseed, dblink     nothing shows it                                      pinned until DISCARD ALL
+//   LOAD, setseed, dblink, a  nothing shows it                                      pinned until DISCARD ALL
+//     process id written down
 //   replication origin        only its rightful users may ask                       pinned until it is reset
 //   temporary slots           nothing names those of this session alone             pinned until DISCARD ALL
 //   pg_backup_start           nothing shows it                                      pinned until pg_backup_stop
@@ -39,7 +40,7 @@ namespace state = routing::state;
 inline constexpr state_bits visible_state = state::temp_objects | state::advisory_locks | state::held_cursors | state::listening | state::sql_statements;
 // State that it cannot.
 inline constexpr state_bits hidden_state = state::sequence_values | state::random_seed | state::libraries | state::connections | state::origin |
-                                           state::temp_slots | state::backup;
+                                           state::temp_slots | state::backup | state::own_process;
 // ... of which a statement says that it is gone.
 inline constexpr state_bits ended_by_name = state::sequence_values | state::origin | state::backup;
 // ... and which a failed transaction leaves all the same.

@@ -64,6 +64,7 @@ statement_plan plan_of(query_analysis& query, const ast::node& n) {
     plan.destination = destination_kind::default_shard;
   }
   plan.effects = query.effects();
+  if (!query.writes()) plan.effects.makes &= static_cast<state_bits>(~state::own_process);
   plan.home_effect = query.home_effect();
   const bool calls = !query.effects().calls.empty() || query.effects().unknown_calls;
   plan.unbound = query.is_unbound() && !query.writes() && !query.locks_rows() && (!calls || (only_sets_config(n) && !query.effects().unknown_calls));

@@ -208,6 +208,7 @@ void note_call(const PgQuery__FuncCall& call, session_effects& out) {
   else if (takes_session_lock(f.name)) out.makes |= state::advisory_locks;
   else if (gives_session_lock_back(f.name)) out.ends |= state::advisory_locks;
   else if (is_one_of(f.name, {"currval", "lastval"})) out.makes |= state::sequence_values;
+  else if (f.name == "pg_backend_pid") out.makes |= state::own_process;
   else if (f.name == "setseed") out.makes |= state::random_seed;
   else if (is_one_of(f.name, {"dblink_connect", "dblink_connect_u"})) out.makes |= state::connections;
   else if (makes_slot(f.name)) out.makes |= call.n_args > 2 && !is_false(call.args[2]) ? state::temp_slots : state_bits{};

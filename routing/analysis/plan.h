@@ -59,6 +59,7 @@ inline constexpr state_bits anything = 1u << 10;        // runs code that is not
 inline constexpr state_bits origin = 1u << 12;          // pg_replication_origin_session_setup
 inline constexpr state_bits temp_slots = 1u << 13;      // replication slots
 inline constexpr state_bits backup = 1u << 14;          // pg_backup_start
+inline constexpr state_bits own_process = 1u << 15;     // pg_backend_pid() in a statement that writes: who reads it later means this client
 }  // namespace state
 
 // The name of a setting, or the parameter (0-based) that carries it.

@@ -75,6 +75,13 @@ TEST_CASE("session: who cancels or ends itself") {
   });
 }
 
+TEST_CASE("session: who has written its process id down keeps the process") {
+  walk({}, {query("INSERT INTO stock VALUES (pg_backend_pid(), w1)", {"w1"}), query("SELECT 1"), query("DISCARD ALL")}, [](world& w) {
+    CHECK(w.told(2) == "Q[INSERT INTO stock VALUES (pg_backend_pid(), w1)] Q[SELECT 1] Q[DISCARD ALL]");
+    CHECK(w.pool_of(2).idle() == 1);
+  });
+}
+
 TEST_CASE("session: whether a client waits for others is asked with the processes that serve them") {
   const std::vector<turn> turns{query("SELECT 1"), asking("SELECT pg_isolation_test_session_is_blocked(5000001, '{5000001}')"),
                                 asking("SELECT pg_isolation_test_session_is_blocked(5000002, '{5000001}')")};

@@ -36,6 +36,16 @@ TEST_CASE("process_calls: columns that are nothing but a call about processes") 
   CHECK(calls_of("SELECT pg_catalog.pg_isolation_test_session_is_blocked($1, '{5000001,5000002}')") == "0:blocked($1)({5000001,5000002}) ");
 }
 
+TEST_CASE("process_calls: a process id that is written down stays the client's") {
+  const auto keeps = [](std::string_view sql) { return (analyze(sql, *sample::map()).statements.front().effects.makes & state::own_process) != 0; };
+  for (const auto* sql : {"INSERT INTO stock (id) VALUES (pg_backend_pid())", "INSERT INTO stock SELECT pg_backend_pid() + 1", "UPDATE stock SET id = pg_backend_pid()"}) {
+    CAPTURE(sql);
+    CHECK(keeps(sql));
+  }
+  CHECK_FALSE(keeps("SELECT count(*) FROM pg_stat_activity WHERE pid = pg_backend_pid()"));
+  CHECK_FALSE(keeps("INSERT INTO stock (id) VALUES (1)"));
+}
+
 TEST_CASE("process_calls: what is not alone in its column, does not act once, or is no column of the answer") {
   for (const auto* sql :
        {"SELECT pg_backend_pid() + 0", "SELECT *, pg_backend_pid() FROM pg_class", "SELECT c.*, pg_backend_pid() FROM pg_class c", "SELECT pg_backend_pid() UNION SELECT 1",
