@@ -72,7 +72,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
  private:
   static constexpr std::string_view disobedient = "The shard did not obey a cancel after [timeouts] query_ms.";
   static constexpr std::size_t most_gathered = 1u << 20;  // of a pipeline that may be cut
-  static constexpr std::size_t much_memory = 8u << 20;
+  static constexpr std::size_t much_memory = 256u << 10;  // of a text: its analysis takes hundreds of times as much
   static constexpr int rounds_in_a_row = 32;  // then the worker's other sessions have their turn
 
   using choice = session_choice;
