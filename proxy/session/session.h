@@ -239,7 +239,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   // session_types.cc
   task<std::optional<protocol::notice>> borrow_server();
   std::string names_scope() const;
-  std::string statement_scope() const;
+  std::string_view statement_scope();
   bool types_are_missing();
   task<std::optional<protocol::notice>> learn_types();
   task<std::vector<std::uint32_t>> ask_types(const prepared_statement&);
@@ -447,7 +447,13 @@ class session final : public std::enable_shared_from_this<session>, public timed
   void watch_parked();
   void leave_parked();
   void forget_state();
-  void take_asides(server_connection&);
+  void take_asides(server_connection& server) {
+    if (server.answers.has_asides()) keep_asides(server);
+  }
+  void keep_asides(server_connection&);
+  void tell_notifications() {
+    if (!state_.notifications.empty()) out_.append(std::exchange(state_.notifications, {}));
+  }
   void absorb_reports(server_connection&);
   void tell_changes(const name_values_ptr& reported);
 

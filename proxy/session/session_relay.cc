@@ -155,7 +155,7 @@ void session::send_fence() {
 
 void session::append_ready(transaction_status status) {
   if (told_why_) return;  // nothing comes behind the last words
-  if (status == transaction_status::idle) out_.append(std::exchange(state_.notifications, {}));
+  if (status == transaction_status::idle) tell_notifications();
   if (here_.server && here_.server->reported != state_.told) tell_changes(here_.server->reported);
   if (!generation_is_told()) {
     generation_told_ = w_.map->number();
@@ -248,8 +248,8 @@ void session::release_server() {
   if (!borrowed) end_transaction();
   server->unusable = server->unusable || copy_bytes_ > 0;  // half a message
   skip_bytes_ += std::exchange(copy_bytes_, 0);
-  hear_rest(*server);
-  if (!unit_open_ && status() == transaction_status::idle) out_.append(std::exchange(state_.notifications, {}));
+  if (!server->in.empty()) hear_rest(*server);
+  if (!unit_open_ && status() == transaction_status::idle) tell_notifications();
   // Answers that nobody asked for would reach the next session.
   server->unusable = server->unusable || !server->answers.idle() || server->output_pending();
   if (server->pinned == 0) return w_.give_back(std::move(server));

@@ -369,7 +369,7 @@ bool session::step_parked() {
     }
     const bool news = server->answers.has_reports();
     take_asides(*server);
-    out_.append(std::exchange(state_.notifications, {}));
+    tell_notifications();
     if (news && server->applied == state_.wanted) tell_changes(server->reported);
   }
   return moved;
@@ -409,7 +409,7 @@ void session::forget_state() {
 
 // What a server says beside its answers. Notifications wait for the end of the client's transaction, as PostgreSQL's do: its server may have
 // said them before it was sent BEGIN.
-void session::take_asides(server_connection& server) {
+void session::keep_asides(server_connection& server) {
   if (server.answers.has_reports()) absorb_reports(server);
   if (server.answers.has_notifications()) state_.notifications += server.answers.take_notifications();
 }

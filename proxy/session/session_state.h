@@ -6,6 +6,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,8 @@ struct session_state {
   std::vector<std::string> own_names;      // custom settings that the client has named
   sql_statements sql;                      // made by PREPARE
   std::string notifications;               // not told yet: the client's transaction is open
+  std::string scope;                       // of prepared statements, under `scope_of`
+  std::optional<settings_ptr> scope_of;
   std::optional<std::chrono::steady_clock::time_point> block_since;  // the client's transaction block
 };
 

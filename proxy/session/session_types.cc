@@ -36,17 +36,20 @@ std::string session::names_scope() const {
   return scope;
 }
 
-// What a server analyses a prepared statement under; empty: as it started.
-std::string session::statement_scope() const {
+// What a server analyses a prepared statement under; empty: as it started. Valid until this is asked again.
+std::string_view session::statement_scope() {
   constexpr std::string_view matters[] = {"search_path", "role", "session_authorization"};
-  std::string scope;
+  const auto& changed = here_.transaction.names();  // SET LOCAL
+  if (state_.scope_of == state_.wanted && changed.empty()) return state_.scope;
+  state_.scope_of.reset();
+  if (changed.empty()) state_.scope_of = state_.wanted;
+  state_.scope.clear();
   for (const auto name : matters) {
     const auto* value = state_.wanted ? state_.wanted->find(name) : nullptr;
-    if (value) scope.append(name).append(1, '=').append(*value).append(1, '\0');
-    const auto& changed = here_.transaction.names();
-    if (std::find(changed.begin(), changed.end(), name) != changed.end()) scope.append(std::to_string(pid_)).append(1, '\0');  // SET LOCAL
+    if (value) state_.scope.append(name).append(1, '=').append(*value).append(1, '\0');
+    if (std::find(changed.begin(), changed.end(), name) != changed.end()) state_.scope.append(std::to_string(pid_)).append(1, '\0');
   }
-  return scope;
+  return state_.scope;
 }
 
 // Of the statement's parameters, as far as they are known; what route() is given.

@@ -100,6 +100,7 @@ class exchange {
   // client that has notified over it.
   std::string take_notifications() noexcept { return std::exchange(notifications_, {}); }
   bool has_notifications() const noexcept { return !notifications_.empty(); }
+  bool has_asides() const noexcept { return has_reports() || has_notifications(); }
   void name_notifiers(const process_book* book, routing::shard_id shard) noexcept { book_ = book, shard_ = shard; }
   void clear() noexcept;
 

@@ -181,7 +181,7 @@ ROWS = {
     "session: what came behind an answer makes the server unusable": (
         "proxy/session/session_relay.cc", "proxy/session_test.cc", "  server.in.consume(rest.used);\n", ""),
     "session: a notification is told in a block": (
-        "proxy/session/session_relay.cc", "proxy/session_test.cc", "  if (status == transaction_status::idle) out_.append(", "  out_.append("),
+        "proxy/session/session_relay.cc", "proxy/session_test.cc", "  if (status == transaction_status::idle) tell_notifications();", "  tell_notifications();"),
     "session: a listener's BEGIN is held": ("proxy/session/session_relay.cc", "proxy/session_test.cc", "if (held_.open() && !held_.failed() && !here_.server) begin_where_it_listens();", ""),
     "session: who could not be asked is asked no more": (
         "proxy/session/session_replay.cc", "proxy/session_test.cc", " || (here_.server->pinned & state::anything) != 0", ""),
