@@ -137,6 +137,19 @@ TEST_CASE("session: where the catalog is locked the server stays with the client
   CHECK(w.told(2) == "Q[SELECT my_function()] probe[lcnpsvvt] Q[SELECT 1] probe[lcnpsvvt] Q[SELECT 2] probe[lcnpsvvt] Q[SELECT 3]");
 }
 
+TEST_CASE("session: a server that does not say what a transaction has left costs the client nothing elsewhere") {
+  setup made;
+  int messages = 0;
+  made.goes_wrong = [&](char kind) { return kind == 's' && ++messages == 2 ? trouble::silent : trouble::none; };
+  auto unknown = query("SELECT my_function()");
+  unknown.may_commit = true;
+  world w(made);
+  w.run({unknown, query("SELECT 1 FROM orders WHERE customer_id = 1")});
+  w.check();
+  CHECK(w.told(2) == "Q[SELECT my_function()]");
+  CHECK(w.heard(1) == "T[shard] D[s3] C[SELECT 1] Z[I]");
+}
+
 TEST_CASE("session: who leaves while it listens gives back a server that is as new") {
   walk({}, {query("LISTEN news"), query("SELECT 1")}, [](world& w) {
     CHECK(w.told(2) == "Q[LISTEN news] probe[n] Q[SELECT 1] Q[DISCARD ALL]");
