@@ -125,9 +125,11 @@ def console(fleet):
     for sql in ("SELECT count(*) FROM orders", "UPDATE orders SET total = 0", "PREPARE p AS SELECT * FROM orders", "EXPLAIN SELECT * FROM orders"):
         refused, = fleet.console("EXPLAIN ROUTE " + sql)
         assert refused["destination"] == "refused" and refused["refused"].startswith("RT003: ") and refused["help"], refused
-    workers = {int(row["id"]) >> 24 for row in fleet.console("SHOW CLIENTS")}
+    def of_clients():
+        return {(int(row["id"]) - 5_000_000) // 8_000_000 for row in fleet.console("SHOW CLIENTS")}
+    workers = of_clients()
     clients = [fleet.app() for _ in range(3)]
-    workers |= {int(row["id"]) >> 24 for row in fleet.console("SHOW CLIENTS")}
+    workers |= of_clients()
     assert workers == {0, 1, 2}, workers  # dealt out in turn
     for client in clients:
         client.close()

@@ -373,7 +373,7 @@ class Zconfigurations(unittest.TestCase):
         self.assertEqual(client.rows("SELECT 1"), [["1"]])
         client = F.raw()
         client.send(b"\x16\x03\x01\x02\x00\x01\x00\x01")
-        self.assertEqual(client.closed()["C"], "08P01")
+        self.assertEqual(client.closed(), {})
 
     def test_check_names_file_and_reason(self):
         stale, weak = F.ca.issue("stale", days=-1), F.ca.issue("weak")
@@ -381,7 +381,7 @@ class Zconfigurations(unittest.TestCase):
         def check(certificate, key):
             text = F.config.replace(F.certificate, certificate).replace(F.key, key)
             path = F.pgrotor.config + ".checked"
-            with open(path, "w") as file:
+            with open(path, "w", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
                 file.write(text)
             done = subprocess.run([F.pgrotor.child.args[0], "check", "-c", path], capture_output=True, text=True, cwd="/")
             return done.returncode, done.stderr
