@@ -230,8 +230,8 @@ bool session::take_pipeline() {
   while (true) {
     const auto seen = protocol::read_header(all.substr(scanned_), protocol::peer::frontend, protocol::max_frame_size, header);
     if (seen == protocol::frame_error::need_more) return next_frame(scanned_, header), gather_more();
-    constexpr std::string_view alone = "QFpX";
-    if (seen != protocol::frame_error::none || alone.find(header.type) != std::string_view::npos) {
+    const bool alone = header.type == 'Q' || header.type == 'F' || header.type == 'p' || header.type == 'X';
+    if (seen != protocol::frame_error::none || alone) {
       header.type = 'H';  // what came before it is run as if a Flush had ended it
       break;
     }

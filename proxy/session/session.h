@@ -171,7 +171,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   void clock_arrival();
   void clock_rest(clock::time_point now);
   void clock_question();
-  client_timeouts own_timeouts();
+  const client_timeouts& own_timeouts();
   std::chrono::milliseconds own_limit(clock::time_point now);
   void end_idle_transaction();
   bool end_overdue_question();
@@ -239,7 +239,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   // session_types.cc
   task<std::optional<protocol::notice>> borrow_server();
   std::string names_scope() const;
-  std::string_view statement_scope();
+  settings_ptr statement_scope();
   bool types_are_missing();
   task<std::optional<protocol::notice>> learn_types();
   task<std::vector<std::uint32_t>> ask_types(const prepared_statement&);

@@ -6,11 +6,11 @@
 #include <chrono>
 #include <memory>
 #include <optional>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "proxy/shard/server_connection.h"
+#include "proxy/state/client_timeouts.h"
 #include "proxy/state/settings.h"
 #include "proxy/state/sql_statements.h"
 
@@ -24,8 +24,8 @@ struct session_state {
   std::vector<std::string> own_names;      // custom settings that the client has named
   sql_statements sql;                      // made by PREPARE
   std::string notifications;               // not told yet: the client's transaction is open
-  std::string scope;                       // of prepared statements, under `scope_of`
-  std::optional<settings_ptr> scope_of;
+  settings_ptr scope, scope_of;            // of prepared statements, under those settings
+  latest_timeouts timeouts;                // the client's own
   std::optional<std::chrono::steady_clock::time_point> block_since;  // the client's transaction block
 };
 

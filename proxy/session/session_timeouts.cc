@@ -34,17 +34,17 @@ void session::clock_rest(clock::time_point now) {
 }
 
 // As SET, the role, the database or the startup packet have them.
-client_timeouts session::own_timeouts() {
+const client_timeouts& session::own_timeouts() {
   const auto* home = pool_for(w_.map->default_shard());
-  return timeouts_of(state_.wanted, home ? home->timeouts() : client_timeouts());
+  return state_.timeouts.of(state_.wanted, home ? home->timeouts() : client_timeouts());
 }
 
 // How long the client may idle from now on. Where its transaction has one server, that says so.
 std::chrono::milliseconds session::own_limit(clock::time_point now) {
   if (here_.asking == question::leftovers) return {};  // it may have set another time
-  const auto own = own_timeouts();
+  if (state_.block_since && here_.server && elsewhere_.empty()) return {};
+  const auto& own = own_timeouts();
   if (!state_.block_since) return own.idle_session;
-  if (here_.server && elsewhere_.empty()) return {};
   if (own.transaction.count() == 0) return own.idle_in_transaction;
   const auto left = std::max(own.transaction - std::chrono::duration_cast<std::chrono::milliseconds>(now - *state_.block_since), std::chrono::milliseconds(1));
   return own.idle_in_transaction.count() == 0 ? left : std::min(left, own.idle_in_transaction);

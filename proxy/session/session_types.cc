@@ -36,20 +36,20 @@ std::string session::names_scope() const {
   return scope;
 }
 
-// What a server analyses a prepared statement under; empty: as it started. Valid until this is asked again.
-std::string_view session::statement_scope() {
+// What a server analyses a prepared statement under; none: as it started. What SET LOCAL has changed is the client's alone.
+settings_ptr session::statement_scope() {
   constexpr std::string_view matters[] = {"search_path", "role", "session_authorization"};
-  const auto& changed = here_.transaction.names();  // SET LOCAL
+  const auto& changed = here_.transaction.names();
   if (state_.scope_of == state_.wanted && changed.empty()) return state_.scope;
-  state_.scope_of.reset();
-  if (changed.empty()) state_.scope_of = state_.wanted;
-  state_.scope.clear();
+  text_pairs scope;
   for (const auto name : matters) {
     const auto* value = state_.wanted ? state_.wanted->find(name) : nullptr;
-    if (value) state_.scope.append(name).append(1, '=').append(*value).append(1, '\0');
-    if (std::find(changed.begin(), changed.end(), name) != changed.end()) state_.scope.append(std::to_string(pid_)).append(1, '\0');
+    if (value) scope.emplace_back(name, *value);
+    if (std::find(changed.begin(), changed.end(), name) != changed.end()) scope.emplace_back(std::to_string(pid_), name);
   }
-  return state_.scope;
+  auto made = make_settings(std::move(scope));
+  if (changed.empty()) state_.scope_of = state_.wanted, state_.scope = made;
+  return made;
 }
 
 // Of the statement's parameters, as far as they are known; what route() is given.

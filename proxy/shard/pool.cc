@@ -221,8 +221,8 @@ bool pool::too_old(const server_connection& server, clock::time_point now) const
 }
 
 // By its idle_session_timeout, perhaps while the statement is on its way to it.
-bool pool::ends_itself(const server_connection& server, clock::time_point now) const noexcept {
-  const auto limit = timeouts_of(server.applied, known_.timeouts).idle_session;
+bool pool::ends_itself(const server_connection& server, clock::time_point now) noexcept {
+  const auto limit = timeouts_.of(server.applied, known_.timeouts).idle_session;
   return limit.count() > 0 && now - server.idle_since > limit / 2;
 }
 

@@ -179,7 +179,7 @@ class pool final : public permit_user {
   // Connections work although new ones may not be possible.
   bool lives() const noexcept;
   bool too_old(const server_connection&, clock::time_point now) const noexcept;
-  bool ends_itself(const server_connection&, clock::time_point now) const noexcept;
+  bool ends_itself(const server_connection&, clock::time_point now) noexcept;
   void count_wait(clock::time_point since);
 
   boost::asio::io_context& io_;
@@ -201,6 +201,7 @@ class pool final : public permit_user {
   warming warm_;
   clock::time_point last_answer_, open_again_;
   database_facts known_;
+  latest_timeouts timeouts_;  // of the server that was looked at last
   std::uint64_t next_serial_ = 0;
 };
 

@@ -23,4 +23,20 @@ void take(client_timeouts&, std::string_view setting, std::string_view value) no
 // Of a session that starts with `defaults` and has set the rest.
 client_timeouts timeouts_of(const settings_ptr&, client_timeouts defaults) noexcept;
 
+// The same, for who asks with every statement: settings hardly ever change.
+class latest_timeouts {
+ public:
+  // Valid until the next call.
+  const client_timeouts& of(const settings_ptr& set, const client_timeouts& defaults) noexcept {
+    if (set_ == set && defaults_ == defaults) return all_;
+    set_ = set;
+    defaults_ = defaults;
+    return all_ = timeouts_of(set, defaults);
+  }
+
+ private:
+  settings_ptr set_;
+  client_timeouts defaults_, all_;
+};
+
 }  // namespace proxy

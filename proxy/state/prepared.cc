@@ -9,30 +9,26 @@ std::string server_statement_name(std::uint64_t id) { return "pgrotor_" + std::t
 
 namespace {
 
-std::size_t weight(const prepared_statement& s) noexcept { return sizeof s + s.sql.size() + s.scope.size() + s.types.size() * sizeof(std::uint32_t); }
+std::size_t weight(const prepared_statement& s) noexcept { return sizeof s + s.sql.size() + s.types.size() * sizeof(std::uint32_t); }
 
 }  // namespace
 
 prepared_statement::prepared_statement(std::uint64_t number, std::string_view text, std::span<const std::uint32_t> parameters,
-                                       std::string_view names, std::shared_ptr<statement_shelf> on)
-    : id(number), server_name(server_statement_name(number)), sql(text), types(parameters.begin(), parameters.end()), scope(names), shelf(std::move(on)) {
-  shelf->known.emplace(statement_shelf::key{sql, types, scope}, this);
+                                       name_values_ptr names, std::shared_ptr<statement_shelf> on)
+    : id(number), server_name(server_statement_name(number)), sql(text), types(parameters.begin(), parameters.end()), scope(std::move(names)), shelf(std::move(on)) {
+  shelf->known.emplace(statement_shelf::key{sql, types, scope.get()}, this);
   shelf->bytes += weight(*this);
 }
 
 prepared_statement::~prepared_statement() {
-  shelf->known.erase(statement_shelf::key{sql, types, scope});
+  shelf->known.erase(statement_shelf::key{sql, types, scope.get()});
   shelf->bytes -= weight(*this);
-}
-
-bool statement_shelf::key::operator==(const key& other) const noexcept {
-  return sql == other.sql && scope == other.scope && std::equal(types.begin(), types.end(), other.types.begin(), other.types.end());
 }
 
 statement_registry::statement_registry(std::size_t max_bytes) : shelf_(std::make_shared<statement_shelf>()), max_bytes_(max_bytes) {}
 
-statement_ptr statement_registry::find_or_make(std::string_view sql, const std::vector<std::uint32_t>& types, bool named, std::string_view scope) {
-  if (const auto found = shelf_->known.find({sql, types, scope}); found != shelf_->known.end()) return found->second;
+statement_ptr statement_registry::find_or_make(std::string_view sql, const std::vector<std::uint32_t>& types, bool named, const name_values_ptr& scope) {
+  if (const auto found = shelf_->known.find({sql, types, scope.get()}); found != shelf_->known.end()) return found->second;
   if (shelf_->bytes + sql.size() > max_bytes_) recent_.clear();
   if (shelf_->bytes + sql.size() > max_bytes_) return nullptr;
   statement_ptr made(new prepared_statement(next_id_++, sql, types, scope, shelf_));

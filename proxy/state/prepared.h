@@ -4,6 +4,7 @@
 // Worker's thread only.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <list>
 #include <memory>
@@ -17,6 +18,7 @@
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 #include <boost/smart_ptr/intrusive_ref_counter.hpp>
 
+#include "proxy/state/name_values.h"
 #include "routing/analysis/plan.h"
 #include "routing/map/types.h"
 
@@ -26,14 +28,14 @@ struct statement_shelf;
 
 // Counted without atomic operations: it never leaves its thread.
 struct prepared_statement : boost::intrusive_ref_counter<prepared_statement, boost::thread_unsafe_counter> {
-  prepared_statement(std::uint64_t number, std::string_view text, std::span<const std::uint32_t> parameters, std::string_view names,
+  prepared_statement(std::uint64_t number, std::string_view text, std::span<const std::uint32_t> parameters, name_values_ptr names,
                      std::shared_ptr<statement_shelf>);
   ~prepared_statement();
   const std::uint64_t id;
   const std::string server_name;  // "pgrotor_<id>"
   const std::string sql;
   const std::vector<std::uint32_t> types;
-  const std::string scope;  // what names mean in it: see session::statement_scope()
+  const name_values_ptr scope;  // what names mean in it: see session::statement_scope()
   // The analysis, valid under maps of that schema_version.
   std::shared_ptr<const routing::text_plan> plan;
   routing::generation plan_version;
@@ -47,8 +49,10 @@ struct statement_shelf {
   struct key {
     std::string_view sql;  // the statement's own
     std::span<const std::uint32_t> types;
-    std::string_view scope;
-    bool operator==(const key&) const noexcept;
+    const name_values* scope;
+    bool operator==(const key& other) const noexcept {
+      return sql == other.sql && scope == other.scope && std::equal(types.begin(), types.end(), other.types.begin(), other.types.end());
+    }
   };
   struct hash {
     std::size_t operator()(const key& k) const noexcept { return std::hash<std::string_view>{}(k.sql) + k.types.size(); }
@@ -63,7 +67,7 @@ class statement_registry {
   explicit statement_registry(std::size_t max_bytes = 256u << 20);
   // The one statement of this text, types and scope; nullptr when the bound is reached. Unnamed ones are forgotten by clients with each
   // message, and the same texts come again: the latest of them stay known for a while.
-  statement_ptr find_or_make(std::string_view sql, const std::vector<std::uint32_t>& types, bool named = true, std::string_view scope = {});
+  statement_ptr find_or_make(std::string_view sql, const std::vector<std::uint32_t>& types, bool named = true, const name_values_ptr& scope = {});
   std::size_t bytes() const noexcept { return shelf_->bytes; }
 
  private:

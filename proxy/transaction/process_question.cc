@@ -56,10 +56,6 @@ std::vector<std::int32_t> numbers_in(const routing::parameter& array) {
 
 }  // namespace
 
-bool asks_of_clients(const routing::statement_plan& plan) noexcept {
-  return std::any_of(plan.processes.begin(), plan.processes.end(), [](const auto& call) { return call.is != process_asks::own_number; });
-}
-
 std::optional<process_question> question_of(const routing::process_call& call, std::span<const routing::parameter> values) {
   const auto first = argument(call, 0, values), second = argument(call, 1, values);
   const auto number = first ? number_of(*first->value, first->format) : std::nullopt;

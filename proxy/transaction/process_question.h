@@ -2,6 +2,7 @@
 // means. PostgreSQL's rules of who may signal whom, in its words. Pure; any thread.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -25,7 +26,9 @@ struct process_question {
 };
 
 // True of what only pgrotor can answer, where it is about clients.
-bool asks_of_clients(const routing::statement_plan&) noexcept;
+inline bool asks_of_clients(const routing::statement_plan& plan) noexcept {
+  return std::any_of(plan.processes.begin(), plan.processes.end(), [](const auto& call) { return call.is != process_question::what::own_number; });
+}
 // Nothing: the number cannot be a client's, or the shard is to say what is wrong with the values.
 std::optional<process_question> question_of(const routing::process_call&, std::span<const routing::parameter>);
 

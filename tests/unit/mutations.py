@@ -229,7 +229,7 @@ ROWS = {
     "session: nobody minds a client's own time-outs": (
         "proxy/session/session_timeouts.cc", SESSION("end"), "unit_place_, now, own_limit(now));", "unit_place_, now);"),
     "session: a client's own time-outs hold beside its server's": (
-        "proxy/session/session_timeouts.cc", SESSION("end"), "  if (here_.server && elsewhere_.empty()) return {};\n", ""),
+        "proxy/session/session_timeouts.cc", SESSION("end"), "  if (state_.block_since && here_.server && elsewhere_.empty()) return {};\n", ""),
     "session: an empty query overtakes what was flushed": (
         "proxy/session/session_query.cc", SESSION("table"), "  keep_passed();\n  if (only_blanks(plan) && !here_.unsynced)", "  if (only_blanks(plan))"),
     "session: Terminate overtakes what was flushed": (
