@@ -67,6 +67,12 @@ std::string describe(char kind, std::string_view name) {
   return out;
 }
 
+std::string close(char kind, std::string_view name) {
+  std::string out;
+  protocol::append(out, protocol::close{kind, name});
+  return out;
+}
+
 std::string execute() {
   std::string out;
   protocol::append(out, protocol::execute{});

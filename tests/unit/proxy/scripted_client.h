@@ -35,6 +35,7 @@ std::string parse(std::string_view name, std::string_view sql);
 std::string bind(std::string_view name, std::initializer_list<std::string_view> values = {});
 std::string describe(char kind, std::string_view name);
 std::string execute();
+std::string close(char kind, std::string_view name);
 std::string copy_data(std::string_view);
 std::string copy_done();
 std::string copy_fail();

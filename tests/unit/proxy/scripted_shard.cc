@@ -248,8 +248,7 @@ void shard_connection::describe(std::string_view body) {
   const auto& among = describe->kind == 'S' ? statements_ : portals_;
   const auto found = among.find(std::string(describe->name));
   if (found == among.end()) return fail(describe->kind == 'S' ? "26000" : "34000");
-  constexpr std::string_view no_parameters{"t\0\0\0\6\0\0", 7};
-  if (describe->kind == 'S') out_.append(no_parameters);
+  if (describe->kind == 'S') protocol::append_no_parameters(out_);
   const bool rows = found->second.starts_with("SELECT") || found->second.starts_with("SHOW");
   protocol::row_column column;
   column.name = "shard";

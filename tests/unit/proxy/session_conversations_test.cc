@@ -22,25 +22,7 @@ using dice = std::mt19937_64;
 std::size_t roll(dice& d, std::size_t sides) { return static_cast<std::size_t>(d() % sides); }
 const auto& one_of(dice& d, const auto& all) { return all[roll(d, std::size(all))]; }
 
-std::string close(char kind, std::string_view name) {
-  std::string out;
-  protocol::append(out, protocol::close{kind, name});
-  return out;
-}
-
 std::string raw(std::string_view bytes) { return std::string(bytes); }
-
-std::string simple(std::string_view sql) {
-  std::string out;
-  protocol::append(out, protocol::query{sql});
-  return out;
-}
-
-std::string sync() {
-  std::string out;
-  protocol::append_sync(out);
-  return out;
-}
 
 const std::vector<std::string> statements{
     "SELECT 1", "SELECT 1 FROM orders WHERE customer_id = 1", "SELECT 1 FROM orders WHERE customer_id = 2", "SELECT name FROM customers", "SELECT my_function()",
@@ -61,17 +43,17 @@ std::string any_message(dice& d) {
     case 6:
     case 7: return execute();
     case 8: return describe(roll(d, 2) == 0 ? 'S' : 'P', one_of(d, names));
-    case 9: return close(roll(d, 2) == 0 ? 'S' : 'P', one_of(d, names));
+    case 9: return scripted::close(roll(d, 2) == 0 ? 'S' : 'P', one_of(d, names));
     case 10: return flushed("", "").sends;
-    case 11: return sync();
-    case 12: return simple(one_of(d, statements));
+    case 11: return pipeline("").sends;
+    case 12: return query(one_of(d, statements)).sends;
     case 13: return copy_data("1\tone\n");
     case 14: return roll(d, 2) == 0 ? copy_done() : copy_fail();
     default: {
       static const std::vector<std::string> odd{raw({"F\0\0\0\16\0\0\0\1\0\0\0\0\0\0", 15}), raw({"p\0\0\0\5\0", 6}), raw({"B\0\0\0\4", 5}), raw({"P\0\0\0\5x", 6}), raw({"?\0\0\0\4", 5}),
                                                 raw({"Q\0\0\0\1", 5}), raw({"E\0\0\0\5\0", 6}), raw({"D\0\0\0\6Z\0", 7}), raw({"Q\0\0\0\5x", 6}), raw({"S\0\0\0\5\0", 6}),
                                                 raw({"X\0\0\0\4", 5}), raw({"Q\x7f\xff\xff\xff", 5})};
-      return roll(d, 4) == 0 ? one_of(d, odd) : sync();
+      return roll(d, 4) == 0 ? one_of(d, odd) : pipeline("").sends;
     }
   }
 }

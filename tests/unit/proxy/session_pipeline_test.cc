@@ -1,7 +1,6 @@
 // The extended protocol of one client over scripted shards; each step goes wrong in turn (scripted_world.h).
 #include <doctest/doctest.h>
 
-#include "protocol/frontend.h"
 #include "scripted_world.h"
 
 using namespace scripted;
@@ -42,12 +41,7 @@ TEST_CASE("session: a named statement is prepared wherever it runs, and the clie
 }
 
 TEST_CASE("session: a client's Parse reaches the server that has the statement of another, or of before") {
-  const auto close = [](std::string_view name) {
-    std::string frames;
-    protocol::append(frames, protocol::close{'S', name});
-    return frames;
-  };
-  const auto again = pipeline(close("a") + parse("b", "SELECT 1") + bind("b") + execute());
+  const auto again = pipeline(scripted::close('S', "a") + parse("b", "SELECT 1") + bind("b") + execute());
   walk({}, {pipeline(parse("a", "SELECT 1")), again, pipeline(bind("b") + execute())}, [](world& w) {
     CHECK(w.heard(1) == "3 1 2 D[s2] C[SELECT 1] Z[I]");
     CHECK(w.told(2) == "P[pgrotor_1 SELECT 1] S C[S pgrotor_1] P[pgrotor_1 SELECT 1] B[- pgrotor_1] E[-] S B[- pgrotor_1] E[-] S");
