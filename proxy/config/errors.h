@@ -19,6 +19,9 @@ inline protocol::notice connection_broke(std::string_view shard, std::string_vie
                                          std::string hint = "The transaction did not take effect; retry it.") {
   return make_error(sqlstate::connection_failure, "the connection to shard " + std::string(shard) + " broke", std::string(why), std::move(hint));
 }
+// KILL, or pg_terminate_backend().
+inline protocol::notice terminated() { return make_error(sqlstate::admin_shutdown, "terminating connection due to administrator command"); }
+
 // ... and nobody knows what came of it (I5).
 inline protocol::notice commit_unknown(protocol::notice broke) {
   broke.sqlstate = sqlstate::transaction_unknown;

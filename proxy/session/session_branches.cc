@@ -79,9 +79,7 @@ task<std::optional<protocol::notice>> session::go_to(routing::shard_id shard) {
 // What rests while the client works elsewhere would take it for idle. From then on the session minds that (own_limit()).
 void session::hush() {
   if (!may_branch() || own_timeouts().idle_in_transaction.count() == 0) return;
-  protocol::append(here_.server->out, protocol::query{"SET LOCAL idle_in_transaction_session_timeout = 0"});
-  here_.server->answers.expect(request::query, fate::swallow);
-  here_.server->statements.unnamed = 0;
+  here_.server->put_in("SET LOCAL idle_in_transaction_session_timeout = 0");
   here_.server->flush();
 }
 
@@ -90,10 +88,8 @@ void session::say_missed(branch& b) {
   if (b.said == log_.size()) return;
   for (; b.said < log_.size(); ++b.said) {
     if (b.said > 0 && migration::test_hooks::broken("no_missed")) continue;
-    protocol::append(b.server->out, protocol::query{log_.text(b.said)});
-    b.server->answers.expect(request::query, fate::swallow);
+    b.server->put_in(log_.text(b.said));
   }
-  b.server->statements.unnamed = 0;
   for (const auto& other : elsewhere_) b.transaction.hear_settings(other.transaction);  // it is asked at the end what it has kept of them
   b.transaction.hear_settings(here_.transaction);
 }

@@ -18,7 +18,8 @@ bool is_certain(std::string_view code) {
   constexpr std::string_view from_outside[] = {"08", "53", "57", "58", "XX"};
   return std::ranges::none_of(from_outside, [code](std::string_view kind) { return code.starts_with(kind); });
 }
-}
+
+}  // namespace
 
 // Once, and never in the middle of a message that is being passed on.
 void session::fatal(protocol::notice why) {
@@ -41,7 +42,7 @@ struct session::loss {
   bool may_commit = false;  // and nobody knows whether it has
 
   // A session that PostgreSQL ends is ended. A server that ends between two transactions of its pool ends none.
-  bool ends_session() const { return words && (keeps || !(unread || (went_idle() && !block))); }
+  bool ends_session() const { return keeps || (words && !(unread || (went_idle() && !block))); }
   bool went_idle() const { return words->sqlstate == sqlstate::idle_session_timeout; }
 };
 
@@ -70,7 +71,7 @@ void session::server_lost(std::string_view why) {
   if (it.may_commit) ++w_.counted.commits_unknown;
   if (!it.whole) return void(closing_ = true);  // nothing can be told
   if (it.may_commit) return fatal(commit_unknown(std::move(error)));
-  if (it.ends_session() || it.keeps) return fatal(it.words ? *it.words : std::move(error));
+  if (it.ends_session()) return fatal(it.words ? *it.words : std::move(error));
   if (it.block) {
     held_.clear();
     held_.fail();

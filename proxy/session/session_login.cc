@@ -234,7 +234,7 @@ task<bool> session::authenticate() {
     co_return false;
   }
   if (is_console() && std::find(w_.settings.admin_users.begin(), w_.settings.admin_users.end(), user_) == w_.settings.admin_users.end()) {
-    fatal(make_error("42501", fmt::format("user \"{}\" may not enter the admin console", user_), "",
+    fatal(make_error(sqlstate::insufficient_privilege, fmt::format("user \"{}\" may not enter the admin console", user_), "",
                      "List the user under [auth] admin_users, or connect to another database."));
     co_return false;
   }
@@ -309,8 +309,7 @@ task<bool> session::welcome() {
       fatal(*refused);
       co_return false;
     }
-  }
-  if (!from || from->parameters().empty()) {
+  } else {
     const auto failed = co_await attach(shard);
     if (failed) {
       fatal(*failed);

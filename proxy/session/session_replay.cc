@@ -107,9 +107,7 @@ void session::catch_up() {
 }
 
 void session::forget_sequences() {
-  protocol::append(here_.server->out, protocol::query{"DISCARD SEQUENCES"});
-  here_.server->answers.expect(request::query, fate::swallow);
-  here_.server->statements.unnamed = 0;
+  here_.server->put_in("DISCARD SEQUENCES");
   here_.server->sequences_of = 0;
 }
 
@@ -147,13 +145,10 @@ void session::send_sql(std::string_view sql) {
   routing::session_effects effects;
   effects.makes = state::sql_statements;
   here_.transaction.note(effects);
+  if (!here_.unsynced) return here_.server->put_in(sql);
   auto& out = here_.server->out;
   auto& answers = here_.server->answers;
   here_.server->statements.unnamed = 0;
-  if (!here_.unsynced) {
-    protocol::append(out, protocol::query{sql});
-    return answers.expect(request::query, fate::swallow);
-  }
   protocol::parse parse;
   parse.sql = sql;
   protocol::append(out, parse);
@@ -167,11 +162,8 @@ void session::send_sql(std::string_view sql) {
 // Those of the protocol, on a server that cannot be replaced by a fresh one.
 void session::drop_statements() {
   if (!std::exchange(here_.server->reprepare, false)) return;
-  for (const auto id : here_.server->statements.all()) {
-    const auto name = server_statement_name(id);
-    protocol::append(here_.server->out, protocol::close{'S', name});
-    here_.server->answers.expect(request::close, fate::swallow);
-  }
+  const auto all = here_.server->statements.all();
+  for (const auto id : all) close_statement(id);
   protocol::append_sync(here_.server->out);
   here_.server->answers.expect(request::sync, fate::swallow);
   here_.server->statements.clear();

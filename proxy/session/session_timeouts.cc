@@ -69,8 +69,10 @@ bool session::may_give_server_up() const noexcept {
 bool session::end_overdue_question() {
   if (!here_.server || here_.asking == question::none || question_place_.is_linked() || !may_end_question()) return false;
   if (!here_.server->socket.quiet()) return clock_question(), false;
-  if (here_.asking == question::leftovers && here_.server->output_pending()) return clock_question(), false;
-  if (here_.asking == question::leftovers) return park_unheard(), true;
+  if (here_.asking == question::leftovers) {
+    if (here_.server->output_pending()) return clock_question(), false;
+    return park_unheard(), true;
+  }
   server_lost("The shard did not answer a question of pgrotor's within [pool] connect_timeout_ms.");
   return true;
 }
@@ -141,7 +143,7 @@ void session::end_overdue_transaction() {
 }
 
 void session::kill() noexcept try {
-  if (waiting_) return leave_told(make_error(sqlstate::admin_shutdown, "terminating connection due to administrator command"));
+  if (waiting_) return leave_told(terminated());
   killed_ = true;
   wake_.notify();
 } catch (...) {
@@ -151,7 +153,7 @@ void session::kill() noexcept try {
 void session::obey_kill() {
   killed_ = false;
   if (migration::test_hooks::broken("session_fails")) throw std::runtime_error("session_fails");
-  fatal(make_error(sqlstate::admin_shutdown, "terminating connection due to administrator command"));
+  fatal(terminated());
 }
 
 }  // namespace proxy

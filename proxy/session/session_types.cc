@@ -151,7 +151,7 @@ task<std::optional<protocol::notice>> session::borrow_server() {
   if (!failed) failed = co_await adjust_first(true);
   if (failed || closing_) co_return failed;
   here_.borrowed = true;
-  put_in_for_answer("SET TRANSACTION ISOLATION LEVEL READ COMMITTED");
+  put_in_for_answer(own_isolation);
   co_return std::nullopt;
 }
 
@@ -233,7 +233,7 @@ task<std::optional<protocol::notice>> session::signal_client(process_question as
     co_return std::nullopt;
   }
   if (cancels) co_return make_error(sqlstate::query_canceled, "canceling statement due to user request");
-  fatal(make_error(sqlstate::admin_shutdown, "terminating connection due to administrator command"));
+  fatal(terminated());
   co_return std::nullopt;
 }
 
@@ -247,7 +247,7 @@ task<void> session::outwait(process_question asked) {
   waiting_ = false;
   if (!is_there()) co_return;
   done_.truths.back() = false;
-  auto warning = make_error("01000", fmt::format("backend with PID {} did not terminate within {} milliseconds", asked.number, asked.patience.count()));
+  auto warning = make_error(sqlstate::warning, fmt::format("backend with PID {} did not terminate within {} milliseconds", asked.number, asked.patience.count()));
   warning.severity = "WARNING";
   protocol::append_notice(out_, warning);
 }

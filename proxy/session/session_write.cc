@@ -9,9 +9,6 @@ using routing::statement_kind;
 
 namespace {
 
-// ParameterDescription without parameters and NoData: what Describe says of control statements.
-constexpr std::string_view no_parameters{"t\0\0\0\6\0\0", 7};
-
 bool notifies(const routing::statement_plan& plan) { return plan.home_effect == "NOTIFY" || plan.home_effect == "pg_notify()"; }
 
 // So may triggers and code that is not known. Not what else belongs to the whole database: a server that says LISTEN for one client may still have
@@ -34,8 +31,7 @@ void session::write_batch(char end) {
   }
   if (end == 'S') {
     if (!unit_in_block_ && unit_writes_) unit_may_commit_ = true;
-    protocol::append_sync(here_.server->out);
-    here_.server->answers.expect(request::sync);
+    sync_server();
   } else if (here_.borrowed) {
     // Nothing of the client's transaction is there: the server is free as soon as it has answered.
     protocol::append_sync(here_.server->out);
@@ -188,7 +184,7 @@ bool session::answer_item(const batch_item& item, std::string& out) {
   switch (item.type) {
     case 'P': protocol::append_parse_complete(out); return true;
     case 'B': protocol::append_bind_complete(out); return true;
-    case 'D': out.append(no_parameters); [[fallthrough]];
+    case 'D': protocol::append_no_parameters(out); [[fallthrough]];
     case 'd': protocol::append_no_data(out); return true;
     case 'C':
     case 'c': protocol::append_close_complete(out); return true;

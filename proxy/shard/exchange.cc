@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "protocol/sqlstate.h"
 #include "protocol/wire.h"
 
 namespace proxy {
@@ -244,7 +245,7 @@ void exchange::keep_notification(std::string_view frame) {
 
 // WARNING: PID ... is not a PostgreSQL backend process
 bool exchange::is_left_out(std::string_view notice) const noexcept {
-  return front().amended && tell_a_truth(text_of(front())) && field(notice, 'C') == "01000";
+  return front().amended && tell_a_truth(text_of(front())) && field(notice, 'C') == protocol::sqlstate::warning;
 }
 
 // A DataRow, whose amended columns are near its beginning as a rule: a row that is too large to be seen whole passes as it is.

@@ -24,11 +24,19 @@ void server_connection::send(std::string_view bytes) {
   out.append(bytes);
 }
 
-void server_connection::ask(std::string_view text) {
-  protocol::append(out, protocol::query{text});
-  answers.expect(request::query, fate::capture);
-  statements.unnamed = 0;
+namespace {
+
+void query_of_our_own(server_connection& server, std::string_view text, fate how) {
+  protocol::append(server.out, protocol::query{text});
+  server.answers.expect(request::query, how);
+  server.statements.unnamed = 0;
 }
+
+}  // namespace
+
+void server_connection::ask(std::string_view text) { query_of_our_own(*this, text, fate::capture); }
+
+void server_connection::put_in(std::string_view text) { query_of_our_own(*this, text, fate::swallow); }
 
 void server_connection::forget_client() {
   statements.clear();

@@ -123,6 +123,8 @@ class server_connection final : public readiness_listener {
   void send(std::string_view bytes);
   // A simple query of the proxy's own; `answers` captures what comes of it.
   void ask(std::string_view text);
+  // ... that the client is not to see: it goes in front of what the client's needs.
+  void put_in(std::string_view text);
   bool output_pending() const noexcept { return out_at < out.size(); }
   server_status status() const noexcept { return status_; }
 

@@ -82,8 +82,8 @@ std::optional<protocol::notice> refusal(process_asks is, std::string_view answer
   if (answer == "may") return std::nullopt;
   const bool cancels = is == process_asks::cancel;
   if (answer == "superuser")
-    return make_error("42501", cancels ? "must be a superuser to cancel superuser query" : "must be a superuser to terminate superuser process");
-  return make_error("42501", fmt::format("must be a member of the role whose {} or member of pg_signal_backend",
+    return make_error(sqlstate::insufficient_privilege, cancels ? "must be a superuser to cancel superuser query" : "must be a superuser to terminate superuser process");
+  return make_error(sqlstate::insufficient_privilege, fmt::format("must be a member of the role whose {} or member of pg_signal_backend",
                                          cancels ? "query is being canceled" : "process is being terminated"));
 }
 

@@ -46,18 +46,13 @@ bool is_one_of(std::string_view name, std::initializer_list<std::string_view> na
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-const ast::node* uncast(const ast::node* n) noexcept {
-  while (n && n->node_case == PG_QUERY__NODE__NODE_TYPE_CAST) n = n->type_cast->arg;
-  return n;
-}
-
 bool is_constant(const ast::node* cast) noexcept {
-  const auto* n = uncast(cast);
+  const auto* n = ast::uncast(cast);
   return n && n->node_case == PG_QUERY__NODE__NODE_A_CONST;
 }
 
 std::optional<bool> constant_bool(const ast::node* cast) noexcept {
-  const auto* n = uncast(cast);
+  const auto* n = ast::uncast(cast);
   if (!n || n->node_case != PG_QUERY__NODE__NODE_A_CONST) return std::nullopt;
   const auto& c = *n->a_const;
   if (c.val_case == PG_QUERY__A__CONST__VAL_BOOLVAL) return c.boolval->boolval != 0;
@@ -130,7 +125,7 @@ bool gives_session_lock_back(std::string_view name) noexcept {
 
 // A string literal or a parameter, also under casts.
 std::optional<setting_name> text_of(const ast::node* cast) {
-  const auto* n = uncast(cast);
+  const auto* n = ast::uncast(cast);
   if (!n) return std::nullopt;
   if (n->node_case == PG_QUERY__NODE__NODE_PARAM_REF && n->param_ref->number > 0) return static_cast<std::size_t>(n->param_ref->number - 1);
   const bool text = n->node_case == PG_QUERY__NODE__NODE_A_CONST && n->a_const->val_case == PG_QUERY__A__CONST__VAL_SVAL;

@@ -56,12 +56,12 @@ std::string_view inside_of(std::string_view literal) noexcept {
 }
 
 bool is_text(const ast::node* n) noexcept {
-  while (n && n->node_case == PG_QUERY__NODE__NODE_TYPE_CAST) n = n->type_cast->arg;
+  n = ast::uncast(n);
   return n && n->node_case == PG_QUERY__NODE__NODE_A_CONST;
 }
 
 std::string_view literal_text(const ast::node* n) noexcept {
-  while (n->node_case == PG_QUERY__NODE__NODE_TYPE_CAST) n = n->type_cast->arg;
+  n = ast::uncast(n);
   return n->a_const->val_case == PG_QUERY__A__CONST__VAL_SVAL ? ast::text(n->a_const->sval->sval) : std::string_view();
 }
 
@@ -89,8 +89,7 @@ std::pair<std::string, std::string> relation_named(std::string_view text) {
 std::optional<refusal> refused_setval(const PgQuery__FuncCall& call, const shard_map& map) {
   const auto is_part = [](const hidden_access& h) { return h.how == hidden_access::by::part; };
   if (call.n_args == 0 || std::ranges::none_of(map.all().hidden, is_part)) return std::nullopt;
-  const auto* argument = call.args[0];
-  while (argument->node_case == PG_QUERY__NODE__NODE_TYPE_CAST) argument = argument->type_cast->arg;
+  const auto* argument = ast::uncast(call.args[0]);
   if (argument->node_case == PG_QUERY__NODE__NODE_FUNC_CALL) {
     const auto& inner = *argument->func_call;
     const auto f = ast::name_of(ast::list(inner.funcname, inner.n_funcname));

@@ -28,13 +28,8 @@ bool has_one_row(const PgQuery__SelectStmt& s) noexcept {
 
 bool is_any_columns(const ast::node& value) noexcept { return value.node_case == PG_QUERY__NODE__NODE_COLUMN_REF && ast::is_star(*value.column_ref); }
 
-const ast::node* without_casts(const ast::node* n) noexcept {
-  while (n->node_case == PG_QUERY__NODE__NODE_TYPE_CAST) n = n->type_cast->arg;
-  return n;
-}
-
 std::optional<process_call::value> value_of(const ast::node* cast) {
-  const auto* n = without_casts(cast);
+  const auto* n = ast::uncast(cast);
   if (n->node_case == PG_QUERY__NODE__NODE_PARAM_REF && n->param_ref->number > 0) return static_cast<std::size_t>(n->param_ref->number - 1);
   if (n->node_case != PG_QUERY__NODE__NODE_A_CONST) return std::nullopt;
   const auto& c = *n->a_const;

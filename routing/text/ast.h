@@ -45,6 +45,12 @@ inline bool is_star(const PgQuery__ColumnRef& ref) noexcept {
   return ref.n_fields > 0 && ref.fields[ref.n_fields - 1]->node_case == PG_QUERY__NODE__NODE_A_STAR;
 }
 
+// Under all casts; nullptr for none.
+inline const node* uncast(const node* n) noexcept {
+  while (n && n->node_case == PG_QUERY__NODE__NODE_TYPE_CAST) n = n->type_cast->arg;
+  return n;
+}
+
 // A name given as a list of String nodes (function, operator or type), split into an optional schema and the last part.
 struct qualified_name {
   std::string_view schema, name;

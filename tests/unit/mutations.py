@@ -186,7 +186,7 @@ ROWS = {
     "session: who could not be asked is asked no more": (
         "proxy/session/session_replay.cc", "proxy/session_test.cc", " || (here_.server->pinned & state::anything) != 0", ""),
     "session: a question that is not answered ends the session": (
-        "proxy/session/session_timeouts.cc", "proxy/session_test.cc", "  if (here_.asking == question::leftovers) return park_unheard(), true;\n", ""),
+        "proxy/session/session_timeouts.cc", "proxy/session_test.cc", "    return park_unheard(), true;\n", ""),
     "session: a late answer is taken for the next": (
         "proxy/session/session_route.cc", "proxy/session_test.cc", "    if (!here_.server->answers.idle()) co_return co_await hear_late_answer();\n", ""),
     "session: signals without asking who may": (
@@ -217,7 +217,7 @@ ROWS = {
     "session: one of several shards is left in the transaction": (
         "proxy/session/session_scatter.cc", SESSION("scatter"), "    lose_transaction();\n", ""),
     "session: a shard's last words are kept from the client": (
-        "proxy/session/session_end.cc", SESSION("end"), "return words && (keeps || !(unread || (went_idle() && !block)));", "return false;"),
+        "proxy/session/session_end.cc", SESSION("end"), "return keeps || (words && !(unread || (went_idle() && !block)));", "return false;"),
     "session: a server that went before it had read anything ends the session": (
         "proxy/session/session_end.cc", SESSION("end"), "!(unread || (went_idle() && !block))", "!(went_idle() && !block)"),
     "session: a server that went because it was idle ends the session": (
