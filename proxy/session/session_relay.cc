@@ -120,11 +120,11 @@ void session::on_error_relayed() {
   // PostgreSQL drops the unnamed statement before it parses its successor.
   const bool parsed = !skipped.empty() && skipped.front().what == request::parse && skipped.front().how == fate::relay;
   if (parsed && skipped.front().statement == 0) names_.erase("");
-  // A statement that the server lost or can no longer run under its name: a fresh connection prepares it anew.
+  // A statement that the server lost or can no longer run under its name.
   if (answers.sqlstate() == sqlstate::feature_not_supported || answers.sqlstate() == sqlstate::invalid_statement_name)
-    (here_.server->pinned == 0 ? here_.server->unusable : here_.server->reprepare) |= here_.server->statements.size() > 0;
+    here_.server->reprepare |= here_.server->statements.size() > 0;
   // The primary has become a standby, or was made read only: the next transaction looks for the one that writes.
-  if (answers.sqlstate() == sqlstate::read_only_transaction && here_.server->must_write) here_.server->unusable = true;
+  if (answers.sqlstate() == sqlstate::read_only_transaction && here_.server->must_write) here_.server->leaving = true;
   if (!here_.borrowed) here_.transaction.note_failure(), here_.unbound = false;
   if (unit_says_ == said_in_unit::savepoints) log_.lose_savepoints();
   else if (unit_says_ == said_in_unit::several) log_.lose();

@@ -159,7 +159,7 @@ void session::send_sql(std::string_view sql) {
   answers.expect(request::execute, fate::swallow);
 }
 
-// Those of the protocol, on a server that cannot be replaced by a fresh one.
+// Those of the protocol: the server has lost one, or can no longer run it.
 void session::drop_statements() {
   if (!std::exchange(here_.server->reprepare, false)) return;
   const auto all = here_.server->statements.all();
@@ -213,7 +213,7 @@ void session::finish_transaction() {
     }
   here_.asked = transaction.question(here_.server->applied, here_.server->pinned, home.defaults(), state_.own_names, w_.custom_settings);
   here_.asked.triggers = wrote && !home.knows_triggers(unit_started_);
-  const auto mode = w_.settings.pool_mode == pooling::session && !here_.server->unusable ? session_mode : state_bits{};
+  const auto mode = w_.settings.pool_mode == pooling::session && !here_.server->unusable && !here_.server->leaving ? session_mode : state_bits{};
   pin(static_cast<state_bits>((here_.server->pinned & ~(hidden_state | session_mode)) | transaction.hidden(here_.server->pinned) | mode));
   transaction.clear();
   here_.probe_tries = 0;

@@ -228,7 +228,7 @@ bool pool::ends_itself(const server_connection& server, clock::time_point now) n
 
 void pool::release(server_ptr server) {
   server->idle_since = last_answer_ = clock::now();
-  if (server->unusable || too_old(*server, server->idle_since)) return discard(std::move(server));
+  if (server->unusable || server->leaving || too_old(*server, server->idle_since)) return discard(std::move(server));
   server->answers.clear();
   server->in.release_if_empty();
   if (!keeper_.due_for_look(server->idle_since)) return hand_over(std::move(server));
@@ -238,7 +238,7 @@ void pool::release(server_ptr server) {
 task<void> pool::look_and_release(server_ptr server) {
   wakeup wake(io_);
   const bool good = co_await good_after_questions(*server, wake, false, true);
-  if (!good || server->unusable) co_return discard(std::move(server));
+  if (!good || server->leaving) co_return discard(std::move(server));
   hand_over(std::move(server));
 }
 
@@ -364,7 +364,7 @@ void pool::set_paused(bool paused) {
 }
 
 void pool::reconnect() {
-  for (auto* one : servers_) one->unusable = true;
+  for (auto* one : servers_) one->leaving = true;
   known_.defaults = {};  // sessions may start with others
   keeper_.start_anew();
   close_idle();

@@ -115,6 +115,7 @@ class server_connection final : public readiness_listener {
   clock::time_point opened, idle_since;
   bool must_write = false; // a read-only server is not what its shard's DSN asks for
   bool unusable = false;   // must not serve another transaction
+  bool leaving = false;    // ... but of the client that it is pinned to
   bool reprepare = false;  // its prepared statements are to be made anew before the next one
 
   // Sends what is queued.

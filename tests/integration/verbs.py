@@ -115,13 +115,16 @@ def who_is_paused_has_a_limit(fleet):
 
 
 def reconnect(fleet):
-    with closing(fleet.app(autocommit=False)) as client:
+    with closing(fleet.app()) as listener, closing(fleet.app(autocommit=False)) as client:
+        listener.cursor().execute("LISTEN news")
         before = ask(client)
         fleet.console("RECONNECT")
         assert ask(client) == before, "a transaction keeps its connection"
         client.rollback()
         assert ask(client) != before
         assert before not in backends(fleet)
+        kept = ask(listener)
+        assert ask(listener) == kept, "who has state keeps the connection"
 
 
 def kill(fleet):

@@ -117,9 +117,9 @@ ROWS = {
     "pool: who waits is not told of a refused login": (*POOL, "if (!lives()) fail_queue(result.failed);", ""),
     "pool: who waits is told of one while others work": (*POOL, "if (!lives()) fail_queue(result.failed);", "fail_queue(result.failed);"),
     "pool: an unreachable shard is nobody's news": (*POOL, "if (result.unreachable) keeper_.unreachable(result.failed);", ""),
-    "pool: one that is too old serves on": (*POOL, "server->unusable || too_old(*server, server->idle_since)", "server->unusable"),
-    "pool: one that was not reset serves on": (*POOL, "server->unusable || too_old(*server, server->idle_since)", "too_old(*server, server->idle_since)"),
-    "pool: one from before RECONNECT serves on": (*POOL, "for (auto* one : servers_) one->unusable = true;", ""),
+    "pool: one that is too old serves on": (*POOL, "server->leaving || too_old(*server, server->idle_since)", "server->leaving"),
+    "pool: one that was not reset serves on": (*POOL, "server->unusable || server->leaving || too_old", "server->leaving || too_old"),
+    "pool: one from before RECONNECT serves on": (*POOL, "for (auto* one : servers_) one->leaving = true;", ""),
     "pool: old ones stay idle": (*POOL, "close_idle_if([&](const server_ptr& one) { return too_old(*one, now); });", ""),
     "pool: the least is not kept": (*POOL, "total() > limits_.least ? total() - limits_.least : 0", "total()"),
     "pool: paused, it gives out": (*POOL, "if (paused_ || desk_.must_give", "if (desk_.must_give"),
@@ -131,7 +131,7 @@ ROWS = {
     "pool: what is not fetched is lost": (*POOL, "if (given_) pool_->discard(std::move(given_));", ""),
     "pool: nothing is asked of one that was idle for long": (*POOL, "const bool check = due_for_check(*found.server, now)", "const bool check = false"),
     "pool: one that does not answer goes out": (*POOL, "if (good) co_return found;", "co_return found;"),
-    "pool: one that starts otherwise comes back": (*POOL, "if (!good || server->unusable) co_return discard", "if (server->unusable) co_return discard"),
+    "pool: one that starts otherwise comes back": (*POOL, "if (!good || server->leaving) co_return discard", "if (server->leaving) co_return discard"),
     "pool: settings do not choose": (*POOL, "if ((*usual)->applied == wanted) return usual;", "return usual;"),
     "pool: resumed, nobody is served": (*POOL, "if (resumed) desk_.wants_more(owner_);", ""),
     "pool: back again, nobody is served": (*POOL, "  open_again_ = {};\n  desk_.wants_more(owner_);", "  open_again_ = {};"),
@@ -156,6 +156,8 @@ ROWS = {
         "proxy/session/session.cc", "proxy/session_test.cc", "if (!b.server->answers.is_at_put_in()) ", ""),
     "session: settings that failed say that the statement did": (
         "proxy/session/session_replay.cc", "proxy/session_test.cc", "fatal(commits ? commit_unknown(std::move(*why)) : std::move(*why));", "fatal(std::move(*why));"),
+    "session: an unknown statement costs what its transaction has made": (
+        "proxy/session/session_relay.cc", "proxy/session_test.cc", "    here_.server->reprepare |=", "    here_.server->unusable |="),
     "session: settings stay behind": ("proxy/session/session_replay.cc", "proxy/session_test.cc", "void session::catch_up() {\n  adjust_along();", "void session::catch_up() {"),
     "session: a server is kept for nothing": ("proxy/session/session_replay.cc", "proxy/session_test.cc", "    w_.reset_and_give_back(std::move(server));\n", ""),
     "session: nobody waits for the server": (

@@ -164,3 +164,26 @@ TEST_CASE("session: after a write it is asked once what triggers do") {
     CHECK(w.told(3) == "Q[INSERT INTO orders (customer_id, order_id) VALUES (1, w1)] probe[x] Q[INSERT INTO orders (customer_id, order_id) VALUES (1, w2)]");
   });
 }
+
+TEST_CASE("session: a statement that the server does not know costs no state that its transaction has made") {
+  std::vector<turn> turns{pipeline(parse("one", "SELECT 1") + bind("one") + execute()), query("BEGIN"), query("SELECT pg_backup_start('b')"), pipeline(bind("two")),
+                          query("ROLLBACK"), pipeline(bind("one") + execute())};
+  turns[2].may_commit = true;  // its BEGIN may be refused
+  walk({}, turns, [](world& w) {
+    CHECK(w.heard(3) == "E[26000] Z[E]");
+    CHECK(w.heard(5) == "2 D[s2] C[SELECT 1] Z[I]");
+    CHECK(w.at(2).connections.size() == 1);
+  });
+}
+
+TEST_CASE("session: RECONNECT leaves a server to the client that has state on it, until that is gone") {
+  setup made;
+  made.before = [](world& w, std::size_t turn) {
+    if (turn == 1) w.pool_of(2).reconnect();
+  };
+  walk(made, {query("LISTEN news"), query("SELECT 1"), query("SELECT 2"), query("DISCARD ALL"), query("SELECT 3")}, [](world& w) {
+    CHECK(w.heard(2) == "T[shard] D[s2] C[SELECT 1] Z[I]");
+    CHECK(w.heard(4) == "T[shard] D[s2] C[SELECT 1] Z[I]");
+    CHECK(w.at(2).connections.size() == 2);
+  });
+}
