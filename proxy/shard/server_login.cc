@@ -262,6 +262,9 @@ task<void> log_in(login& l, const std::string& dbname) {
   }
 }
 
+// Of a time-out that the client has for all its statements, BEGIN too: the next client may have none.
+bool is_of_a_timeout(std::string_view state) noexcept { return state == sqlstate::query_canceled || state == sqlstate::transaction_timeout; }
+
 // That it is the shard that the map means, and serves no later term: before anything of a client's runs on it.
 task<void> greet(login& l) {
   const bool standby = parameter(l.server, "in_hot_standby") == "on";
@@ -271,6 +274,7 @@ task<void> greet(login& l) {
   if (how == conversation::ending::answered) co_return;
   const auto refused = answer.refusal();
   if (!refused) co_return l.fail_to_reach(words_of(how));
+  if (is_of_a_timeout(refused->sqlstate)) co_return void(l.failed = *refused);
   l.fail_to_reach(fmt::format("{} ({}){}{}", refused->message, refused->sqlstate, refused->detail.empty() ? "" : "; ", refused->detail));
   const auto nothing_there = migration::greeting_problem(refused->sqlstate);
   if (nothing_there) l.failed->detail = nothing_there->message + "; " + l.failed->detail, l.failed->hint = nothing_there->hint;

@@ -8,7 +8,10 @@ import signal
 import socket
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+
+import psycopg2
 
 from cluster import Scene, wait_until
 from fleet import DATABASE, Fleet
@@ -54,6 +57,36 @@ def login(fleet):
                 got += part
             assert 0.8 < time.monotonic() - began < 4
             assert b"C57014\0Mcanceling authentication due to timeout\0" in got, got
+
+
+def come_while_it_is_locked(fleet, options, meanwhile):
+    """A client whose login has to wait on the shard, for as long as meanwhile() takes."""
+    waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query ~ 'pgrotor.admit'"
+    shard = fleet.shards["s1"]
+    with ThreadPoolExecutor() as aside, closing(shard.connect(DATABASE, autocommit=False)) as holder:
+        holder.cursor().execute("SELECT FROM pgrotor.identity FOR UPDATE")
+        coming = aside.submit(fleet.app, options=options)
+        wait_until(lambda: shard.query(waiting), "the login to wait", timeout=10)
+        meanwhile(shard.value(waiting))
+        holder.rollback()
+        return coming.result()
+
+
+def login_on_the_shard(fleet):
+    """What a client has for its statements is not for what a login asks, and that a login of its is cancelled is no word about the shard."""
+    before = counter(fleet, "shard_outages")
+    for name in ("statement_timeout", "lock_timeout"):
+        with closing(come_while_it_is_locked(fleet, f"-c {name}=50", lambda _: time.sleep(0.2))) as client, client.cursor() as cursor:
+            cursor.execute(f"SHOW {name}")
+            assert cursor.fetchone() == ("50ms",)
+    # As one that is too short even for BEGIN.
+    try:
+        come_while_it_is_locked(fleet, "-c work_mem=7MB", lambda pid: fleet.query("s1", "SELECT pg_cancel_backend(%s)", (pid,)))
+        raise AssertionError("a cancelled login lets in")
+    except psycopg2.OperationalError as failed:
+        assert "canceling statement" in str(failed), failed
+    with closing(fleet.app(options="-c work_mem=8MB")):
+        assert counter(fleet, "shard_outages") == before
 
 
 def statement(fleet):
@@ -343,8 +376,8 @@ def main():
     with Scene("timeouts") as scene:
         fleet = Fleet(scene, names=("s1",), catalog="s1", settings={"limits.login_timeout_ms": 1000, "pool.size": 3,
                                                                             "pool.connect_timeout_ms": ANSWER_MS})
-        for step in (login, statement, large_message, idle_in_transaction, transaction, client_idle, own_timeouts, socket_options, question_behind_a_locked_catalog,
-                     clients_that_do_not_read, settings_made_again, types_of_parameters):
+        for step in (login, login_on_the_shard, statement, large_message, idle_in_transaction, transaction, client_idle, own_timeouts, socket_options,
+                     question_behind_a_locked_catalog, clients_that_do_not_read, settings_made_again, types_of_parameters):
             print(step.__name__, flush=True)
             step(fleet)
         assert fleet.pgrotor.terminate() == 0
