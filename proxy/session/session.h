@@ -336,6 +336,8 @@ class session final : public std::enable_shared_from_this<session>, public timed
   bool may_be_misread(const choice&, const routing::statement_plan&, std::string_view sql);
   bool reads_alike(const routing::statement_plan&, std::string_view sql) const;
   static protocol::notice misread();
+  std::string_view as_read(std::string_view sql);
+  std::string_view text_of(const prepared_statement&);
   void end_if_misled();
 
   // session_prepared.cc
@@ -456,6 +458,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   }
   void absorb_reports(server_connection&);
   void tell_changes(const name_values_ptr& reported);
+  void note_told(name_values_ptr parameters);
 
   bool client_output_pending() const noexcept { return out_at_ < out_.size() || here_.passed > 0; }
 

@@ -226,7 +226,7 @@ void session::mark_resets() {
 const routing::statement_plan* session::plan_of(const statement_ptr& statement) {
   if (!statement) return nullptr;
   if (!statement->plan || statement->plan_version != w_.map->schema_version()) {
-    statement->plan = w_.plans.prepared(*w_.map, statement->sql);
+    statement->plan = w_.plans.prepared(*w_.map, statement->standard_sql());
     statement->plan_version = w_.map->schema_version();
     statement->plain = statement->plan->statements.size() == 1 && is_plain(statement->plan->statements.front());
   }
@@ -235,7 +235,7 @@ const routing::statement_plan* session::plan_of(const statement_ptr& statement) 
 
 void session::choose_for_batch(choice& chosen) {
   begin_choice(chosen);
-  const bool plain = batch_is_plain_ && !held_.failed();
+  const bool plain = batch_is_plain_ && !held_.failed() && !chosen.misreads;
   const bool attached = here_.server && !here_.borrowed;
   if (attached ? here_.unbound : held_.open()) chosen.bound = (attached && !may_move()) || !batch_runs_once();
   bool decided = false;  // of plain statements those that do not run just anywhere run on the default shard

@@ -318,7 +318,7 @@ task<bool> session::welcome() {
     release_server();
   }
   w_.shared.processes->enter_client(pid_, user_);
-  state_.told = name_values::make(with_name(from->parameters()));
+  note_told(name_values::make(with_name(from->parameters())));
   tell_parameters(state_.told->values());
   co_return true;
 }

@@ -25,7 +25,7 @@ need session::try_query(std::string_view frame, choice& c) {
   if (!decoded) return fatal(make_error(sqlstate::protocol_violation, "invalid message format")), need::nothing;
   names_.drop_unnamed();  // as in PostgreSQL: a simple query drops the unnamed statement
   names_.settle();
-  const auto plan = w_.plans.simple(*w_.map, decoded->sql, literals_);
+  const auto plan = w_.plans.simple(*w_.map, as_read(decoded->sql), literals_);
   for (const auto& statement : plan->statements)
     if (refuse_block(statement)) return need::nothing;
   if (ends_branches(plan->statements)) return need::end;
@@ -43,7 +43,7 @@ need session::try_query(std::string_view frame, choice& c) {
 }
 
 std::shared_ptr<const routing::text_plan> session::plan_of_query(std::string_view frame) {
-  return w_.plans.simple(*w_.map, protocol::decode_query(frame.substr(protocol::frame_header_size))->sql, literals_);
+  return w_.plans.simple(*w_.map, as_read(protocol::decode_query(frame.substr(protocol::frame_header_size))->sql), literals_);
 }
 
 void session::send_query(std::string_view frame, const routing::text_plan& plan, const choice& chosen) {

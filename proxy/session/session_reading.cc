@@ -1,10 +1,11 @@
-// Settings that decide how the bytes of a statement are read. A function, DO or CALL may change them, and PostgreSQL reports that with
+// Settings that decide how the bytes of a statement are read. SET, a function, DO or CALL may change them, and PostgreSQL reports that with
 // ReadyForQuery only: what follows in the same pipeline is parsed by it under values that nobody knows here. Where that could make another
 // key of what the statement gives, it is refused. Declared in proxy/session/session.h.
 #include <algorithm>
 
 #include "proxy/session/session.h"
 #include "routing/analysis/fixed_settings.h"
+#include "routing/text/escapes.h"
 
 namespace proxy {
 
@@ -16,10 +17,22 @@ bool is_ascii(std::string_view text) noexcept {
 
 }  // namespace
 
+// Texts are analysed as if standard_conforming_strings were on. Valid until the next call.
+std::string_view session::as_read(std::string_view sql) {
+  if (!state_.escapes) return sql;
+  return state_.standard_text = routing::without_escapes(sql);
+}
+
+// As a server reads it that has the client's settings of now. Valid until the next call.
+std::string_view session::text_of(const prepared_statement& statement) {
+  if (statement.escapes == state_.escapes) return statement.sql;
+  return state_.standard_text = statement.escapes ? statement.standard_sql() : routing::with_escapes(statement.sql);
+}
+
 protocol::notice session::misread() {
   return make_error(sqlstate::not_one_shard, "cannot tell how the shard key is read behind code that may change settings",
-                    "The statement has a backslash, or its key has a character beyond ASCII, and in front of it in the pipeline runs code that "
-                    "may set client_encoding or standard_conforming_strings.",
+                    "The statement has a backslash in a string, or its key has a character beyond ASCII, and in front of it in the pipeline runs "
+                    "what may set client_encoding or standard_conforming_strings.",
                     "Send Sync between the two.");
 }
 
@@ -33,6 +46,8 @@ void session::end_if_misled() {
 bool session::changes_reading(const routing::statement_plan& plan) const {
   const auto of = [](const routing::session_effects& effects) { return effects.unknown_calls || (effects.makes & state::anything) != 0; };
   const auto prepared = plan.execute ? find_sql(plan.execute->name) : nullptr;
+  const bool undoes = ends_transaction(plan.kind) || plan.kind == routing::statement_kind::rollback_to;
+  if (plan.effects.sets_strings || (undoes && here_.reported_before) || (state_.escapes && plan.kind == routing::statement_kind::discard_all)) return true;
   return of(plan.effects) || (prepared && of(prepared->inner->effects));
 }
 
@@ -43,11 +58,12 @@ bool session::may_be_misread(const choice& c, const routing::statement_plan& pla
   return where && where->triggers_make_state();
 }
 
-// Is its key the same whatever these settings are? Without a backslash literals are, and in ASCII characters are.
+// Is it the same statement with the same key whatever these settings are? Without a backslash literals are, and in ASCII characters are.
 bool session::reads_alike(const routing::statement_plan& plan, std::string_view sql) const {
-  if (plan.execute) return is_ascii(sql) && sql.find('\\') == std::string_view::npos;
+  if (w_.map->distributions().empty()) return true;
+  if (!routing::means_one_thing(sql)) return false;
+  if (plan.execute) return is_ascii(sql);
   if (plan.keys.empty()) return true;
-  if (sql.find('\\') != std::string_view::npos) return false;
   return std::all_of(plan.keys.begin(), plan.keys.end(), [this](const routing::key_source& key) {
     if (const auto* literal = std::get_if<std::string>(&key.value)) return is_ascii(*literal);
     const auto index = std::get<std::size_t>(key.value);

@@ -156,6 +156,7 @@ void session::send_fence() {
 void session::append_ready(transaction_status status) {
   if (told_why_) return;  // nothing comes behind the last words
   if (status == transaction_status::idle) tell_notifications();
+  tell_changes(std::exchange(state_.reset_to, nullptr));
   if (here_.server && here_.server->reported != state_.told) tell_changes(here_.server->reported);
   if (!generation_is_told()) {
     generation_told_ = w_.map->number();
@@ -171,7 +172,7 @@ void session::finish_unit(const exchange::step& step) {
   here_.copy_in = false;
   if (!here_.borrowed) here_.status = status;
   const bool over = here_.borrowed || status == transaction_status::idle;
-  if (!step.ready_in_run || here_.borrowed || !generation_is_told() || here_.server->reported != state_.told || !state_.notifications.empty()) {
+  if (!step.ready_in_run || here_.borrowed || !generation_is_told() || here_.server->reported != state_.told || state_.reset_to || !state_.notifications.empty()) {
     const auto replaced = step.ready_in_run ? exchange::ready_size : 0;
     here_.passed -= replaced;
     keep_passed();

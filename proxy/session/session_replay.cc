@@ -129,7 +129,7 @@ std::optional<protocol::notice> session::prepare_for(const choice& c) {
   for (const auto& statement : c.executes) {
     if (here_.server->sql.find(statement->name) == statement || here_.sql_changed.find(statement->name) == statement) continue;
     if (here_.server->sql.find(statement->name)) send_sql(fmt::format("DEALLOCATE {}", quoted_name(statement->name)));
-    send_sql(statement->text);
+    send_sql(state_.escapes ? routing::with_escapes(statement->text) : statement->text);
     here_.server->sql.set(statement);
   }
   return c.sequence_values ? allow_sequence_values() : std::nullopt;
@@ -396,7 +396,7 @@ void session::forget_state() {
     here_.server->unusable = here_.server->unusable || here_.server->pinned != 0;
     pin(0);
   }
-  if (const auto* home = pool_for(w_.map->default_shard()); home && home->reported()) tell_changes(home->reported());
+  if (const auto* home = pool_for(w_.map->default_shard())) state_.reset_to = home->reported();
 }
 
 // What a server says beside its answers. Notifications wait for the end of the client's transaction, as PostgreSQL's do: its server may have
@@ -415,14 +415,18 @@ void session::absorb_reports(server_connection& server) {
     const auto value = in.read_cstring();
     if (!in.ok()) break;
     set_value(now, name, value);
-    const bool misleads = (name == "standard_conforming_strings" && value != "on") ||
-                          (name == "client_encoding" && value != "SQL_ASCII" && value != value_of(now, "server_encoding"));
+    const bool misleads = name == "client_encoding" && value != "SQL_ASCII" && value != value_of(now, "server_encoding");
     if (misleads)
       fatal(make_error(sqlstate::feature_not_supported, fmt::format("{} cannot be {}", name, value),
                        "Shard keys are read from literals and placed by their bytes in the server's encoding."));
   }
   if (!here_.reported_before) here_.reported_before = server.reported;
   server.reported = name_values::make(std::move(now));
+}
+
+void session::note_told(name_values_ptr parameters) {
+  state_.told = std::move(parameters);
+  state_.escapes = value_of(state_.told->values(), "standard_conforming_strings") == "off";
 }
 
 // What is new to the client, right before ReadyForQuery, as PostgreSQL does.
@@ -436,7 +440,7 @@ void session::tell_changes(const name_values_ptr& reported) {
     const auto known = std::find_if(before.begin(), before.end(), [&](const auto& other) { return other.first == one.first; });
     if (known == before.end() || shown(*known, application_) != value) protocol::append(out_, protocol::parameter_status{one.first, value});
   }
-  state_.told = reported;
+  note_told(reported);
 }
 
 }  // namespace proxy

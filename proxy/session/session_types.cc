@@ -32,6 +32,7 @@ std::string session::names_scope() const {
   for (const auto& [name, value] : parameters_) scope.append(1, '\0').append(name).append(1, '\0').append(value);
   const auto* path = state_.wanted ? state_.wanted->find("search_path") : nullptr;
   if (path) scope.append(1, '\0').append(*path);
+  if (state_.escapes) scope.append(1, '\0').append(1, '\\');
   if (here_.transaction.changes_settings()) scope.append(1, '\0').append(std::to_string(pid_));  // SET LOCAL search_path
   return scope;
 }
@@ -40,15 +41,16 @@ std::string session::names_scope() const {
 settings_ptr session::statement_scope() {
   constexpr std::string_view matters[] = {"search_path", "role", "session_authorization"};
   const auto& changed = here_.transaction.names();
-  if (state_.scope_of == state_.wanted && changed.empty()) return state_.scope;
+  if (state_.scope_of == state_.wanted && changed.empty() && !state_.escapes) return state_.scope;
   text_pairs scope;
   for (const auto name : matters) {
     const auto* value = state_.wanted ? state_.wanted->find(name) : nullptr;
     if (value) scope.emplace_back(name, *value);
     if (std::find(changed.begin(), changed.end(), name) != changed.end()) scope.emplace_back(std::to_string(pid_), name);
   }
+  if (state_.escapes) scope.push_back(prepared_statement::escapes_on);
   auto made = make_settings(std::move(scope));
-  if (changed.empty()) state_.scope_of = state_.wanted, state_.scope = made;
+  if (changed.empty() && !state_.escapes) state_.scope_of = state_.wanted, state_.scope = made;
   return made;
 }
 
@@ -98,7 +100,7 @@ task<std::optional<protocol::notice>> session::learn_types() {
 task<std::vector<std::uint32_t>> session::ask_types(const prepared_statement& statement) {
   auto& server = *here_.server;
   protocol::parse parse;
-  parse.sql = statement.sql;
+  parse.sql = text_of(statement);
   parse.types = statement.types;
   protocol::append(server.out, parse);
   server.answers.expect(request::parse, fate::capture);

@@ -110,7 +110,7 @@ void session::write_parse(const batch_item& item) {
   else make_room_for_statement();
   protocol::parse parse;
   parse.name = item.statement->server_name;
-  parse.sql = item.statement->sql;
+  parse.sql = text_of(*item.statement);
   parse.types = item.statement->types;
   protocol::append(server.out, parse);
   server.answers.expect(request::parse, fate::relay, item.statement->id, item.undo);
@@ -155,7 +155,7 @@ void session::ensure_prepared(const batch_item& item) {
   if (item.named) make_room_for_statement();
   protocol::parse parse;
   parse.name = server_name(item.statement, item.named);
-  parse.sql = statement.sql;
+  parse.sql = text_of(statement);
   parse.types = statement.types;
   protocol::append(server.out, parse);
   server.answers.expect(request::parse, fate::swallow, item.named ? statement.id : 0);

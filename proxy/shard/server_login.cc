@@ -221,11 +221,9 @@ std::string_view parameter(const server_connection& server, std::string_view nam
   return {};
 }
 
-// What the analysis of statements relies on: it reads literals and hashes text keys as the client sends them. It sees none of replication.
+// What the analysis of statements relies on: it hashes text keys as the client sends them. It sees none of replication.
 void check_parameters(login& l) {
   if (is_for_replication(l.target)) return;
-  if (parameter(l.server, "standard_conforming_strings") == "off")
-    l.failed = make_error(sqlstate::feature_not_supported, "standard_conforming_strings must be on");
   const auto client = parameter(l.server, "client_encoding"), server = parameter(l.server, "server_encoding");
   if (client != server && client != "SQL_ASCII")
     l.failed = make_error(sqlstate::feature_not_supported, fmt::format("client_encoding {} differs from the shards' encoding {}", client, server),

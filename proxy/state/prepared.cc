@@ -13,9 +13,11 @@ std::size_t weight(const prepared_statement& s) noexcept { return sizeof s + s.s
 
 }  // namespace
 
+const std::pair<std::string, std::string> prepared_statement::escapes_on{"standard_conforming_strings", "off"};
+
 prepared_statement::prepared_statement(std::uint64_t number, std::string_view text, std::span<const std::uint32_t> parameters,
                                        name_values_ptr names, std::shared_ptr<statement_shelf> on)
-    : id(number), server_name(server_statement_name(number)), sql(text), types(parameters.begin(), parameters.end()), scope(std::move(names)), shelf(std::move(on)) {
+    : id(number), server_name(server_statement_name(number)), sql(text), types(parameters.begin(), parameters.end()), scope(std::move(names)), escapes(scope && scope->find(escapes_on.first)), shelf(std::move(on)) {
   shelf->known.emplace(statement_shelf::key{sql, types, scope.get()}, this);
   shelf->bytes += weight(*this);
 }

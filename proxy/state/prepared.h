@@ -21,6 +21,7 @@
 #include "proxy/state/name_values.h"
 #include "routing/analysis/plan.h"
 #include "routing/map/types.h"
+#include "routing/text/escapes.h"
 
 namespace proxy {
 
@@ -36,6 +37,9 @@ struct prepared_statement : boost::intrusive_ref_counter<prepared_statement, boo
   const std::string sql;
   const std::vector<std::uint32_t> types;
   const name_values_ptr scope;  // what names mean in it: see session::statement_scope()
+  const bool escapes;           // it was written with standard_conforming_strings off, and escapes_on is in its scope
+  std::string standard_sql() const { return escapes ? routing::without_escapes(sql) : sql; }
+  static const std::pair<std::string, std::string> escapes_on;
   // The analysis, valid under maps of that schema_version.
   std::shared_ptr<const routing::text_plan> plan;
   routing::generation plan_version;

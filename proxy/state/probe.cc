@@ -77,8 +77,8 @@ bool is_default(const std::string& name, const std::string& value, std::string_v
 }  // namespace
 
 constinit const std::string_view speaks_of_state =
-    "prosrc OPERATOR(pg_catalog.~*) '\\mset_config\\M|(;|\\mbegin|\\mthen|\\melse|\\mloop)\\s*(re)?set\\s|\\mtemp(orary)?\\M|\\mpg_temp|"
-    "\\mpg_(try_)?advisory_lock|\\m(listen|prepare|setseed)\\M|\\mwith\\s+hold\\M|\\mdblink_connect|\\mload\\s'";
+    "prosrc OPERATOR(pg_catalog.~*) E'\\\\mset_config\\\\M|(;|\\\\mbegin|\\\\mthen|\\\\melse|\\\\mloop)\\\\s*(re)?set\\\\s|\\\\mtemp(orary)?\\\\M|\\\\mpg_temp|"
+    "\\\\mpg_(try_)?advisory_lock|\\\\m(listen|prepare|setseed)\\\\M|\\\\mwith\\\\s+hold\\\\M|\\\\mdblink_connect|\\\\mload\\\\s'";
 
 // The settings of its own come behind those that are asked for.
 std::string probe_sql(const probe& asked) {

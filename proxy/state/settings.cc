@@ -90,8 +90,8 @@ std::string quoted_name(std::string_view name) {
 }
 
 std::string quoted_literal(std::string_view text) {
-  std::string out = "'";
-  for (const char c : text) out.append(c == '\'' ? 2 : 1, c);
+  std::string out = text.find('\\') == std::string_view::npos ? "'" : " E'";
+  for (const char c : text) out.append(c == '\'' || c == '\\' ? 2 : 1, c);
   return out.append(1, '\'');
 }
 

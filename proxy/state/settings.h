@@ -28,7 +28,7 @@ adjustment adjust(const settings_ptr& from, const settings_ptr& to);
 // As PostgreSQL compares names of settings.
 std::string lower_name(std::string_view);
 std::string quoted_name(std::string_view);
-// 'text' for a server with standard_conforming_strings on.
+// 'text', whatever standard_conforming_strings is.
 std::string quoted_literal(std::string_view);
 // Settings that extensions and applications make up; pg_settings does not show them.
 inline bool is_custom(std::string_view name) noexcept { return name.find('.') != std::string_view::npos; }

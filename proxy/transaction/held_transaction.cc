@@ -62,9 +62,9 @@ bool take_word(std::string_view& sql, std::string_view word) noexcept {
   return true;
 }
 
-// SET LOCAL of a time-out of clients that idle.
+// SET LOCAL of what the client is to be told, or of a time-out of clients that idle.
 bool only_server_minds(const routing::statement_plan& plan) {
-  return std::ranges::any_of(plan.effects.settings, [](const auto& name) {
+  return plan.effects.reported || std::ranges::any_of(plan.effects.settings, [](const auto& name) {
     const auto* text = std::get_if<std::string>(&name);
     return text && is_client_timeout(lower_name(*text));
   });

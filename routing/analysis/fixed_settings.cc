@@ -63,14 +63,19 @@ std::string take_word(std::string_view& text) {
 
 }  // namespace
 
-bool decides_reading(std::string_view name) noexcept { return is_one_of_words(name, {"client_encoding", "standard_conforming_strings"}); }
+bool decides_strings(std::string_view name) noexcept { return is_same_word(name, "standard_conforming_strings"); }
+
+bool decides_reading(std::string_view name) noexcept { return decides_strings(name) || is_same_word(name, "client_encoding"); }
+
+bool is_reported(std::string_view name) noexcept {
+  return decides_reading(name) || is_one_of_words(name, {"application_name", "datestyle", "default_transaction_read_only", "intervalstyle", "scram_iterations", "timezone"});
+}
 
 std::optional<refusal> misleading_value(std::string_view name, std::span<const std::string> values) {
   const auto first = values.empty() ? std::string_view() : std::string_view(values.front());
   if (is_same_word(name, "search_path")) return hides_catalog(values) ? std::optional(hidden_catalog()) : std::nullopt;
-  const bool right = is_same_word(name, "client_encoding") ? is_one_of_words(clean_encoding(first), {"utf8", "unicode", "sqlascii"})
-                                                           : is_one_of_words(first, {"on", "true", "yes", "1"});
-  return decides_reading(name) && !right ? std::optional(fixed_setting(name)) : std::nullopt;
+  const bool right = !is_same_word(name, "client_encoding") || is_one_of_words(clean_encoding(first), {"utf8", "unicode", "sqlascii"});
+  return right ? std::nullopt : std::optional(fixed_encoding());
 }
 
 std::optional<refusal> misleading_value(std::string_view name, std::string_view text) {

@@ -14,8 +14,10 @@ namespace routing {
 
 // Does it decide how the bytes of a statement become literals? Names of settings are alike in upper and lower case.
 bool decides_reading(std::string_view name) noexcept;
+bool decides_strings(std::string_view name) noexcept;  // how backslashes are read
+bool is_reported(std::string_view name) noexcept;      // may be set by anybody, and clients are told (manual 55.2.7)
 
-// Why the analysis would be misled by this value; nullopt: it would not. SET gives `values` one by one, set_config and the startup packet
+// Why the analysis would be misled by this value of search_path or client_encoding; nullopt: it would not. SET gives `values` one by one, set_config and the startup packet
 // give one text.
 std::optional<refusal> misleading_value(std::string_view name, std::span<const std::string> values);
 std::optional<refusal> misleading_value(std::string_view name, std::string_view text);

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "routing/analysis/fixed_settings.h"
 #include "routing/analysis/key_constant.h"
 
 namespace routing {
@@ -138,6 +139,8 @@ void note_set_config(const PgQuery__FuncCall& call, session_effects& out) {
   const auto name = call.n_args == 3 ? text_of(call.args[0]) : std::nullopt, value = name ? text_of(call.args[1]) : std::nullopt;
   if (value) out.calls.push_back({*name, *value, local});
   else out.unknown_calls = true;
+  const auto* constant = name ? std::get_if<std::string>(&*name) : nullptr;
+  out.sets_strings = out.sets_strings || !constant || decides_strings(*constant);
   if (local) return;
   const bool first = (out.makes & state::settings) == 0;
   const bool any = !first && out.settings.empty();

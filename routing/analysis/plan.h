@@ -78,6 +78,8 @@ struct session_effects {
   std::vector<setting_name> settings;  // none with state::settings: any
   std::vector<set_config_call> calls;  // of set_config, that end with the transaction included
   bool unknown_calls = false;          // one of them says only when it runs what it sets
+  bool reported = false;               // SET LOCAL of what PostgreSQL tells its clients
+  bool sets_strings = false;           // what follows may be read with another standard_conforming_strings
   bool calls_by_name = false;          // functions that are PostgreSQL's own unless another of that name fits better
 };
 

@@ -133,10 +133,9 @@ refusal home_only(std::string_view what, std::string_view default_shard) {
                        "Send it as a statement of its own, outside of this transaction, and give its result as a value.");
 }
 
-refusal fixed_setting(std::string_view name) {
-  return {std::string(protocol::sqlstate::feature_not_supported), fmt::format("{} cannot be changed to this value", name),
-          "Shard keys are read from literals and placed by their bytes in the server's encoding.",
-          "Keep standard_conforming_strings on and client_encoding that of the server."};
+refusal fixed_encoding() {
+  return {std::string(protocol::sqlstate::feature_not_supported), "client_encoding cannot be changed to this value",
+          "Shard keys are read from literals and placed by their bytes in the server's encoding.", "Keep client_encoding that of the server."};
 }
 
 refusal hidden_catalog() {

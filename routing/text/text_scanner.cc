@@ -70,7 +70,8 @@ token text_scanner::word() noexcept {
   const char* const behind = at_ + 1;
   if (at(behind) == '\'') {
     if (c == 'e') return take(token_kind::special_string, escaped_end(behind));
-    if (c == 'b' || c == 'x' || c == 'n') return take(token_kind::special_string, quoted_end(behind));
+    if (c == 'n') return take(token_kind::special_string, string_end(behind));
+    if (c == 'b' || c == 'x') return take(token_kind::special_string, quoted_end(behind));
   }
   if (c == 'u' && at(behind) == '&') {
     if (at(behind + 1) == '\'') return take(token_kind::special_string, quoted_end(behind + 1));
@@ -127,7 +128,7 @@ token text_scanner::behind_comments() noexcept {
   if (is(c, word_start)) return word();
   if (is(c, digit) || (c == '.' && is(at(at_ + 1), digit))) return number();
   if (is(c, symbol)) return operation();
-  if (c == '\'') return take(token_kind::string, quoted_end(at_));
+  if (c == '\'') return take(token_kind::string, string_end(at_));
   if (c == '"') return take(token_kind::quoted_word, quoted_end(at_));
   if (c == '$') return dollar();
   if (c == ':' && at(at_ + 1) == ':') return take(token_kind::operation, at_ + 2);

@@ -1,5 +1,5 @@
-// Splits SQL text into tokens by PostgreSQL's lexical rules (manual 4.1, scan.l) with standard_conforming_strings on. Used to bound a
-// text before parsing and to find its literals; no keyword has a meaning here. Views into the text, allocates nothing.
+// Splits SQL text into tokens by PostgreSQL's lexical rules (manual 4.1, scan.l). Used to bound a text before parsing and to find its
+// literals; no keyword has a meaning here. Views into the text, allocates nothing.
 #pragma once
 
 #include <array>
@@ -14,7 +14,7 @@ enum class token_kind {
   quoted_word,     // "..."
   integer,         // digits only
   number,          // any other number
-  string,          // '...' without prefix; escapes only by doubled quotes
+  string,          // '...' without prefix
   special_string,  // E'', B'', X'', N'', U&'', $tag$...$tag$: left as they are
   parameter,       // $1
   operation,       // a run of operator characters, or ::
@@ -28,7 +28,8 @@ struct token {
 
 class text_scanner {
  public:
-  explicit text_scanner(std::string_view sql) noexcept : at_(sql.data()), end_(at_ + sql.size()) {}
+  // `escapes`: standard_conforming_strings is off.
+  explicit text_scanner(std::string_view sql, bool escapes = false) noexcept : at_(sql.data()), end_(at_ + sql.size()), escapes_(escapes) {}
   // An unterminated string, identifier or comment ends with the text.
   token next() noexcept;
   static bool starts_word(char c) noexcept { return is(c, word_start); }
@@ -50,10 +51,12 @@ class text_scanner {
   token operation() noexcept;
   const char* past(const char* from, char_class) const noexcept;  // the first character that is of another class
   const char* quoted_end(const char* open) const noexcept;        // past the closing quote
+  const char* string_end(const char* open) const noexcept { return escapes_ ? escaped_end(open) : quoted_end(open); }
   const char* escaped_end(const char* open) const noexcept;       // the same where a backslash escapes
   char at(const char* p) const noexcept { return p != end_ ? *p : '\0'; }
 
   const char *at_, *end_;
+  bool escapes_;
 };
 
 // Most tokens of a text are found without a call.

@@ -288,9 +288,31 @@ class Reading(unittest.TestCase):
         self.assertEqual(self.client.kinds(self.insert("after\\\\sync") + wire.SYNC), "1 2 C:INSERT 0 1 ZI")
         self.assertEqual(self.words(), sorted(["plain", "value", "back\\\\slash", "smörgås", "after\\\\sync"]))
 
+    def test_keys_with_backslashes_are_placed_by_what_they_mean(self):
+        """With standard_conforming_strings off: as the same word written in E'...'."""
+        self.client.kinds(query("SET standard_conforming_strings = off; SET escape_string_warning = off"))
+        other = Client(W.port)
+        said = {r"back\\slash": r"back\slash", r"it\'s": "it's", r"\101\x42": "AB", r"\u00e9t\u00e9": "été", r"a\'b\\": "a'b\\"}
+        for number, (literal, word) in enumerate(said.items()):
+            put = f"INSERT INTO words VALUES ('{literal}', '{number}')"
+            if number % 2:
+                self.assertEqual(self.client.kinds(query(put)), "C:INSERT 0 1 ZI")
+            else:
+                self.assertEqual(self.client.kinds(parse("", put) + bind() + execute() + wire.SYNC), "1 2 C:INSERT 0 1 ZI")
+            self.assertEqual(self.client.rows(f"SELECT note FROM words WHERE word = '{literal}'"), [[str(number)]])
+            standard = word.replace("'", "''")
+            self.assertEqual(other.rows(f"SELECT note FROM words WHERE word = '{standard}'"), [[str(number)]])
+        self.assertEqual(self.words(), sorted(said.values()))
+        other.close()
+
+    def test_behind_set_in_a_pipeline_only_what_means_one_thing_is_run(self):
+        switch = parse("", "SET standard_conforming_strings = off") + bind() + execute()
+        self.assertEqual(self.client.kinds(switch + self.insert(r"it\'s") + wire.SYNC), "1 2 C:SET 1 ERT003 ZI")
+        self.assertEqual(self.client.kinds(switch + self.insert("plain") + wire.SYNC), "1 2 C:SET 1 2 C:INSERT 0 1 ZI")
+        self.assertEqual(self.client.kinds(self.insert(r"it\'s") + wire.SYNC), "1 2 C:INSERT 0 1 ZI")
+        self.assertEqual(self.words(), ["it's", "plain"])
+
     def test_set_config_with_values_is_refused_as_set_is(self):
-        call = parse("", "SELECT set_config($1, $2, true)")
-        self.assertEqual(self.client.kinds(call + bind("", ("standard_conforming_strings", "off")) + execute() + wire.SYNC), "1 E0A000 ZI")
         self.assertEqual(self.client.kinds(query("SELECT set_config('client_encoding', 'LATIN1', false)")), "E0A000 ZI")
         self.assertEqual(self.client.kinds(query("SELECT set_config('search_path', 'public, pg_catalog', true)")), "E0A000 ZI")
 

@@ -1,6 +1,6 @@
 """Rows: what outlives a transaction: settings, temporary tables, session locks, cursors WITH HOLD, SQL PREPARE, LISTEN, sequences, roles.
 Each must be what the client made it and never what a client before it left (noise.py leaves all of these)."""
-from steps import bind, describe, execute, on, parse, run, section, send, wait, x
+from steps import bind, describe, execute, login, on, parse, run, section, send, wait, x
 
 SETTINGS = section(
     "setting",
@@ -33,6 +33,8 @@ SETTINGS = section(
     ("units and numbers", "SET statement_timeout = 90000", "SHOW statement_timeout", "SET statement_timeout = '1.5min'", "SHOW statement_timeout", "SET seq_page_cost = 1.25",
      "SHOW seq_page_cost", "SET geqo = off", "SHOW geqo", "SET geqo TO 'yes'", "SHOW geqo"),
     ("set local", "BEGIN", "SET LOCAL work_mem = '3MB'", "SHOW work_mem", "COMMIT", "SHOW work_mem"),
+    ("set local of what clients are told", "BEGIN", "SET LOCAL TimeZone = 'Asia/Seoul'", "SHOW TimeZone", "COMMIT", "BEGIN", "SET LOCAL DateStyle = 'German'", "ROLLBACK", "BEGIN",
+     "SET LOCAL application_name = 'inside'", "SET LOCAL IntervalStyle = 'sql_standard'", "COMMIT"),
     ("set local outside of a transaction", "SET LOCAL work_mem = '3MB'", "SHOW work_mem"),
     ("set in a transaction, committed", "BEGIN", "SET work_mem = '3MB'", "COMMIT", "SHOW work_mem"),
     ("set in a transaction, rolled back", "BEGIN", "SET work_mem = '3MB'", "SHOW work_mem", "ROLLBACK", "SHOW work_mem"),
@@ -62,6 +64,18 @@ SETTINGS = section(
     ("plan_cache_mode and enable_", "SET enable_seqscan = off", "EXPLAIN (COSTS OFF) SELECT * FROM plain WHERE id = 1", "RESET enable_seqscan"),
     ("extra_float_digits", "SET extra_float_digits = 0", "SELECT 0.1::float8 + 0.2::float8"),
     ("discard all", "SET work_mem = '3MB'", "DISCARD ALL", "SHOW work_mem"),
+    ("strings with backslashes", "SET standard_conforming_strings = off", r"SELECT 'a\\b', 'it\'s', 'x\101\x42\u00e9', E'c\\d', N'\n', 'one\\'", r"SELECT 'it\'s; SELECT 2'; SELECT 3",
+     r"SELECT U&'\0061'", r"SELECT 'open\'", x(run(r"SELECT 'a\\b' || $1", r"c\d")), "RESET standard_conforming_strings", r"SELECT 'a\\b', 'one\'"),
+    ("strings with backslashes, of one transaction", "SET escape_string_warning = off", "BEGIN", "SET LOCAL standard_conforming_strings = off", r"SELECT 'a\\b', 'it\'s'",
+     "COMMIT", r"SELECT 'a\\b'", "SET standard_conforming_strings = off", "BEGIN", "SET standard_conforming_strings = on", r"SELECT 'a\\b'", "ROLLBACK", r"SELECT 'it\'s'",
+     "DISCARD ALL", r"SELECT 'a\\b'"),
+    ("strings with backslashes, set by set_config", "SELECT set_config('standard_conforming_strings', 'off', false)", r"SELECT 'it\'s'",
+     "DO $$ BEGIN PERFORM set_config('standard_conforming_strings', 'on', false); END $$", r"SELECT 'it\'"),
+    ("strings with backslashes, set between Parse and Execute", x(parse("on", r"SELECT 'a\\b'")), "SET standard_conforming_strings = off", x(parse("off", r"SELECT 'a\\b'")),
+     x(bind("on"), execute()), x(bind("off"), execute()), "RESET standard_conforming_strings", x(bind("on"), execute()), x(bind("off"), execute())),
+    ("strings with backslashes, in PREPARE", "SET standard_conforming_strings = off", r"PREPARE p AS SELECT 'it\'s', 'a\\b'", "EXECUTE p", "RESET standard_conforming_strings", "EXECUTE p",
+     "DEALLOCATE p"),
+    ("strings with backslashes, at startup", login(options="-c standard_conforming_strings=off"), r"SELECT 'it\'s'", "SHOW standard_conforming_strings"),
 )
 
 SESSION = section(

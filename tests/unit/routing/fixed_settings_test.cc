@@ -32,8 +32,9 @@ TEST_CASE("fixed_settings: pg_catalog may be named first, or left out") {
 }
 
 TEST_CASE("fixed_settings: what decides how literals are read") {
-  CHECK(misleading_value("standard_conforming_strings", "off"));
-  CHECK_FALSE(misleading_value("STANDARD_CONFORMING_STRINGS", "ON"));
+  CHECK_FALSE(misleading_value("standard_conforming_strings", "off"));
+  CHECK(decides_strings("STANDARD_CONFORMING_STRINGS"));
+  CHECK_FALSE(decides_strings("client_encoding"));
   CHECK(misleading_value("client_encoding", "sjis"));
   for (const auto* name : {"Unicode", "UTF8", "utf-8", "Utf_8", "UTF 8", "sql_ascii", "SQL-ASCII"}) CHECK_FALSE(misleading_value("client_encoding", name));
   for (const auto* name : {"", "-", "utf16", "utf8x", "latin1"}) CHECK(misleading_value("client_encoding", name));
