@@ -227,6 +227,7 @@ bool pool::ends_itself(const server_connection& server, clock::time_point now) n
 }
 
 void pool::release(server_ptr server) {
+  server->socket.listen(nullptr);
   server->idle_since = last_answer_ = clock::now();
   if (server->unusable || server->leaving || too_old(*server, server->idle_since)) return discard(std::move(server));
   server->answers.clear();
