@@ -260,8 +260,10 @@ task<void> log_in(login& l, const std::string& dbname) {
   }
 }
 
-// Of a time-out that the client has for all its statements, BEGIN too: the next client may have none.
-bool is_of_a_timeout(std::string_view state) noexcept { return state == sqlstate::query_canceled || state == sqlstate::transaction_timeout; }
+// Of a time-out that the client has for all its statements, BEGIN too, and between them: the next client may have none.
+bool is_of_a_timeout(std::string_view state) noexcept {
+  return state == sqlstate::query_canceled || state == sqlstate::transaction_timeout || state == sqlstate::idle_session_timeout;
+}
 
 // That it is the shard that the map means, and serves no later term: before anything of a client's runs on it.
 task<void> greet(login& l) {
