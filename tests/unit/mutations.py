@@ -185,6 +185,10 @@ ROWS = {
     "session: a notification is told in a block": (
         "proxy/session/session_relay.cc", "proxy/session_test.cc", "  if (status == transaction_status::idle) tell_notifications();", "  tell_notifications();"),
     "session: a listener's BEGIN is held": ("proxy/session/session_relay.cc", "proxy/session_test.cc", "if (held_.open() && !held_.failed() && !here_.server) begin_where_it_listens();", ""),
+    "session: a query is read as if standard_conforming_strings were on": (
+        "proxy/session/session_reading.cc", "proxy/session_test.cc", "  if (!state_.escapes) return sql;\n", "  if (!state_.escapes || !sql.empty()) return sql;\n"),
+    "session: a prepared statement is read as if standard_conforming_strings were on": (
+        "proxy/session/session_batch.cc", "proxy/session_test.cc", "statement->standard_sql()", "statement->sql"),
     "session: who could not be asked is asked no more": (
         "proxy/session/session_replay.cc", "proxy/session_test.cc", " || (here_.server->pinned & state::anything) != 0", ""),
     "session: a question that is not answered ends the session": (

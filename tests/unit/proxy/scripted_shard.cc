@@ -300,7 +300,9 @@ void shard_connection::fail(std::string_view sqlstate) {
 
 void shard_connection::ready() {
   if (open_) end(true);
-  for (const auto* name : {"TimeZone", "application_name"}) report(name);
+  report("TimeZone", "UTC");
+  report("application_name", "");
+  report("standard_conforming_strings", "on");
   protocol::append(out_, protocol::ready_for_query{status_});
   if (now_.listening.empty()) behind_ready_.clear();
   if (status_ == transaction_status::idle) out_ += std::exchange(behind_ready_, {});
@@ -315,9 +317,9 @@ void shard_connection::notify(std::string_view channel, bool behind_ready) {
   (behind_ready ? behind_ready_ : line_->to_pgrotor) += frame;
 }
 
-void shard_connection::report(const char* name) {
-  const auto value = setting(proxy::lower_name(name)).value_or(name == std::string_view("TimeZone") ? "UTC" : "");
-  const auto told = told_.try_emplace(name, name == std::string_view("TimeZone") ? "UTC" : "").first;
+void shard_connection::report(const char* name, const char* otherwise) {
+  const auto value = setting(proxy::lower_name(name)).value_or(otherwise);
+  const auto told = told_.try_emplace(name, otherwise).first;
   if (told->second != value) protocol::append(out_, protocol::parameter_status{name, value});
   told->second = value;
 }

@@ -101,7 +101,7 @@ class shard_connection {
   void say(const result&, bool described);
   void fail(std::string_view sqlstate);
   void ready();
-  void report(const char* name);
+  void report(const char* name, const char* otherwise);
   void flush();
 
   result run(std::string_view sql);

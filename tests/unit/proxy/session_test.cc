@@ -86,6 +86,22 @@ TEST_CASE("session: what is set goes with the client from server to server") {
   });
 }
 
+// '\\062' is 2, or those four characters.
+TEST_CASE("session: strings of a client with standard_conforming_strings off mean what they mean to its server") {
+  const std::string two = R"(SELECT 1 FROM orders WHERE customer_id = '\062')";
+  const auto run = [](std::string_view name) { return bind(name) + execute(); };
+  const std::vector<turn> turns{query("SET standard_conforming_strings = 'off'"), query(two), pipeline(parse("off", two) + run("off")),
+                                query("RESET standard_conforming_strings"), pipeline(run("off"))};
+  walk({}, turns, [&](world& w) {
+    CHECK(w.heard(0) == "C[SET] S[standard_conforming_strings=off] Z[I]");
+    CHECK(w.heard(1) == "T[shard] D[s1] C[SELECT 1] Z[I]");
+    CHECK(w.heard(2) == "1 2 D[s1] C[SELECT 1] Z[I]");
+    CHECK(w.heard(4) == "2 D[s1] C[SELECT 1] Z[I]");
+    CHECK(w.told(1) == "Q[SELECT set_config('standard_conforming_strings','off',false);] Q[" + two + "] P[pgrotor_1 " + two +
+                           "] B[- pgrotor_1] E[-] S Q[RESET \"standard_conforming_strings\";] B[- pgrotor_1] E[-] S");
+  });
+}
+
 TEST_CASE("session: who listens, or has a temporary table, keeps the server until DISCARD ALL") {
   const std::vector<turn> turns{query("LISTEN news"), query("SELECT 1 FROM orders WHERE customer_id = 1"), query("SELECT 1"), query("CREATE TEMP TABLE t (a int)"),
                                 query("DISCARD ALL"), query("SELECT 1")};
