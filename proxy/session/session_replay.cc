@@ -381,6 +381,7 @@ void session::watch_parked() {
 void session::leave_parked() {
   for (auto& server : state_.parked) {
     --w_.counted.pinned_now;
+    server->socket.listen(nullptr);  // the session may be gone before it is reset
     w_.reset_and_give_back(std::move(server));
   }
   state_.parked.clear();

@@ -192,7 +192,6 @@ task<void> worker_impl::cancel_and_return(server_connection& server) {
 }
 
 void worker_impl::reset_and_give_back(server_ptr server) {
-  server->socket.listen(nullptr);  // its session may be gone before it is reset
   const bool possible = (server->pinned & ~discardable) == 0 && !server->unusable && server->cancels.under_way == 0 && !draining;
   if (possible) return asio::co_spawn(io, reset_and_return(std::move(server)), [](std::exception_ptr failure) { log_failure("DISCARD ALL", failure); });
   auto* home = server->home;
