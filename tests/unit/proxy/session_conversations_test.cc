@@ -87,6 +87,7 @@ struct belief {
   belief(const std::string& transcript, std::size_t answers_due) {
     std::istringstream in(transcript);
     std::size_t answers = 0;
+    std::map<std::string, int> undone;
     bool failed = false, undoes = false, ended = false;
     std::string message, more;
     while (in >> message) {
@@ -98,13 +99,14 @@ struct belief {
       if (message.find("08007") != std::string::npos || message == "C[PREPARE TRANSACTION]") move_all(unknown);
       if (message.starts_with("E[")) failed = true;
       if (message == "C[COMMIT]") move_all(done);
-      if (message == "C[ROLLBACK]") undoes = true;
+      if (message == "C[ROLLBACK]") undoes = true, move_all(undone);  // not what comes behind it in a pipeline without a block
       if (!message.starts_with("Z[")) continue;
       ++answers;
       is_over = answers == answers_due && message == "Z[I]";
-      if (undoes && message == "Z[T]") move_all(unknown);  // to a savepoint, or it goes on behind its end
-      if (undoes || failed) unit_.clear();
-      if (undoes || message == "Z[E]" || (failed && message == "Z[I]")) open_.clear();
+      if (undoes && message == "Z[T]") unknown.merge(undone), move_all(unknown);  // to a savepoint, or it goes on behind its end
+      undone.clear();
+      if (failed) unit_.clear();
+      if (message == "Z[E]" || (failed && message == "Z[I]")) open_.clear();
       if (message == "Z[T]") open_.insert(open_.end(), unit_.begin(), unit_.end()), unit_.clear();
       if (message == "Z[I]") move_all(done);
       failed = undoes = false;
