@@ -38,12 +38,15 @@ class state_of_transaction {
   void clear() noexcept;
 
  private:
+  void add(const std::string& name);
+
   state_bits makes_ = 0, ends_ = 0;
+  state_bits nameless_ = 0;  // there were more settings than are remembered: what cannot be asked for keeps its server
   bool resets_ = false, any_setting_ = false, failed_ = false, parses_ = false;
   std::vector<std::string> names_;
 };
 
-// Adds what is not there yet, up to a number that no application reaches.
-void remember_name(std::vector<std::string>& names, const std::string& name);
+// Adds what is not there yet, up to a number that no application reaches; false: behind that.
+bool remember_name(std::vector<std::string>& names, const std::string& name);
 
 }  // namespace proxy

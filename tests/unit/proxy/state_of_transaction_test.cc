@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "proxy/state/state_of_transaction.h"
 
 namespace state = routing::state;
@@ -96,4 +98,24 @@ TEST_CASE("state_of_transaction: what cannot be seen stays, unless it failed") {
   discard.ends = state::sequence_values;
   add(t, discard);
   CHECK(t.hidden(state::sequence_values | state::libraries) == state::libraries);
+}
+
+TEST_CASE("state_of_transaction: however many names there are, the role is asked for, and what was set has a name or keeps its server") {
+  std::vector<std::string> many;
+  for (int i = 0; i < 200; ++i) many.push_back("x.n" + std::to_string(i));
+  state_of_transaction t;
+  t.note_unknown();
+  const auto asked = t.question(nullptr, 0, {}, many, {"x.other"}).names;
+  for (const auto* name : {"role", "session_authorization", "x.other", "x.n199"}) CHECK(std::ranges::count(asked, name) == 1);
+  t.clear();
+  for (const auto& name : many) add(t, makes(state::settings, {name}));
+  CHECK(t.hidden(0) == 0);
+  add(t, makes(state::settings, {std::string("x.n7")}));
+  CHECK(t.hidden(0) == 0);
+  add(t, makes(state::settings, {std::string("x.more")}));
+  CHECK(t.hidden(0) == state::libraries);
+  t.note_failure();
+  CHECK(t.hidden(0) == state::libraries);
+  t.clear();
+  CHECK(t.hidden(0) == 0);
 }
