@@ -258,7 +258,7 @@ bool session::choose_for_item(const batch_item& item, choice& chosen) {
   const bool names_local = (item.type == 'P' || item.type == 'D') && plan->destination == destination_kind::default_shard;
   if (names_local && !chosen.shard && may_branch()) chosen.shard = w_.map->default_shard();
   if (item.type != 'P' && item.type != 'B') return true;
-  if (held_.failed() && !ends_transaction(plan->kind) && plan->kind != statement_kind::rollback_to) {
+  if (held_.failed() && chosen.failed && !ends_transaction(plan->kind) && !undoes(plan->kind)) {
     chosen.refused =
         make_error(sqlstate::failed_transaction, "current transaction is aborted, commands ignored until end of transaction block");
     return false;

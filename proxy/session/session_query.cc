@@ -75,10 +75,11 @@ bool session::refuse_block(const routing::statement_plan& plan) {
 void session::choose_for_query(const routing::text_plan& plan, std::string_view sql, choice& c) {
   begin_choice(c);
   if (lost_) return void(c.refused = std::exchange(lost_, std::nullopt));
-  if (held_.failed())
-    return void(c.refused = make_error(sqlstate::failed_transaction,
-                                       "current transaction is aborted, commands ignored until end of transaction block"));
   for (const auto& statement : plan.statements) {
+    const bool undone = statement.kind == statement_kind::rollback || (undoes(statement.kind) && !held_.texts().empty());  // its savepoints may be gone
+    if (held_.failed() && c.failed && !undone)
+      return void(c.refused = make_error(sqlstate::failed_transaction,
+                                         "current transaction is aborted, commands ignored until end of transaction block"));
     if (may_be_misread(c, statement, sql)) return void(c.refused = misread());
     if (statement.kind == statement_kind::deallocate_all && plan.statements.size() > 1)
       return void(c.refused = make_error(sqlstate::feature_not_supported, "DEALLOCATE ALL must be sent alone"));

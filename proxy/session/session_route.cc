@@ -12,6 +12,7 @@ using routing::destination_kind;
 void session::begin_choice(choice& c) const {
   const bool attached = here_.server && !here_.borrowed;
   if (attached && !may_move() && !may_branch()) c.shard = here_.server->shard;
+  c.failed = status() == protocol::transaction_status::failed && !here_.unsynced;
   c.misreads = unit_misreads_;
   c.writes = here_.unsynced && unit_writes_;
   c.foreign_snapshot = attached ? here_.foreign_snapshot : held_.imports_snapshot();
@@ -37,6 +38,8 @@ bool session::add_to_choice(choice& c, const routing::statement_plan& plan, std:
     c.refused = as_notice(*decided.refused);
     return false;
   }
+  // One that no server knows of stays so behind COMMIT, which has to say ROLLBACK.
+  if (held_.failed() ? undoes(plan.kind) && !c.ended : undoes(plan.kind) || ends_transaction(plan.kind)) c.failed = false;
   if (ends_transaction(plan.kind)) c.ended = true, c.foreign_snapshot = false;
   c.foreign_snapshot = c.foreign_snapshot || plan.imports_snapshot;
   c.bound = c.bound || !plan.unbound;
@@ -45,7 +48,7 @@ bool session::add_to_choice(choice& c, const routing::statement_plan& plan, std:
     for (const auto& server : state_.parked)
       if (server->sql.find(plan.deallocate)) c.shard = server->shard;
   if (decided.destination == destination_kind::any) return true;
-  if (here_.status == protocol::transaction_status::failed) return true;  // its server says so, whatever comes
+  if (c.failed) return true;  // its server says so, whatever comes
   const bool other = c.shard && *c.shard != decided.shard;
   c.departed = c.departed || (here_.server && !c.shard && !may_move() && moved_away(decided));
   if (other) {

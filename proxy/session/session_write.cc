@@ -86,7 +86,7 @@ void session::end_run() {
 
 // The transaction has failed, nothing on its way may end it, and this does not either.
 bool session::fails_for_certain(const batch_item& item) const noexcept {
-  if (item.plan && (ends_transaction(item.plan->kind) || item.plan->kind == statement_kind::rollback_to)) return false;
+  if (item.plan && (ends_transaction(item.plan->kind) || undoes(item.plan->kind))) return false;
   return here_.status == protocol::transaction_status::failed && !here_.server->answers.has(request::execute);
 }
 
@@ -225,7 +225,7 @@ void session::note_effects(const routing::statement_plan* plan, bool known) {
   }
   unit_misreads_ = unit_misreads_ || !known || changes_reading(*plan);
   if (!known) return here_.transaction.note_unknown();
-  if (kind == statement_kind::rollback || kind == statement_kind::rollback_to) here_.transaction.note_undone();
+  if (undoes(kind)) here_.transaction.note_undone();
   if (kind == statement_kind::discard_all) {  // the server will refuse it; if it should not, nothing is left of what is known
     here_.transaction.note_unknown();
     here_.server->reprepare = true;

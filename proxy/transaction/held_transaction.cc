@@ -30,6 +30,8 @@ bool ends_transaction(statement_kind kind) noexcept {
   return kind == statement_kind::commit || kind == statement_kind::rollback || kind == statement_kind::prepare_transaction;
 }
 
+bool undoes(statement_kind kind) noexcept { return kind == statement_kind::rollback || kind == statement_kind::rollback_to; }
+
 namespace {
 
 // Skips blanks and comments, which may nest.

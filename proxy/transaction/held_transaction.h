@@ -18,6 +18,8 @@ bool is_transaction_control(routing::statement_kind) noexcept;
 bool moves_savepoints(routing::statement_kind) noexcept;
 // COMMIT, ROLLBACK, PREPARE TRANSACTION: run in a failed transaction too.
 bool ends_transaction(routing::statement_kind) noexcept;
+// ROLLBACK, ROLLBACK TO: behind them a failed transaction has not failed.
+bool undoes(routing::statement_kind) noexcept;
 // The CommandComplete tag of a control statement, e.g. "START TRANSACTION" or "SET CONSTRAINTS".
 std::string_view control_tag(routing::statement_kind, std::string_view sql) noexcept;
 

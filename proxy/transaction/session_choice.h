@@ -33,6 +33,7 @@ struct session_choice {
   bool row_locks = false;
   bool sequence_values = false;      // reads those that the session has drawn
   bool ended = false;                // the transaction ends before the last statement
+  bool failed = false;               // it has failed, and nothing so far takes it back
   bool arrived = false;              // a key came to this shard after the transaction did
   bool departed = false;             // a key has left a shard of the transaction since that came there
   bool foreign_snapshot = false;     // the transaction's is that of another one

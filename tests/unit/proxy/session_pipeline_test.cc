@@ -135,3 +135,33 @@ TEST_CASE("session: a transaction of pipelines") {
     CHECK(w.told(3).starts_with("Q[BEGIN] P[- INSERT INTO orders (customer_id, order_id) VALUES ($1, $2)] B[- - 1 w1] E[-] S "));
   });
 }
+
+TEST_CASE("session: behind ROLLBACK in a pipeline or a text nothing has failed, wherever it had") {
+  const auto say = [](std::string_view sql) { return parse("", sql) + bind("") + execute(); };
+  const auto failed = pipeline(bind("unknown"));
+  walk({}, {query("BEGIN"), failed, pipeline(say("ROLLBACK") + say("SELECT 1")), query("BEGIN"), failed, query("ROLLBACK; SELECT 1"), query("BEGIN"), query("SAVEPOINT a"), failed,
+            pipeline(say("ROLLBACK TO a") + say("SELECT 1")), query("COMMIT"), query("BEGIN"), failed, pipeline(say("COMMIT") + say("SELECT 1"))},
+       [](world& w) {
+         CHECK(w.heard(1) == "E[26000] Z[E]");
+         CHECK(w.heard(2) == "1 2 C[ROLLBACK] 1 2 D[s2] C[SELECT 1] Z[I]");
+         CHECK(w.heard(5) == "C[ROLLBACK] T[shard] D[s2] C[SELECT 1] Z[I]");
+         CHECK(w.heard(9) == "1 2 C[ROLLBACK] 1 2 D[s2] C[SELECT 1] Z[T]");
+         CHECK(w.heard(10) == "C[COMMIT] Z[I]");
+         CHECK(w.heard(13) == "1 2 C[ROLLBACK] E[25P02] Z[I]");
+       });
+}
+
+TEST_CASE("session: behind ROLLBACK in a text or pipeline no statement runs on another shard than its own") {
+  const auto say = [](std::string_view sql) { return parse("", sql) + bind("") + execute(); };
+  const auto fails = query("SELECT boom FROM orders WHERE customer_id = 1"), begin = query("BEGIN"), end = query("ROLLBACK");
+  const std::string elsewhere = "SELECT 1 FROM orders WHERE customer_id = 2";
+  walk({}, {begin, fails, query("ROLLBACK; " + elsewhere), end, begin, fails, query("COMMIT; " + elsewhere), end, begin, fails, pipeline(say("ROLLBACK") + say(elsewhere)),
+            begin, query("SAVEPOINT a"), fails, pipeline(say("ROLLBACK TO a") + say(elsewhere)), end, begin, fails, flushed(say("ROLLBACK"), "12C"), pipeline(say(elsewhere))},
+       [&](world& w) {
+         CHECK(w.heard(2) == "E[RT003] Z[E]");
+         CHECK(w.heard(6) == "E[RT003] Z[E]");
+         CHECK(w.heard(10) == "1 2 C[ROLLBACK] 1 E[RT003] Z[I]");
+         CHECK(w.heard(14) == "1 2 C[ROLLBACK] 1 E[RT003] Z[E]");
+         CHECK(w.heard(19) == "1 E[RT003] Z[I]");
+       });
+}
