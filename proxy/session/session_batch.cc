@@ -321,9 +321,11 @@ bool session::is_ours(const batch_item& item) const {
 }
 
 // Does anything in it have to run in the client's transaction on a shard? Transaction control that the proxy can answer does not. A
-// portal has to be where it will be executed later: after a Flush, or in an open transaction.
+// portal has to be where it will be executed later: after a Flush, or in an open transaction. Beside what a server may refuse, transaction
+// control is the server's too: behind an error it is not run.
 bool session::batch_needs_transaction(char end) {
   auto simulated = held_;
+  bool controls = false;
   for (const auto& item : batch_) {
     const auto* plan = item.plan;
     if (item.type == 'B' && (end != 'S' || simulated.open()) && !is_ours(item)) return true;
@@ -333,8 +335,9 @@ bool session::batch_needs_transaction(char end) {
     if (!simulated.can_answer(std::span(plan, 1))) return true;
     simulated.run(*plan, item.statement->sql);
     simulated.keep(item.statement->sql);
+    controls = true;
   }
-  return false;
+  return controls && batch_needs_server();
 }
 
 // Parse and Describe alone: any server will do.

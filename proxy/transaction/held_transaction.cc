@@ -106,6 +106,7 @@ bool held_transaction::can_answer(std::span<const routing::statement_plan> plans
     if (plan.kind == statement_kind::prepare_transaction ? !failed : !is_transaction_control(plan.kind)) return false;
     const bool back = plan.kind == statement_kind::rollback_to;
     if (failed && !ends && !back) return false;
+    if (plan.chain && texts_.empty() && plans.size() > 1) return false;  // BEGIN stands in the same text, and is not kept yet
     if (plan.kind == statement_kind::set_local && only_server_minds(plan)) return false;
     if (!open && plan.kind != statement_kind::begin) return false;
     if ((back || plan.kind == statement_kind::release) && !go_back(savepoints, plan.savepoint, !back)) return false;

@@ -158,6 +158,15 @@ ROWS = {
         "proxy/session/session_replay.cc", "proxy/session_test.cc", "fatal(commits ? commit_unknown(std::move(*why)) : std::move(*why));", "fatal(std::move(*why));"),
     "session: an unknown statement costs what its transaction has made": (
         "proxy/session/session_relay.cc", "proxy/session_test.cc", "    here_.server->reprepare |=", "    here_.server->unusable |="),
+    "session: behind ROLLBACK a statement runs where the transaction was": (
+        "proxy/session/session_route.cc", SESSION("pipeline"), "undoes(plan.kind) || ends_transaction(plan.kind)) c.failed = false;", "false) c.failed = false;"),
+    "session: a failed transaction that no server knows of stays so behind ROLLBACK": (
+        "proxy/session/session_route.cc", SESSION("pipeline"), "held_.failed() ? undoes(plan.kind) && !c.ended :", "held_.failed() ? false :"),
+    "session: BEGIN behind an error has begun": ("proxy/session/session_batch.cc", SESSION("pipeline"), "return controls && batch_needs_server();", "return false;"),
+    "state_of_transaction: the role has no place among many names": (
+        "proxy/state/state_of_transaction.cc", "proxy/state_of_transaction_test.cc", '"session_authorization"}) add_name(', '"session_authorization"}) remember_name('),
+    "state_of_transaction: a setting without a name is left to others": (
+        "proxy/state/state_of_transaction.cc", "proxy/state_of_transaction_test.cc", "nameless_ = state::libraries;", "nameless_ = 0;"),
     "session: settings stay behind": ("proxy/session/session_replay.cc", "proxy/session_test.cc", "void session::catch_up() {\n  adjust_along();", "void session::catch_up() {"),
     "session: a server is kept for nothing": ("proxy/session/session_replay.cc", "proxy/session_test.cc", "    w_.reset_and_give_back(std::move(server));\n", ""),
     "session: nobody waits for the server": (

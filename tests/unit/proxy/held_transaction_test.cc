@@ -39,6 +39,7 @@ TEST_CASE("held_transaction: only what PostgreSQL would answer alike is answered
   timeout.effects.settings.emplace_back(std::string("idle_in_transaction_session_timeout"));
   CHECK_FALSE(idle.can_answer(std::vector{plan(kind::begin), timeout}));
   CHECK(answers(idle, {kind::begin, kind::commit, kind::begin}));
+  CHECK_FALSE(idle.can_answer(std::vector{plan(kind::begin), plan(kind::rollback, true)}));
   CHECK_FALSE(answers(idle, {kind::commit}));     // a warning of PostgreSQL goes with it
   CHECK_FALSE(answers(idle, {kind::savepoint}));  // an error
   CHECK_FALSE(answers(idle, {kind::begin, kind::query}));

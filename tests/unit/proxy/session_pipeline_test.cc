@@ -136,6 +136,16 @@ TEST_CASE("session: a transaction of pipelines") {
   });
 }
 
+TEST_CASE("session: behind an error in its pipeline no transaction begins, and in front of one it does") {
+  const auto begin = parse("", "BEGIN") + bind("") + execute();
+  walk({}, {pipeline(describe('S', "unknown") + begin), pipeline(parse("", "boom in parse") + begin), pipeline(begin + parse("", "boom in parse")), query("ROLLBACK")}, [](world& w) {
+    CHECK(w.heard(0) == "E[26000] Z[I]");
+    CHECK(w.heard(1) == "E[42601] Z[I]");
+    CHECK(w.heard(2) == "1 2 C[BEGIN] E[42601] Z[E]");
+    CHECK(w.heard(3) == "C[ROLLBACK] Z[I]");
+  });
+}
+
 TEST_CASE("session: behind ROLLBACK in a pipeline or a text nothing has failed, wherever it had") {
   const auto say = [](std::string_view sql) { return parse("", sql) + bind("") + execute(); };
   const auto failed = pipeline(bind("unknown"));
