@@ -326,9 +326,11 @@ bool session::is_ours(const batch_item& item) const {
 bool session::batch_needs_transaction(char end) {
   auto simulated = held_;
   bool controls = false;
-  for (const auto& item : batch_) {
+  for (std::size_t i = 0; i < batch_.size(); ++i) {
+    const auto& item = batch_[i];
     const auto* plan = item.plan;
-    if (item.type == 'B' && (end != 'S' || simulated.open()) && !is_ours(item)) return true;
+    const bool stays = item.type == 'B' && (end != 'S' || simulated.open());
+    if (stays && (!is_ours(item) || !is_executed(std::span(batch_).subspan(i)))) return true;
     if (item.type != 'E') continue;
     if (!is_ours(item)) return true;
     if (item.reset) continue;

@@ -168,8 +168,7 @@ task<std::string> session::ask_aside(std::string_view sql) {
 bool session::asks_of_clients_when_run(std::size_t bind) const {
   const auto& item = batch_[bind];
   if (item.type != 'B' || item.is_front() || !item.plan || !asks_of_clients(*item.plan)) return false;
-  const auto behind = std::span(batch_).subspan(bind);
-  return std::any_of(behind.begin(), behind.end(), [&](const batch_item& one) { return one.type == 'E' && one.statement == item.statement; });
+  return is_executed(std::span(batch_).subspan(bind));
 }
 
 bool session::has_calls_about_clients() const {

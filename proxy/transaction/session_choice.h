@@ -1,8 +1,10 @@
 // What a session knows of the message at hand: where it is to run, and the messages of a pipeline. Made for one message, by session.h.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -87,5 +89,11 @@ struct batch_item {
   std::size_t size() const noexcept { return protocol::load_int<std::uint32_t>(frame.data() + 1) + std::size_t{1}; }
   bool is_front() const noexcept { return frame.size() < size(); }  // of a large Bind: the rest is passed on as it comes
 };
+
+// A Bind, and what comes behind it: something there runs its statement.
+inline bool is_executed(std::span<const batch_item> from_bind) {
+  const auto& bind = from_bind.front();
+  return std::any_of(from_bind.begin(), from_bind.end(), [&](const batch_item& one) { return one.type == 'E' && one.statement == bind.statement; });
+}
 
 }  // namespace proxy

@@ -167,6 +167,7 @@ ROWS = {
         "proxy/state/state_of_transaction.cc", "proxy/state_of_transaction_test.cc", '"session_authorization"}) add_name(', '"session_authorization"}) remember_name('),
     "state_of_transaction: a setting without a name is left to others": (
         "proxy/state/state_of_transaction.cc", "proxy/state_of_transaction_test.cc", "nameless_ = state::libraries;", "nameless_ = 0;"),
+    "session: a BEGIN that is bound is nobody's": ("proxy/session/session_batch.cc", SESSION("pipeline"), " || !is_executed(std::span(batch_).subspan(i))", ""),
     "session: settings stay behind": ("proxy/session/session_replay.cc", "proxy/session_test.cc", "void session::catch_up() {\n  adjust_along();", "void session::catch_up() {"),
     "session: a server is kept for nothing": ("proxy/session/session_replay.cc", "proxy/session_test.cc", "    w_.reset_and_give_back(std::move(server));\n", ""),
     "session: nobody waits for the server": (

@@ -175,3 +175,10 @@ TEST_CASE("session: behind ROLLBACK in a text or pipeline no statement runs on a
          CHECK(w.heard(19) == "1 E[RT003] Z[I]");
        });
 }
+
+TEST_CASE("session: a BEGIN that is bound and not executed yet is the server's") {
+  walk({}, {flushed(parse("", "BEGIN") + bind(""), "12"), pipeline(execute() + parse("", "SELECT 1") + bind("") + execute()), query("COMMIT")}, [](world& w) {
+    CHECK(w.heard(1) == "C[BEGIN] 1 2 D[s2] C[SELECT 1] Z[T]");
+    CHECK(w.heard(2) == "C[COMMIT] Z[I]");
+  });
+}
