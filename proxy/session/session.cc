@@ -261,11 +261,12 @@ bool session::gather_more() {
 bool session::run_gathered(char end) {
   if (!have_whole(scanned_)) return true;
   question_place_.unlink();
-  const auto size = std::exchange(scanned_, 0);
+  const auto whole = scanned_;
   bool done = true;
   if (skip_to_sync_) end_skipping();
-  else done = batch_now(in_.view().substr(0, size), end);
-  taken(end, size, done);
+  else done = batch_now(in_.view().substr(0, whole), end);
+  const auto size = std::exchange(scanned_, 0);
+  taken(size < whole ? 'H' : end, size, done);
   return true;
 }
 

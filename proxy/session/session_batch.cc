@@ -22,6 +22,13 @@ bool is_plain(const routing::statement_plan& plan) {
   return plan.kind == statement_kind::query && plan.destination != destination_kind::refused && plan.keys.empty() && leaves_nothing && !other;
 }
 
+// What follows has to be read with what is left.
+bool forgets(const routing::statement_plan* plan) {
+  return plan && (plan->kind == statement_kind::discard_all || plan->kind == statement_kind::deallocate_all || !plan->deallocate.empty());
+}
+
+bool is_more_than_end(std::string_view frames) { return !frames.empty() && frames.front() != 'S' && frames.front() != 'H'; }
+
 }  // namespace
 
 // In a transaction block, or in the implicit transaction of a pipeline that has begun.
@@ -31,10 +38,12 @@ bool session::answered_by_proxy(const routing::statement_plan& plan) const {
   return plan.kind == statement_kind::discard_all || plan.kind == statement_kind::deallocate_all || closes_own(plan);
 }
 
+// Where not all of them are read, the others are taken as what comes behind a Flush.
 bool session::batch_now(std::string_view frames, char end) {
   if (!unit_open_) begin_unit();
-  pipeline_open_ = end != 'S';
   read_batch(frames);
+  if (scanned_ > 0 && scanned_ < frames.size()) end = 'H';
+  pipeline_open_ = end != 'S';
   return try_now(end, frames);
 }
 
@@ -104,6 +113,7 @@ void session::read_batch(std::string_view frames) {
     if (item.type == 'd') item.type = 'y';
     if (item.type == 'c' || item.type == 'f') item.type = 'z';
     if (!read_item(item)) batch_.pop_back();
+    else if (scanned_ > 0 && forgets(item.type == 'E' ? plan_of(item.statement) : nullptr) && is_more_than_end(frames)) return void(scanned_ -= frames.size());
   }
 }
 

@@ -168,6 +168,8 @@ ROWS = {
     "state_of_transaction: a setting without a name is left to others": (
         "proxy/state/state_of_transaction.cc", "proxy/state_of_transaction_test.cc", "nameless_ = state::libraries;", "nameless_ = 0;"),
     "session: a BEGIN that is bound is nobody's": ("proxy/session/session_batch.cc", SESSION("pipeline"), " || !is_executed(std::span(batch_).subspan(i))", ""),
+    "session: what is behind DISCARD ALL is read with what it forgets": (
+        "proxy/session/session_batch.cc", SESSION("pipeline"), "is_more_than_end(frames)) return void(scanned_ -= frames.size());", "is_more_than_end(frames)) continue;"),
     "session: settings stay behind": ("proxy/session/session_replay.cc", "proxy/session_test.cc", "void session::catch_up() {\n  adjust_along();", "void session::catch_up() {"),
     "session: a server is kept for nothing": ("proxy/session/session_replay.cc", "proxy/session_test.cc", "    w_.reset_and_give_back(std::move(server));\n", ""),
     "session: nobody waits for the server": (

@@ -182,3 +182,16 @@ TEST_CASE("session: a BEGIN that is bound and not executed yet is the server's")
     CHECK(w.heard(2) == "C[COMMIT] Z[I]");
   });
 }
+
+TEST_CASE("session: what stands behind DISCARD ALL or DEALLOCATE in its pipeline finds what they have left") {
+  const auto say = [](std::string_view sql) { return parse("", sql) + bind("") + execute(); };
+  walk({}, {query("SET timezone TO 'CET'"), query("CREATE TEMP TABLE t (a int)"), pipeline(parse("one", "SELECT 1")), pipeline(say("DISCARD ALL") + say("SHOW timezone")),
+            pipeline(bind("one")), query("SHOW timezone"), pipeline(parse("two", "SELECT 2") + say("DEALLOCATE two") + bind("two")), query("SELECT 3")},
+       [](world& w) {
+         CHECK(w.heard(3) == "1 2 C[DISCARD ALL] 1 2 D[by default] C[SHOW] S[TimeZone=UTC] Z[I]");
+         CHECK(w.heard(4) == "E[26000] Z[I]");
+         CHECK(w.heard(5) == "T[shard] D[by default] C[SHOW] Z[I]");
+         CHECK(w.heard(6) == "1 1 2 C[DEALLOCATE] E[26000] Z[I]");
+         CHECK(w.heard(7) == "T[shard] D[s2] C[SELECT 1] Z[I]");
+       });
+}
