@@ -71,7 +71,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
 
  private:
   static constexpr std::string_view disobedient = "The shard did not obey a cancel after [timeouts] query_ms.";
-  static constexpr std::size_t most_gathered = 1u << 20;  // of a pipeline that may be cut
+  static constexpr std::size_t most_gathered = 256u << 10;  // of a pipeline that may be cut
   static constexpr std::size_t much_memory = 256u << 10;  // of a text: its analysis takes hundreds of times as much
   static constexpr int rounds_in_a_row = 32;  // then the worker's other sessions have their turn
 
@@ -335,7 +335,9 @@ class session final : public std::enable_shared_from_this<session>, public timed
   bool changes_reading(const routing::statement_plan&) const;
   bool may_be_misread(const choice&, const routing::statement_plan&, std::string_view sql);
   bool reads_alike(const routing::statement_plan&, std::string_view sql) const;
-  static protocol::notice misread();
+  bool has_ascii_keys(const routing::statement_plan&, std::string_view sql) const;
+  protocol::notice misread() const;
+  text_pairs reading() const;
   std::string_view as_read(std::string_view sql);
   std::string_view text_of(const prepared_statement&);
   void end_if_misled();

@@ -245,7 +245,7 @@ const routing::statement_plan* session::plan_of(const statement_ptr& statement) 
 
 void session::choose_for_batch(choice& chosen) {
   begin_choice(chosen);
-  const bool plain = batch_is_plain_ && !held_.failed() && !chosen.misreads;
+  const bool plain = batch_is_plain_ && !held_.failed() && !chosen.misreads && !state_.recodes;
   const bool attached = here_.server && !here_.borrowed;
   if (attached ? here_.unbound : held_.open()) chosen.bound = (attached && !may_move()) || !batch_runs_once();
   bool decided = false;  // of plain statements those that do not run just anywhere run on the default shard

@@ -29,7 +29,20 @@ std::string_view session::text_of(const prepared_statement& statement) {
   return state_.standard_text = statement.escapes ? statement.standard_sql() : routing::with_escapes(statement.sql);
 }
 
-protocol::notice session::misread() {
+// What of it is not as in a server that has just started, with the values that matter.
+text_pairs session::reading() const {
+  text_pairs all;
+  if (state_.escapes) all.push_back(prepared_statement::escapes_on);
+  if (!state_.recodes) return all;
+  for (const auto& one : state_.told->values())
+    if (one.first == "client_encoding") all.push_back(one);
+  return all;
+}
+
+protocol::notice session::misread() const {
+  if (state_.recodes)
+    return make_error(sqlstate::feature_not_supported, "names and shard keys beyond ASCII need the server's client_encoding",
+                      "They are compared by their bytes in the server's encoding.", "SET client_encoding to that of the server.");
   return make_error(sqlstate::not_one_shard, "cannot tell how the shard key is read behind code that may change settings",
                     "The statement has a backslash in a string, or its key has a character beyond ASCII, and in front of it in the pipeline runs "
                     "what may set client_encoding or standard_conforming_strings.",
@@ -47,11 +60,12 @@ bool session::changes_reading(const routing::statement_plan& plan) const {
   const auto of = [](const routing::session_effects& effects) { return effects.unknown_calls || (effects.makes & state::anything) != 0; };
   const auto prepared = plan.execute ? find_sql(plan.execute->name) : nullptr;
   const bool undoes = ends_transaction(plan.kind) || plan.kind == routing::statement_kind::rollback_to;
-  if (plan.effects.sets_strings || (undoes && here_.reported_before) || (state_.escapes && plan.kind == routing::statement_kind::discard_all)) return true;
+  if (plan.effects.sets_reading || (undoes && here_.reported_before) || (state_.escapes && plan.kind == routing::statement_kind::discard_all)) return true;
   return of(plan.effects) || (prepared && of(prepared->inner->effects));
 }
 
 bool session::may_be_misread(const choice& c, const routing::statement_plan& plan, std::string_view sql) {
+  if (state_.recodes && !w_.map->distributions().empty() && !(routing::has_ascii_names(sql) && has_ascii_keys(plan, sql))) return true;
   if ((!c.misreads && !c.writes) || reads_alike(plan, sql)) return false;
   if (c.misreads) return true;
   const auto* where = pool_for(c.shard.value_or(w_.map->default_shard()));
@@ -62,8 +76,12 @@ bool session::may_be_misread(const choice& c, const routing::statement_plan& pla
 bool session::reads_alike(const routing::statement_plan& plan, std::string_view sql) const {
   if (w_.map->distributions().empty()) return true;
   if (!routing::means_one_thing(sql)) return false;
+  return has_ascii_keys(plan, sql);
+}
+
+bool session::has_ascii_keys(const routing::statement_plan& plan, std::string_view sql) const {
   if (plan.execute) return is_ascii(sql);
-  if (plan.keys.empty()) return true;
+  if (plan.prepare) return has_ascii_keys(*plan.prepare->inner, sql);
   return std::all_of(plan.keys.begin(), plan.keys.end(), [this](const routing::key_source& key) {
     if (const auto* literal = std::get_if<std::string>(&key.value)) return is_ascii(*literal);
     const auto index = std::get<std::size_t>(key.value);

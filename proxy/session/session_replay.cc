@@ -9,6 +9,7 @@
 #include "proxy/counters/pins.h"
 #include "proxy/session/session.h"
 #include "proxy/shard/conversation.h"
+#include "routing/analysis/fixed_settings.h"
 
 namespace proxy {
 
@@ -92,10 +93,11 @@ std::optional<std::string> session::hear_server(std::string& into, bool& moved) 
 void session::adjust_along() {
   if (here_.server->applied == state_.wanted) return;
   const auto made = adjust(here_.server->applied, state_.wanted);
+  if (!made.encoding.empty() && !made.sql.empty()) here_.server->put_in(made.encoding);
   here_.server->applied = state_.wanted;
   here_.asking = question::settings;
   ++w_.counted.replays;
-  here_.server->ask(made.sql);
+  here_.server->ask(made.sql.empty() ? made.encoding : made.sql);
 }
 
 // Everything that a server must be told before the client's own messages.
@@ -416,10 +418,7 @@ void session::absorb_reports(server_connection& server) {
     const auto value = in.read_cstring();
     if (!in.ok()) break;
     set_value(now, name, value);
-    const bool misleads = name == "client_encoding" && value != "SQL_ASCII" && value != value_of(now, "server_encoding");
-    if (misleads)
-      fatal(make_error(sqlstate::feature_not_supported, fmt::format("{} cannot be {}", name, value),
-                       "Shard keys are read from literals and placed by their bytes in the server's encoding."));
+    if (const auto why = name == "client_encoding" ? routing::misleading_value(name, value) : std::nullopt) fatal(as_notice(*why));
   }
   if (!here_.reported_before) here_.reported_before = server.reported;
   server.reported = name_values::make(std::move(now));
@@ -427,7 +426,10 @@ void session::absorb_reports(server_connection& server) {
 
 void session::note_told(name_values_ptr parameters) {
   state_.told = std::move(parameters);
-  state_.escapes = value_of(state_.told->values(), "standard_conforming_strings") == "off";
+  const auto& now = state_.told->values();
+  const auto encoding = value_of(now, "client_encoding"), server = value_of(now, "server_encoding");
+  state_.escapes = value_of(now, "standard_conforming_strings") == "off";
+  state_.recodes = encoding != server && encoding != "SQL_ASCII" && server != "SQL_ASCII";
 }
 
 // What is new to the client, right before ReadyForQuery, as PostgreSQL does.

@@ -27,6 +27,7 @@ struct session_state {
   settings_ptr scope, scope_of;            // of prepared statements, under those settings
   name_values_ptr reset_to;                // by DISCARD ALL: what the client is to be told at the end
   bool escapes = false;                    // standard_conforming_strings is off, as the client was told last
+  bool recodes = false;                    // ... and its characters are not the server's
   std::string standard_text;               // what it has sent then, read with the setting on
   latest_timeouts timeouts;                // the client's own
   std::optional<std::chrono::steady_clock::time_point> block_since;  // the client's transaction block

@@ -32,7 +32,7 @@ std::string session::names_scope() const {
   for (const auto& [name, value] : parameters_) scope.append(1, '\0').append(name).append(1, '\0').append(value);
   const auto* path = state_.wanted ? state_.wanted->find("search_path") : nullptr;
   if (path) scope.append(1, '\0').append(*path);
-  if (state_.escapes) scope.append(1, '\0').append(1, '\\');
+  for (const auto& [name, value] : reading()) scope.append(1, '\0').append(name).append(value);
   if (here_.transaction.changes_settings()) scope.append(1, '\0').append(std::to_string(pid_));  // SET LOCAL search_path
   return scope;
 }
@@ -41,16 +41,16 @@ std::string session::names_scope() const {
 settings_ptr session::statement_scope() {
   constexpr std::string_view matters[] = {"search_path", "role", "session_authorization"};
   const auto& changed = here_.transaction.names();
-  if (state_.scope_of == state_.wanted && changed.empty() && !state_.escapes) return state_.scope;
-  text_pairs scope;
+  const bool plain = changed.empty() && !state_.escapes && !state_.recodes;
+  if (plain && state_.scope_of == state_.wanted) return state_.scope;
+  text_pairs scope = reading();
   for (const auto name : matters) {
     const auto* value = state_.wanted ? state_.wanted->find(name) : nullptr;
     if (value) scope.emplace_back(name, *value);
     if (std::find(changed.begin(), changed.end(), name) != changed.end()) scope.emplace_back(std::to_string(pid_), name);
   }
-  if (state_.escapes) scope.push_back(prepared_statement::escapes_on);
   auto made = make_settings(std::move(scope));
-  if (changed.empty() && !state_.escapes) state_.scope_of = state_.wanted, state_.scope = made;
+  if (plain) state_.scope_of = state_.wanted, state_.scope = made;
   return made;
 }
 

@@ -14,6 +14,7 @@
 #include "proxy/net/crypto.h"
 #include "proxy/shard/conversation.h"
 #include "proxy/shard/server_connection.h"
+#include "routing/analysis/fixed_settings.h"
 
 namespace proxy {
 
@@ -221,13 +222,10 @@ std::string_view parameter(const server_connection& server, std::string_view nam
   return {};
 }
 
-// What the analysis of statements relies on: it hashes text keys as the client sends them. It sees none of replication.
+// What the analysis of statements relies on. It sees none of replication.
 void check_parameters(login& l) {
   if (is_for_replication(l.target)) return;
-  const auto client = parameter(l.server, "client_encoding"), server = parameter(l.server, "server_encoding");
-  if (client != server && client != "SQL_ASCII")
-    l.failed = make_error(sqlstate::feature_not_supported, fmt::format("client_encoding {} differs from the shards' encoding {}", client, server),
-                          "Text keys are placed by their bytes in the server's encoding.", fmt::format("Use client_encoding {}.", server));
+  if (auto why = routing::misleading_value("client_encoding", parameter(l.server, "client_encoding"))) l.failed = as_notice(*why);
 }
 
 class login_conversation final : public framed_conversation {

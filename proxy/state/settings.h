@@ -20,6 +20,7 @@ inline constexpr std::string_view own_isolation = "SET TRANSACTION ISOLATION LEV
 
 // What turns a server that has `from` into one that has `to`.
 struct adjustment {
+  std::string encoding; // in front of it, as a query of its own: values are of who wants them
   std::string sql;      // one simple query
   bool wait = false;    // it may fail: nothing may follow it before it has succeeded
 };

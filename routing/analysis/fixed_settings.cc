@@ -63,19 +63,22 @@ std::string take_word(std::string_view& text) {
 
 }  // namespace
 
-bool decides_strings(std::string_view name) noexcept { return is_same_word(name, "standard_conforming_strings"); }
-
-bool decides_reading(std::string_view name) noexcept { return decides_strings(name) || is_same_word(name, "client_encoding"); }
+bool decides_reading(std::string_view name) noexcept { return is_one_of_words(name, {"client_encoding", "standard_conforming_strings"}); }
 
 bool is_reported(std::string_view name) noexcept {
   return decides_reading(name) || is_one_of_words(name, {"application_name", "datestyle", "default_transaction_read_only", "intervalstyle", "scram_iterations", "timezone"});
 }
 
+// Those that a server cannot have (manual 24.3.1).
+bool hides_ascii(std::string_view encoding) {
+  return is_one_of_words(clean_encoding(encoding), {"big5", "win950", "windows950", "gb18030", "gbk", "win936", "windows936", "johab", "sjis", "mskanji", "shiftjis",
+                                                    "win932", "windows932", "shiftjis2004", "uhc", "win949", "windows949"});
+}
+
 std::optional<refusal> misleading_value(std::string_view name, std::span<const std::string> values) {
   const auto first = values.empty() ? std::string_view() : std::string_view(values.front());
   if (is_same_word(name, "search_path")) return hides_catalog(values) ? std::optional(hidden_catalog()) : std::nullopt;
-  const bool right = !is_same_word(name, "client_encoding") || is_one_of_words(clean_encoding(first), {"utf8", "unicode", "sqlascii"});
-  return right ? std::nullopt : std::optional(fixed_encoding());
+  return is_same_word(name, "client_encoding") && hides_ascii(first) ? std::optional(unreadable_encoding(first)) : std::nullopt;
 }
 
 std::optional<refusal> misleading_value(std::string_view name, std::string_view text) {

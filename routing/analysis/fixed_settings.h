@@ -14,8 +14,10 @@ namespace routing {
 
 // Does it decide how the bytes of a statement become literals? Names of settings are alike in upper and lower case.
 bool decides_reading(std::string_view name) noexcept;
-bool decides_strings(std::string_view name) noexcept;  // how backslashes are read
-bool is_reported(std::string_view name) noexcept;      // may be set by anybody, and clients are told (manual 55.2.7)
+bool is_reported(std::string_view name) noexcept;  // may be set by anybody, and clients are told (manual 55.2.7)
+
+// Has this encoding characters with a byte in them that is another one in ASCII, perhaps a quote or a backslash?
+bool hides_ascii(std::string_view encoding);
 
 // Why the analysis would be misled by this value of search_path or client_encoding; nullopt: it would not. SET gives `values` one by one, set_config and the startup packet
 // give one text.

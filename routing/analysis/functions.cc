@@ -140,7 +140,7 @@ void note_set_config(const PgQuery__FuncCall& call, session_effects& out) {
   if (value) out.calls.push_back({*name, *value, local});
   else out.unknown_calls = true;
   const auto* constant = name ? std::get_if<std::string>(&*name) : nullptr;
-  out.sets_strings = out.sets_strings || !constant || decides_strings(*constant);
+  out.sets_reading = out.sets_reading || !constant || decides_reading(*constant);
   if (local) return;
   const bool first = (out.makes & state::settings) == 0;
   const bool any = !first && out.settings.empty();

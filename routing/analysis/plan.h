@@ -79,7 +79,7 @@ struct session_effects {
   std::vector<set_config_call> calls;  // of set_config, that end with the transaction included
   bool unknown_calls = false;          // one of them says only when it runs what it sets
   bool reported = false;               // SET LOCAL of what PostgreSQL tells its clients
-  bool sets_strings = false;           // what follows may be read with another standard_conforming_strings
+  bool sets_reading = false;           // what follows may be read with another standard_conforming_strings or client_encoding
   bool calls_by_name = false;          // functions that are PostgreSQL's own unless another of that name fits better
 };
 

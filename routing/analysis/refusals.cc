@@ -133,9 +133,9 @@ refusal home_only(std::string_view what, std::string_view default_shard) {
                        "Send it as a statement of its own, outside of this transaction, and give its result as a value.");
 }
 
-refusal fixed_encoding() {
-  return {std::string(protocol::sqlstate::feature_not_supported), "client_encoding cannot be changed to this value",
-          "Shard keys are read from literals and placed by their bytes in the server's encoding.", "Keep client_encoding that of the server."};
+refusal unreadable_encoding(std::string_view name) {
+  return {std::string(protocol::sqlstate::feature_not_supported), fmt::format("client_encoding cannot be {}", name),
+          "Some of its characters have bytes in them that are quotes or backslashes in ASCII.", "Use UTF8, or another encoding that a server can have."};
 }
 
 refusal hidden_catalog() {

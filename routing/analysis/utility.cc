@@ -109,13 +109,13 @@ statement_plan set_variable(const PgQuery__VariableSetStmt& s) {
   const auto name = ast::text(s.name);
   if (auto why = misleading(s)) return refused_plan(*std::move(why));
   const bool multi = s.kind == PG_QUERY__VARIABLE_SET_KIND__VAR_SET_MULTI, all = s.kind == PG_QUERY__VARIABLE_SET_KIND__VAR_RESET_ALL;
-  const bool strings = all || decides_strings(name);
+  const bool reading = all || decides_reading(name);
   if (s.is_local || (multi && name.starts_with("TRANSACTION"))) {
     statement_plan plan = plan_to(destination_kind::any, statement_kind::set_local);
     plan.imports_snapshot = multi && name == "TRANSACTION SNAPSHOT";
     plan.unbound = !plan.imports_snapshot;
     if (!multi && name.ends_with("_timeout")) name_settings(s, plan.effects);
-    plan.effects.sets_strings = strings;
+    plan.effects.sets_reading = reading;
     plan.effects.reported = is_reported(name);
     return plan;
   }
@@ -123,7 +123,7 @@ statement_plan set_variable(const PgQuery__VariableSetStmt& s) {
   statement_plan plan = leaves(state::settings);
   plan.effects.resets = s.kind != PG_QUERY__VARIABLE_SET_KIND__VAR_SET_VALUE && !multi;
   plan.unbound = true;
-  plan.effects.sets_strings = strings;
+  plan.effects.sets_reading = reading;
   name_settings(s, plan.effects);
   return plan;
 }

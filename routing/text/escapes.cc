@@ -1,5 +1,6 @@
 #include "routing/text/escapes.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdint>
 
@@ -100,6 +101,15 @@ std::string rewritten(std::string_view sql, bool escapes, Put put) {
 }
 
 }  // namespace
+
+bool has_ascii_names(std::string_view sql) noexcept {
+  text_scanner scanner(sql);
+  for (token t = scanner.next(); t.kind != token_kind::end; t = scanner.next()) {
+    const bool name = t.kind == token_kind::word || t.kind == token_kind::quoted_word;
+    if (name && std::ranges::any_of(t.text, [](char c) { return static_cast<unsigned char>(c) >= 0x80; })) return false;
+  }
+  return true;
+}
 
 // Up to the first of them, both readings find the same tokens.
 bool means_one_thing(std::string_view sql) noexcept {

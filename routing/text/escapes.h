@@ -14,6 +14,9 @@ std::string without_escapes(std::string_view sql);
 // Whether it is on or off, the text says the same: no such string has a backslash.
 bool means_one_thing(std::string_view sql) noexcept;
 
+// Names and keywords; strings and comments may have any characters.
+bool has_ascii_names(std::string_view sql) noexcept;
+
 // For a session where it is off, of a text that was written where it is on.
 std::string with_escapes(std::string_view sql);
 

@@ -83,10 +83,11 @@ class Login(unittest.TestCase):
         self.assertEqual(client.rows("SHOW work_mem"), [["5MB"]])
         self.assertNotEqual(Client(W.port).rows("SHOW TimeZone"), [["Asia/Tokyo"]])
 
-    def test_an_encoding_that_would_misplace_text_keys_is_refused(self):
-        self.assertEqual(self.refused(W.port, database="shop", client_encoding="LATIN1")["C"], "0A000")
-        for name in ("utf-8", "Unicode", "UTF 8"):
-            self.assertEqual(Client(W.port, client_encoding=name).parameters["client_encoding"], "UTF8", name)
+    def test_an_encoding_that_has_quotes_inside_its_characters_is_refused(self):
+        self.assertEqual(self.refused(W.port, database="shop", client_encoding="Shift_JIS")["C"], "0A000")
+        for name, known in (("utf-8", "UTF8"), ("Unicode", "UTF8"), ("UTF 8", "UTF8"), ("latin1", "LATIN1"), ("windows-1252", "WIN1252"), ("EUC_JP", "EUC_JP")):
+            self.assertEqual(Client(W.port, client_encoding=name).parameters["client_encoding"], known, name)
+        self.assertEqual(self.refused(W.port, database="shop", client_encoding="utf16")["C"], "22023")
 
     def test_garbage_and_oversized_lengths_cost_nothing(self):
         # Nobody knows that there is a client before it has said a version: without one, not a byte.

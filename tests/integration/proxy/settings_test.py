@@ -214,9 +214,9 @@ class Settings(unittest.TestCase):
                              [["4MB"]])
 
     def test_what_would_misread_keys_is_refused(self):
-        self.assertEqual(self.a.kinds(query("SET client_encoding = 'LATIN1'")), "E0A000 ZI")
+        self.assertEqual(self.a.kinds(query("SET client_encoding = 'SJIS'")), "E0A000 ZI")
         self.assertEqual(self.a.kinds(query("SET NAMES 'UTF8'")), "C:SET ZI")
-        self.a.send(query("SELECT set_inside('client_encoding', 'LATIN1')"))
+        self.a.send(query("SELECT set_inside('client_encoding', 'SJIS')"))
         self.assertEqual(self.a.closed()["C"], "0A000")
         self.assertEqual(show(self.b, "client_encoding"), "UTF8")
 
@@ -305,6 +305,21 @@ class Reading(unittest.TestCase):
         self.assertEqual(self.words(), sorted(said.values()))
         other.close()
 
+    def test_names_and_keys_beyond_ascii_need_the_servers_encoding(self):
+        """What is not a key arrives as its client writes it."""
+        latin = Client(W.port, client_encoding="LATIN1")
+        self.client.kinds(query("SET client_encoding = 'LATIN1'"))
+        for client in (latin, self.client):
+            self.assertEqual(client.kinds(query("INSERT INTO words VALUES ('sm\u00f6rg\u00e5s', 'x')")), "E0A000 ZI")
+            self.assertEqual(client.kinds(self.insert_value("smörgås") + wire.SYNC), "1 E0A000 ZI")
+            self.assertEqual(client.kinds(parse("", "INSERT INTO words VALUES ('plain', $1)") + bind("", (b"sm\xf6rg\xe5s",)) + execute() + wire.SYNC),
+                             "1 2 C:INSERT 0 1 ZI")
+            self.assertEqual(Client(W.port).rows("SELECT note FROM words WHERE word = 'plain'"), [["smörgås"]])
+            self.assertEqual(client.kinds(query("DELETE FROM words WHERE word = 'plain'")), "C:DELETE 1 ZI")
+        self.client.kinds(query("RESET client_encoding"))
+        self.assertEqual(self.client.kinds(query("INSERT INTO words VALUES ('smörgås', 'x')")), "C:INSERT 0 1 ZI")
+        self.assertEqual(self.words(), ["smörgås"])
+
     def test_behind_set_in_a_pipeline_only_what_means_one_thing_is_run(self):
         switch = parse("", "SET standard_conforming_strings = off") + bind() + execute()
         self.assertEqual(self.client.kinds(switch + self.insert(r"it\'s") + wire.SYNC), "1 2 C:SET 1 ERT003 ZI")
@@ -313,7 +328,7 @@ class Reading(unittest.TestCase):
         self.assertEqual(self.words(), ["it's", "plain"])
 
     def test_set_config_with_values_is_refused_as_set_is(self):
-        self.assertEqual(self.client.kinds(query("SELECT set_config('client_encoding', 'LATIN1', false)")), "E0A000 ZI")
+        self.assertEqual(self.client.kinds(query("SELECT set_config('client_encoding', 'BIG5', false)")), "E0A000 ZI")
         self.assertEqual(self.client.kinds(query("SELECT set_config('search_path', 'public, pg_catalog', true)")), "E0A000 ZI")
 
     def test_pg_catalog_comes_first(self):

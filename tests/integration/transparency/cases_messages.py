@@ -90,6 +90,8 @@ STARTUP = section(
     ("any parameter", login(statement_timeout="5min", extra_float_digits="0"), "SHOW statement_timeout", "SELECT 0.1::float8 + 0.2::float8"),
     ("a custom parameter", login(**{"app.tenant": "blue"}), "SELECT current_setting('app.tenant')"),
     ("client_encoding", login(client_encoding="UTF8"), "SELECT 'ä'"),
+    ("another client_encoding", login(client_encoding="LATIN1"), "SELECT 'ä', U&'\\00e4'", "SET client_encoding = 'UTF8'", "SELECT U&'\\00e4'", "RESET client_encoding",
+     "SELECT U&'\\00e4'", "SHOW client_encoding"),
     ("client_encoding by another name", login(client_encoding="unicode"), "SELECT 'ä'"),
     ("reset goes back to the startup value", login(work_mem="6MB"), "BEGIN", "SET LOCAL work_mem = '7MB'", "SHOW work_mem", "COMMIT", "SHOW work_mem"),
     ("bytea output", login(bytea_output="escape"), "SELECT '\\x00ff41'::bytea"),

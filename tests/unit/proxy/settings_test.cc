@@ -47,6 +47,15 @@ TEST_CASE("settings: only what differs is changed, and values are quoted once") 
   }
 }
 
+TEST_CASE("settings: the encoding comes first, and by itself") {
+  auto made = adjust(make_settings({{"a.b", "c"}}), make_settings({{"client_encoding", "LATIN1"}, {"a.b", "d"}}));
+  CHECK(made.encoding == "SET client_encoding = 'LATIN1'");
+  CHECK(made.sql == std::string(proxy::own_isolation) + "SELECT pg_catalog.set_config('a.b','d',false);");
+  made = adjust(make_settings({{"client_encoding", "LATIN1"}}), {});
+  CHECK(made.encoding == "RESET \"client_encoding\";");
+  CHECK(made.sql == "");
+}
+
 TEST_CASE("name_values: one that nobody holds any more is made anew") {
   const proxy::text_pairs told{{"TimeZone", "UTC"}, {"DateStyle", "ISO"}};
   for (int i = 0; i < 2; ++i) {

@@ -49,6 +49,11 @@ TEST_CASE("escapes: a text that was written with the setting on says the same wi
   }
 }
 
+TEST_CASE("escapes: names beyond ASCII") {
+  CHECK(has_ascii_names("select 'ä' /* ä */, $$ä$$ -- ä"));
+  for (const std::string_view text : {"select ä", "select \"ä\"", "table \xe4"}) CHECK_FALSE(has_ascii_names(text));
+}
+
 TEST_CASE("escapes: texts that mean one thing") {
   CHECK(means_one_thing(R"(select E'a\b', $$\$$, "c\", U&'\0061', X'\')"));
   for (const std::string_view text : {R"('\')", R"(select 'a', 'b\\c')", R"(N'\n')", R"('it''s\')", R"('open \)"}) CHECK_FALSE(means_one_thing(text));

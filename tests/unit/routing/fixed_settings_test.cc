@@ -33,11 +33,11 @@ TEST_CASE("fixed_settings: pg_catalog may be named first, or left out") {
 
 TEST_CASE("fixed_settings: what decides how literals are read") {
   CHECK_FALSE(misleading_value("standard_conforming_strings", "off"));
-  CHECK(decides_strings("STANDARD_CONFORMING_STRINGS"));
-  CHECK_FALSE(decides_strings("client_encoding"));
+  CHECK(decides_reading("STANDARD_CONFORMING_STRINGS"));
   CHECK(misleading_value("client_encoding", "sjis"));
   for (const auto* name : {"Unicode", "UTF8", "utf-8", "Utf_8", "UTF 8", "sql_ascii", "SQL-ASCII"}) CHECK_FALSE(misleading_value("client_encoding", name));
-  for (const auto* name : {"", "-", "utf16", "utf8x", "latin1"}) CHECK(misleading_value("client_encoding", name));
+  for (const auto* name : {"", "utf16", "latin1", "EUC_JP", "WIN1252", "koi8-r"}) CHECK_FALSE(misleading_value("client_encoding", name));
+  for (const auto* name : {"SJIS", "Shift_JIS", "shift_jis_2004", "big5", "GBK", "gb18030", "johab", "uhc", "windows-949"}) CHECK(misleading_value("client_encoding", name));
   CHECK_FALSE(misleading_value("work_mem", "off"));
   CHECK(decides_reading("Client_Encoding"));
   CHECK_FALSE(decides_reading("search_path"));

@@ -74,7 +74,7 @@ TEST_CASE("plan_cache: a literal that names a setting reaches the session, a ref
   const auto map = sample::map();
   plan_cache cache;
   parameters literals;
-  CHECK(sample::describe(*cache.simple(*map, "SELECT set_config('a.b', 'c', false)", literals)) == "any +settings($1) strings");
+  CHECK(sample::describe(*cache.simple(*map, "SELECT set_config('a.b', 'c', false)", literals)) == "any +settings($1) reading");
   CHECK(literals.front().value == "a.b");
   CHECK(sample::describe(*cache.simple(*map, "SELECT * FROM orders", literals)) == "RT003");
 }

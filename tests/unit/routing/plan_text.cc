@@ -63,7 +63,7 @@ std::string describe(const session_effects& e) {
   }
   if (e.resets) text += " reset";
   if (e.ends != 0) text += " -" + bits(e.ends);
-  if (e.sets_strings) text += " strings";
+  if (e.sets_reading) text += " reading";
   return text;
 }
 
