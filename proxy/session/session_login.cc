@@ -182,6 +182,7 @@ bool session::accept_startup(const protocol::startup& startup) {
     return fatal(make_error(sqlstate::invalid_authorization, "connections without TLS are not accepted", "", "Use sslmode=require or better.")), false;
   if (user_.empty()) return fatal(make_error(sqlstate::invalid_authorization, "no PostgreSQL user name specified in startup packet")), false;
   for (const auto& [name, value] : parameters_) {
+    if (routing::decides_reading(name)) continue;  // the shard says what becomes of it
     const auto why = name == "options" ? routing::misleading_options(value) : routing::misleading_value(name, value);
     if (why) return fatal(as_notice(*why)), false;
   }

@@ -75,6 +75,8 @@ bool hides_ascii(std::string_view encoding) {
                                                     "win932", "windows932", "shiftjis2004", "uhc", "win949", "windows949"});
 }
 
+bool is_judged(std::string_view name) noexcept { return is_one_of_words(name, {"client_encoding", "search_path"}); }
+
 std::optional<refusal> misleading_value(std::string_view name, std::span<const std::string> values) {
   const auto first = values.empty() ? std::string_view() : std::string_view(values.front());
   if (is_same_word(name, "search_path")) return hides_catalog(values) ? std::optional(hidden_catalog()) : std::nullopt;

@@ -19,6 +19,9 @@ bool is_reported(std::string_view name) noexcept;  // may be set by anybody, and
 // Has this encoding characters with a byte in them that is another one in ASCII, perhaps a quote or a backslash?
 bool hides_ascii(std::string_view encoding);
 
+// Does misleading_value() look at its values?
+bool is_judged(std::string_view name) noexcept;
+
 // Why the analysis would be misled by this value of search_path or client_encoding; nullopt: it would not. SET gives `values` one by one, set_config and the startup packet
 // give one text.
 std::optional<refusal> misleading_value(std::string_view name, std::span<const std::string> values);

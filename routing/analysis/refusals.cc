@@ -133,6 +133,8 @@ refusal home_only(std::string_view what, std::string_view default_shard) {
                        "Send it as a statement of its own, outside of this transaction, and give its result as a value.");
 }
 
+refusal no_parameter_in_set() { return {std::string(protocol::sqlstate::syntax_error), "syntax error at or near \"$1\"", "", ""}; }
+
 refusal unreadable_encoding(std::string_view name) {
   return {std::string(protocol::sqlstate::feature_not_supported), fmt::format("client_encoding cannot be {}", name),
           "Some of its characters have bytes in them that are quotes or backslashes in ASCII.", "Use UTF8, or another encoding that a server can have."};

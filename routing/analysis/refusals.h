@@ -31,6 +31,7 @@ refusal name_is_taken(std::string_view name);
 refusal result_into_table();
 refusal home_only(std::string_view what, std::string_view default_shard);
 // 0A000
+refusal no_parameter_in_set();
 refusal unreadable_encoding(std::string_view name);
 refusal hidden_catalog();
 refusal hidden_type(std::string_view name);

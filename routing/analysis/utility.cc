@@ -93,8 +93,13 @@ std::vector<std::string> values_of(const PgQuery__VariableSetStmt& s) {
   return values;
 }
 
+// libpg_query takes a parameter here, which PostgreSQL does not: so the form of a text, where it stands for any value, is refused, and the text is
+// looked at as it is (plan_cache.h).
 std::optional<refusal> misleading(const PgQuery__VariableSetStmt& s) {
-  return s.kind == PG_QUERY__VARIABLE_SET_KIND__VAR_SET_VALUE ? misleading_value(ast::text(s.name), values_of(s)) : std::nullopt;
+  if (s.kind != PG_QUERY__VARIABLE_SET_KIND__VAR_SET_VALUE) return std::nullopt;
+  const auto is_parameter = [](const ast::node* n) { return n->node_case == PG_QUERY__NODE__NODE_PARAM_REF; };
+  if (std::ranges::any_of(ast::list(s.args, s.n_args), is_parameter) && is_judged(ast::text(s.name))) return no_parameter_in_set();
+  return misleading_value(ast::text(s.name), values_of(s));
 }
 
 void name_settings(const PgQuery__VariableSetStmt& s, session_effects& out) {

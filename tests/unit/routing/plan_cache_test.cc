@@ -79,6 +79,18 @@ TEST_CASE("plan_cache: a literal that names a setting reaches the session, a ref
   CHECK(sample::describe(*cache.simple(*map, "SELECT * FROM orders", literals)) == "RT003");
 }
 
+TEST_CASE("plan_cache: values of SET that mislead are seen whatever came before them") {
+  const auto map = sample::map();
+  plan_cache cache;
+  parameters literals;
+  const auto said = [&](std::string_view sql) { return sample::describe(*cache.simple(*map, sql, literals)); };
+  CHECK(said("SET client_encoding = 'LATIN1'") == "any +settings(client_encoding) reading");
+  CHECK(said("SET client_encoding = 'SJIS'") == "0A000");
+  CHECK(said("SET search_path TO 'public', 'mine'") == "any +settings(search_path)");
+  CHECK(said("SET search_path TO 'public', 'pg_catalog'") == "0A000");
+  CHECK(said("SET work_mem = '1MB'") == "any +settings(work_mem)");
+}
+
 TEST_CASE("plan_cache: literal types reach the router") {
   const auto map = sample::map();
   plan_cache cache;
