@@ -380,7 +380,7 @@ std::vector<std::optional<std::string>> session::describe() const {
   for (const auto& server : state_.parked) pins = static_cast<routing::state_bits>(pins | server->pinned);
   return {std::to_string(pid_), user_, database_, application_, state, std::to_string(age), waiting_ ? std::to_string(busy) : "0",
           here_.server ? std::optional(here_.server->shard_name) : std::nullopt,
-          here_.server ? std::optional(std::to_string(here_.server->key.pid)) : std::nullopt, std::to_string(names_.size()), client_.tls_version(),
+          here_.server ? std::optional(std::to_string(here_.server->cancels.key.pid)) : std::nullopt, std::to_string(names_.size()), client_.tls_version(),
           pins != 0 ? std::optional(pins_text(pins)) : std::nullopt};
 }
 

@@ -64,6 +64,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   void forget_touch(touch_bits bit) noexcept { touched_ &= ~bit; }
   touch_bits touched() const noexcept { return touched_; }
   migration::open_transaction open_transaction() const;  // of one that has touched a set
+  bool is_inside() const noexcept { return logged_in_; }
   std::int32_t pid() const noexcept { return pid_; }
   std::vector<std::optional<std::string>> describe() const;  // a row of SHOW CLIENTS
   // The server with that serial number of that pool, if this client has it, in a transaction or parked.

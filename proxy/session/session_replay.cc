@@ -43,7 +43,7 @@ void session::begin_with_server() {
   here_.reported_before.reset();
   auto& server = *here_.server;
   if (!server.process) {
-    server.process = w_.shared.processes->enter(server.shard, server.key.pid);
+    server.process = w_.shared.processes->enter(server.shard, server.cancels.key.pid);
     server.answers.name_notifiers(w_.shared.processes.get(), server.shard);
   }
   server.process->client.store(pid_, std::memory_order_release);

@@ -246,7 +246,7 @@ void session::note_touch(touch_bits fresh) {
 
 migration::open_transaction session::open_transaction() const {
   const auto age = std::chrono::duration_cast<std::chrono::milliseconds>(clock::now() - touched_since_);
-  return {pid_, here_.server ? here_.server->key.pid : 0, user_, application_, age};
+  return {pid_, here_.server ? here_.server->cancels.key.pid : 0, user_, application_, age};
 }
 
 // A message that must fail puts the server's transaction, explicit or implicit, into the state that PostgreSQL would be in.

@@ -81,8 +81,9 @@ struct server_target {
   bool standard = false;  // the default shard: what its sessions start with, those of all shards start with
 };
 
-// Where a CancelRequest for a connection goes, and how many are on their way.
+// Where a CancelRequest for a connection goes, with which key, and how many are on their way.
 struct cancel_route {
+  protocol::backend_key_data key;
   boost::asio::generic::stream_protocol::endpoint address;
   tls_target tls;  // without context: the connection is not encrypted
   int under_way = 0;
@@ -105,7 +106,6 @@ class server_connection final : public readiness_listener {
   sql_statements sql;                          // of the client that it is pinned to
   std::shared_ptr<process_book::server> process;  // what clients are told of it; none: no session has had it yet
   std::int32_t sequences_of = 0;               // the client whose nextval it may remember; 0: nobody's, -1: several clients'
-  protocol::backend_key_data key;
   cancel_route cancels;
 
   pool* home = nullptr;

@@ -202,7 +202,7 @@ bool on_frame(login& l, char type, std::string_view body) {
         l.server.parameters.emplace_back(std::string(status->name), std::string(status->value));
       break;
     case 'K':
-      if (auto key = protocol::decode_backend_key_data(body)) l.server.key = std::move(*key);
+      if (auto key = protocol::decode_backend_key_data(body)) l.server.cancels.key = std::move(*key);
       break;
     case 'v': on_negotiation(l, body); break;
     case 'Z': return true;

@@ -90,7 +90,7 @@ std::size_t worker_impl::client_limit() const noexcept {
 }
 
 bool worker_impl::has_place(bool console) const noexcept {
-  return sessions.size() - arriving.size() < client_limit() + (console ? console_places : 0);
+  return inside < client_limit() + (console ? console_places : 0);
 }
 
 void worker_impl::make_room() {
@@ -119,6 +119,7 @@ void worker_impl::adopt(int client_socket) {
 }
 
 void worker_impl::session_ended(std::int32_t pid) {
+  if (sessions.at(pid)->is_inside()) --inside;
   sessions.erase(pid);
   arriving.gone(pid);
   counted.clients_now = sessions.size();
@@ -177,7 +178,7 @@ task<void> worker_impl::cancel_and_return(server_connection& server) {
   const auto* home = server.home;
   const auto is_it = [=](const server_connection& one) { return one.serial == serial && one.home == home; };
   const auto to = server.cancels.address;
-  const auto key = server.key;
+  const auto key = server.cancels.key;
   const auto tls = server.cancels.tls;
   co_await send_cancel(io, to, tls, key, clock::now() + cancel_time);
   const auto parked = std::find_if(awaiting_cancel_.begin(), awaiting_cancel_.end(), [&](const auto& one) { return is_it(*one); });

@@ -70,10 +70,11 @@ struct worker_impl final : services {
   std::map<std::int32_t, session*> sessions;  // by pid
   std::int32_t next_pid();
   std::size_t client_limit() const noexcept;
-  arrivals arriving;                          // those of them that have not logged in
+  arrivals arriving;                          // those of them that have not logged in, but for who has been told to go
+  std::size_t inside = 0;                     // ... that have
   clock::time_point crowd_told{};             // that there were too many
   bool has_place(bool console) const noexcept override;
-  void session_let_in(std::int32_t pid) override { arriving.gone(pid); }
+  void session_let_in(std::int32_t pid) override { arriving.gone(pid), ++inside; }
   void adopt(int client_socket);
   void make_room();
   bool stopping = false;

@@ -23,7 +23,7 @@ migration::answer clients(const worker_impl& w) {
 row server_row(const pool_key& from, const server_connection& server, clock::time_point now) {
   const auto* state = server.status() == server_status::idle ? "idle" : server.pinned != 0 ? "pinned" : "active";
   const auto age = std::chrono::duration_cast<std::chrono::seconds>(now - server.opened).count();
-  return {from.user, from.database, server.shard_name, state, std::to_string(server.key.pid), std::to_string(age),
+  return {from.user, from.database, server.shard_name, state, std::to_string(server.cancels.key.pid), std::to_string(age),
           std::to_string(server.statements.size()), server.socket.tls_version(), server.pinned != 0 ? std::optional(std::to_string(server.process->client)) : std::nullopt,
           server.pinned != 0 ? std::optional(pins_text(server.pinned)) : std::nullopt};
 }

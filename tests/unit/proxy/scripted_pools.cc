@@ -76,11 +76,11 @@ bool world::log_in(scripted_pool& into) {
   auto& server = *result.server;
   server.socket.go_through(std::make_unique<near_end>(wire));
   server.shard_name = into.where.name;
-  server.key.pid = ++next_pid_;
+  server.cancels.key.pid = ++next_pid_;
   server.parameters = {{"server_version", "17.2"}, {"server_encoding", "UTF8"}, {"client_encoding", "UTF8"}, {"application_name", ""},
                        {"standard_conforming_strings", "on"}, {"TimeZone", "UTC"}};
   server.opened = server.idle_since = proxy::clock::now();
-  into.where.connections.push_back(std::make_unique<shard_connection>(into.where, wire, server.key.pid));
+  into.where.connections.push_back(std::make_unique<shard_connection>(into.where, wire, server.cancels.key.pid));
   into.servers.opened(std::move(result));
   return true;
 }
@@ -88,7 +88,7 @@ bool world::log_in(scripted_pool& into) {
 shard_connection& world::connection_of(const proxy::server_connection& server) {
   for (const auto& one : shards_)
     for (const auto& each : one->connections)
-      if (each->pid == server.key.pid) return *each;
+      if (each->pid == server.cancels.key.pid) return *each;
   throw std::logic_error("no such connection");
 }
 
