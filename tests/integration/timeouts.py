@@ -139,8 +139,8 @@ def large_message(fleet):
         began = time.monotonic()
         for client in stopped:
             client.send(wire.parse("", "SELECT length($1::text)") + bind[:3 << 20])
-        wait_until(lambda: len(servers(fleet)) >= 2, "two servers to be used")
-        used = servers(fleet)
+        wait_until(lambda: len(servers(fleet, "active")) == 2, "two servers to be used")
+        used = servers(fleet, "active")
         for client, ready in stopped.items():
             words = next(wire.fields(body) for kind, body in client.until(b"E") if kind == b"E")
             assert (words["S"], words["C"]) == ("ERROR", "08006") and "large message" in words["D"], words
@@ -263,8 +263,8 @@ def standing_still(fleet, table, ask):
             os.kill(pid, signal.SIGCONT)
 
 
-def servers(fleet):
-    return {row["server_pid"] for row in fleet.console("SHOW SERVERS")}
+def servers(fleet, *states):
+    return {row["server_pid"] for row in fleet.console("SHOW SERVERS") if not states or row["state"] in states}
 
 
 def keeps_waiting(client):
