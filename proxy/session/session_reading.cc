@@ -9,14 +9,6 @@
 
 namespace proxy {
 
-namespace {
-
-bool is_ascii(std::string_view text) noexcept {
-  return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
-}
-
-}  // namespace
-
 // Texts are analysed as if standard_conforming_strings were on. Valid until the next call.
 std::string_view session::as_read(std::string_view sql) {
   if (!state_.escapes) return sql;
@@ -80,14 +72,14 @@ bool session::reads_alike(const routing::statement_plan& plan, std::string_view 
 }
 
 bool session::has_ascii_keys(const routing::statement_plan& plan, std::string_view sql) const {
-  if (plan.execute) return is_ascii(sql);
+  if (plan.execute) return routing::is_ascii(sql);
   if (plan.prepare) return has_ascii_keys(*plan.prepare->inner, sql);
   return std::all_of(plan.keys.begin(), plan.keys.end(), [this](const routing::key_source& key) {
-    if (const auto* literal = std::get_if<std::string>(&key.value)) return is_ascii(*literal);
+    if (const auto* literal = std::get_if<std::string>(&key.value)) return routing::is_ascii(*literal);
     const auto index = std::get<std::size_t>(key.value);
     const auto* distribution = w_.map->find_distribution(key.distribution);
     const bool text = distribution && (distribution->type == routing::key_type::text || distribution->type == routing::key_type::bpchar);
-    return !text || index >= literals_.size() || !literals_[index].value || is_ascii(*literals_[index].value);
+    return !text || index >= literals_.size() || !literals_[index].value || routing::is_ascii(*literals_[index].value);
   });
 }
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "routing/text/escapes.h"
+
 namespace proxy {
 
 namespace {
@@ -64,6 +66,10 @@ probe state_of_transaction::question(const settings_ptr& applied, state_bits pin
   asked.all_settings = any || (resets_ && std::any_of(asked.names.begin(), asked.names.end(), [&](const std::string& name) {
                                  return !is_custom(name) && name != "role" && name != "session_authorization" && !defaults.find(name);
                                }));
+  // Values are kept in the client's encoding, and say something else in another.
+  if (applied && has(asked.names, "client_encoding"))
+    for (const auto& [name, value] : applied->values())
+      if (!routing::is_ascii(value)) add_name(asked.names, name);
   if (!any) return asked;
   for (const auto* names : {&own, &others})
     for (const auto& name : *names) add_name(asked.names, name);

@@ -102,11 +102,15 @@ std::string rewritten(std::string_view sql, bool escapes, Put put) {
 
 }  // namespace
 
+bool is_ascii(std::string_view text) noexcept {
+  return std::ranges::all_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+}
+
 bool has_ascii_names(std::string_view sql) noexcept {
   text_scanner scanner(sql);
   for (token t = scanner.next(); t.kind != token_kind::end; t = scanner.next()) {
     const bool name = t.kind == token_kind::word || t.kind == token_kind::quoted_word;
-    if (name && std::ranges::any_of(t.text, [](char c) { return static_cast<unsigned char>(c) >= 0x80; })) return false;
+    if (name && !is_ascii(t.text)) return false;
   }
   return true;
 }

@@ -14,6 +14,7 @@ std::string without_escapes(std::string_view sql);
 // Whether it is on or off, the text says the same: no such string has a backslash.
 bool means_one_thing(std::string_view sql) noexcept;
 
+bool is_ascii(std::string_view) noexcept;
 // Names and keywords; strings and comments may have any characters.
 bool has_ascii_names(std::string_view sql) noexcept;
 

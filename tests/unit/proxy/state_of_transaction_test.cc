@@ -100,6 +100,15 @@ TEST_CASE("state_of_transaction: what cannot be seen stays, unless it failed") {
   CHECK(t.hidden(state::sequence_values | state::libraries) == state::libraries);
 }
 
+TEST_CASE("state_of_transaction: with the encoding values beyond ASCII are asked for again") {
+  const auto applied = proxy::make_settings({{"app.who", "Jos\xc3\xa9"}, {"work_mem", "1MB"}});
+  state_of_transaction t;
+  add(t, makes(state::settings, {std::string("geqo")}));
+  CHECK(t.question(applied, 0, {}, {}, {}).names == std::vector<std::string>{"geqo"});
+  add(t, makes(state::settings, {std::string("client_encoding")}));
+  CHECK(t.question(applied, 0, {}, {}, {}).names == std::vector<std::string>{"geqo", "client_encoding", "app.who"});
+}
+
 TEST_CASE("state_of_transaction: however many names there are, the role is asked for, and what was set has a name or keeps its server") {
   std::vector<std::string> many;
   for (int i = 0; i < 200; ++i) many.push_back("x.n" + std::to_string(i));
