@@ -30,8 +30,7 @@ task<void> ask(pg::connection& connection, std::string sql) {
 std::string enter_sql(const term_pass& pass, routing::shard_id shard) { return "SELECT pgrotor.enter" + arguments(pass, shard); }
 
 std::string admit_sql(const term_pass& pass, routing::shard_id shard, bool standby) {
-  // Whatever the role, the database or the client has for a default: none of it is about the shard.
-  const auto call = "SET LOCAL statement_timeout TO 0; SET LOCAL lock_timeout TO 0; SELECT pgrotor.admit" + arguments(pass, shard);
+  const auto call = std::string(no_time_limits) + "SELECT pgrotor.admit" + arguments(pass, shard);
   return standby ? call : "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; " + call + "; COMMIT";
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "migration/catalog/catalog.h"
@@ -12,6 +13,9 @@
 #include "migration/plan/gates.h"
 
 namespace migration {
+
+// In front of questions of a login's own: whatever the role, the database or the client has for a default is meant for what the client asks.
+inline constexpr std::string_view no_time_limits = "SET LOCAL statement_timeout TO 0; SET LOCAL lock_timeout TO 0; ";
 
 // What a connection of the coordinator runs first: fails unless the database is that shard, and begins the term there.
 std::string enter_sql(const term_pass&, routing::shard_id);

@@ -171,9 +171,8 @@ console_talk::portal& console_talk::portal_named(std::string_view name) {
 
 void console_talk::tell(migration::answer done, std::string& out) {
   for (auto warning : done.warnings) {
-    warning.severity = "WARNING";
     warning.sqlstate = sqlstate::warning;
-    protocol::append_notice(out, warning);
+    protocol::append_notice(out, as_warning(std::move(warning)));
   }
   note(done.tag);
   if (runs_) {

@@ -269,8 +269,7 @@ bool session::choose_for_item(const batch_item& item, choice& chosen) {
   if (names_local && !chosen.shard && may_branch()) chosen.shard = w_.map->default_shard();
   if (item.type != 'P' && item.type != 'B') return true;
   if (held_.failed() && chosen.failed && !ends_transaction(plan->kind) && !undoes(plan->kind)) {
-    chosen.refused =
-        make_error(sqlstate::failed_transaction, "current transaction is aborted, commands ignored until end of transaction block");
+    chosen.refused = transaction_aborted();
     return false;
   }
   if (item.type == 'B' && plan->kind == statement_kind::finish_prepared && out_of_place(chosen)) {

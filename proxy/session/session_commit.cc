@@ -87,10 +87,9 @@ task<std::optional<protocol::notice>> session::commit_branches(std::vector<branc
     if (w_.shared.recovery && !migration::test_hooks::broken("no_left_over")) w_.shared.recovery->left_over(left.shard, left.gid);
     if (end.result() != two_phase::outcome::committed) continue;
     const auto* shard = w_.map->find_shard(left.shard);
-    auto warning = make_error(sqlstate::warning, fmt::format("shard {} has not carried out the commit yet", shard ? shard->name : "that was removed"),
-                              "The transaction is committed. What it did there is seen as soon as that shard can be asked.");
-    warning.severity = "WARNING";
-    protocol::append_notice(out_, warning);
+    const auto late = make_error(sqlstate::warning, fmt::format("shard {} has not carried out the commit yet", shard ? shard->name : "that was removed"),
+                                 "The transaction is committed. What it did there is seen as soon as that shard can be asked.");
+    protocol::append_notice(out_, as_warning(late));
   }
   if (end.result() == two_phase::outcome::committed) co_return std::nullopt;
   if (end.result() == two_phase::outcome::unknown) {

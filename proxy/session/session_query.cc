@@ -78,8 +78,7 @@ void session::choose_for_query(const routing::text_plan& plan, std::string_view 
   for (const auto& statement : plan.statements) {
     const bool undone = statement.kind == statement_kind::rollback || (undoes(statement.kind) && !held_.texts().empty());  // its savepoints may be gone
     if (held_.failed() && c.failed && !undone)
-      return void(c.refused = make_error(sqlstate::failed_transaction,
-                                         "current transaction is aborted, commands ignored until end of transaction block"));
+      return void(c.refused = transaction_aborted());
     if (may_be_misread(c, statement, sql)) return void(c.refused = misread());
     if (statement.kind == statement_kind::deallocate_all && plan.statements.size() > 1)
       return void(c.refused = make_error(sqlstate::feature_not_supported, "DEALLOCATE ALL must be sent alone"));
@@ -128,11 +127,7 @@ bool session::answer_query_alone(const routing::text_plan& plan, std::string_vie
 
 void session::answer_control(const routing::statement_plan& plan, std::string_view sql, std::string& out) {
   const auto answer = held_.run(plan, sql);
-  if (answer.already_in_progress) {
-    auto warning = make_error("25001", "there is already a transaction in progress");
-    warning.severity = "WARNING";
-    protocol::append_notice(out, warning);
-  }
+  if (answer.already_in_progress) protocol::append_notice(out, as_warning(make_error("25001", "there is already a transaction in progress")));
   protocol::append(out, protocol::command_complete{answer.tag});
 }
 

@@ -25,9 +25,7 @@ std::string_view session::text_of(const prepared_statement& statement) {
 text_pairs session::reading() const {
   text_pairs all;
   if (state_.escapes) all.push_back(prepared_statement::escapes_on);
-  if (!state_.recodes) return all;
-  for (const auto& one : state_.told->values())
-    if (one.first == "client_encoding") all.push_back(one);
+  if (state_.recodes) all.emplace_back("client_encoding", *state_.told->find("client_encoding"));
   return all;
 }
 

@@ -25,11 +25,6 @@ std::string_view shown(const std::pair<std::string, std::string>& parameter, con
 // These say what a server is, not what the client made of it.
 bool is_of_server(std::string_view name) noexcept { return name == "server_version" || name == "in_hot_standby"; }
 
-std::string_view value_of(const text_pairs& parameters, std::string_view name) {
-  const auto found = std::find_if(parameters.begin(), parameters.end(), [name](const auto& one) { return one.first == name; });
-  return found == parameters.end() ? std::string_view() : std::string_view(found->second);
-}
-
 void set_value(text_pairs& parameters, std::string_view name, std::string_view value) {
   const auto found = std::find_if(parameters.begin(), parameters.end(), [name](const auto& one) { return one.first == name; });
   if (found != parameters.end()) found->second = value;
@@ -426,9 +421,12 @@ void session::absorb_reports(server_connection& server) {
 
 void session::note_told(name_values_ptr parameters) {
   state_.told = std::move(parameters);
-  const auto& now = state_.told->values();
-  const auto encoding = value_of(now, "client_encoding"), server = value_of(now, "server_encoding");
-  state_.escapes = value_of(now, "standard_conforming_strings") == "off";
+  const auto value = [this](std::string_view name) {
+    const auto* found = state_.told->find(name);
+    return found ? std::string_view(*found) : std::string_view();
+  };
+  const auto encoding = value("client_encoding"), server = value("server_encoding");
+  state_.escapes = value("standard_conforming_strings") == "off";
   state_.recodes = encoding != server && encoding != "SQL_ASCII" && server != "SQL_ASCII";
 }
 

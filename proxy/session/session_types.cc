@@ -248,9 +248,8 @@ task<void> session::outwait(process_question asked) {
   waiting_ = false;
   if (!is_there()) co_return;
   done_.truths.back() = false;
-  auto warning = make_error(sqlstate::warning, fmt::format("backend with PID {} did not terminate within {} milliseconds", asked.number, asked.patience.count()));
-  warning.severity = "WARNING";
-  protocol::append_notice(out_, warning);
+  const auto late = make_error(sqlstate::warning, fmt::format("backend with PID {} did not terminate within {} milliseconds", asked.number, asked.patience.count()));
+  protocol::append_notice(out_, as_warning(late));
 }
 
 void session::amend_columns(const routing::statement_plan& plan) {

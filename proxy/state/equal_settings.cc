@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "migration/plan/answer_settings.h"
+#include "migration/shard/identity.h"
 #include "protocol/frame.h"
 #include "protocol/wire.h"
 #include "proxy/state/probe.h"
@@ -104,7 +105,7 @@ const setting_seen* server_settings::find(std::string_view name) const noexcept 
 
 std::string settings_question(std::span<const std::string> names) {
   std::string sql(own_isolation);
-  sql += "SET LOCAL statement_timeout TO 0;SET LOCAL lock_timeout TO 0;";  // meant for what the client asks
+  sql += migration::no_time_limits;
   sql += "SELECT 's', name, reset_val, context FROM pg_catalog.pg_show_all_settings() WHERE name OPERATOR(pg_catalog.=) ANY (ARRAY[" +
                     literals(migration::settings_of_answers) + "]) ";
   // Every version has other columns for locales; before 15 the provider was always libc.

@@ -28,8 +28,11 @@ bool may_fail(std::string_view name) noexcept {
   return !is_custom(name) && !name.starts_with("enable_") && !std::binary_search(certain.begin(), certain.end(), name);
 }
 
-// Roles are left before anything else and taken on after everything else: what the client is allowed depends on them.
-int rank(std::string_view name) noexcept { return name == "role" ? 2 : name == "session_authorization" ? 1 : 0; }
+constexpr std::string_view encoding = "client_encoding";
+
+// Roles are left before anything else and taken on after everything else: what the client is allowed depends on them. The encoding is none of
+// these: it stands in front, by itself.
+int rank(std::string_view name) noexcept { return name == encoding ? -1 : name == "role" ? 2 : name == "session_authorization" ? 1 : 0; }
 
 // a.b is two identifiers.
 std::string reset_of(std::string_view name) {
@@ -57,7 +60,6 @@ adjustment adjust(const settings_ptr& from, const settings_ptr& to) {
     const auto *a = value_in(from, name), *b = value_in(to, name);
     return (a == nullptr) != (b == nullptr) || (a && *a != *b);
   };
-  constexpr std::string_view encoding = "client_encoding";
   if (differs(encoding)) {
     const auto* value = value_in(to, encoding);
     made.encoding = value ? fmt::format("SET {} = {}", encoding, quoted_literal(*value)) : reset_of(encoding);
@@ -69,13 +71,13 @@ adjustment adjust(const settings_ptr& from, const settings_ptr& to) {
   if (roles && now_user) made.sql += reset_of("session_authorization");
   if (from)
     for (const auto& [name, value] : from->values())
-      if (rank(name) == 0 && name != encoding && !value_in(to, name)) {
+      if (rank(name) == 0 && !value_in(to, name)) {
         made.sql += reset_of(name);
         made.wait = made.wait || may_fail(name);
       }
   for (int turn = 0; turn < 3 && to; ++turn)
     for (const auto& [name, value] : to->values()) {
-      if (rank(name) != turn || name == encoding || (turn == 0 && !differs(name)) || (turn > 0 && !roles)) continue;
+      if (rank(name) != turn || (turn == 0 && !differs(name)) || (turn > 0 && !roles)) continue;
       if (!asks) made.sql.insert(0, own_isolation);
       asks = true;
       made.sql += "SELECT pg_catalog.set_config(" + quoted_literal(name) + "," + quoted_literal(value) + ",false);";

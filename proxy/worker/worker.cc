@@ -177,10 +177,8 @@ task<void> worker_impl::cancel_and_return(server_connection& server) {
   const auto serial = server.serial;
   const auto* home = server.home;
   const auto is_it = [=](const server_connection& one) { return one.serial == serial && one.home == home; };
-  const auto to = server.cancels.address;
-  const auto key = server.cancels.key;
-  const auto tls = server.cancels.tls;
-  co_await send_cancel(io, to, tls, key, clock::now() + cancel_time);
+  const auto to = server.cancels;
+  co_await send_cancel(io, to.address, to.tls, to.key, clock::now() + cancel_time);
   const auto parked = std::find_if(awaiting_cancel_.begin(), awaiting_cancel_.end(), [&](const auto& one) { return is_it(*one); });
   if (parked != awaiting_cancel_.end()) {
     auto mine = std::move(*parked);

@@ -220,7 +220,7 @@ ROWS = {
     "session: a commit on two shards that was undone is told as one": (
         "proxy/session/session_commit.cc", SESSION("commit"), "if (end.result() == two_phase::outcome::committed) co_return std::nullopt;",
         "if (end.result() != two_phase::outcome::unknown) co_return std::nullopt;"),
-    "session: nobody is warned of what is not carried out yet": ("proxy/session/session_commit.cc", SESSION("commit"), "    protocol::append_notice(out_, warning);\n", ""),
+    "session: nobody is warned of what is not carried out yet": ("proxy/session/session_commit.cc", SESSION("commit"), "    protocol::append_notice(out_, as_warning(late));\n", ""),
     "session: what is left prepared is nobody's": (
         "proxy/session/session_commit.cc", SESSION("commit"), "w_.shared.recovery->left_over(left.shard, left.gid);", "static_cast<void>(left);"),
     "session: a verdict that was lost is not asked for": (
