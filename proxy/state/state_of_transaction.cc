@@ -67,7 +67,7 @@ probe state_of_transaction::question(const settings_ptr& applied, state_bits pin
                                  return !is_custom(name) && name != "role" && name != "session_authorization" && !defaults.find(name);
                                }));
   // Values are kept in the client's encoding, and say something else in another.
-  if (applied && has(asked.names, "client_encoding"))
+  if (applied && !asked.names.empty() && has(asked.names, "client_encoding"))
     for (const auto& [name, value] : applied->values())
       if (!routing::is_ascii(value)) add_name(asked.names, name);
   if (!any) return asked;
