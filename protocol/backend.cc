@@ -1,14 +1,22 @@
 #include "protocol/backend.h"
 
+#include <algorithm>
+
+#include "protocol/frame.h"
 #include "protocol/frame_writer.h"
 #include "protocol/frontend.h"
 #include "protocol/wire.h"
 
 namespace protocol {
 
-namespace {
-
-}  // namespace
+bool has_message(std::string_view frames, char type) {
+  frame_header header;
+  while (read_header(frames, peer::backend, max_frame_size, header) == frame_error::none) {
+    if (header.type == type) return true;
+    frames.remove_prefix(std::min<std::size_t>(header.size, frames.size()));
+  }
+  return false;
+}
 
 std::optional<authentication> decode_authentication(std::string_view body) {
   wire_reader reader(body);

@@ -234,6 +234,9 @@ class loader {
     limits.milliseconds("login_timeout_ms", out_.login_timeout, 100, hour_ms);
     limits.finish();
     read_times(top);
+    auto scatter = section(top, "scatter");
+    scatter.integer("pull_limit", out_.pull_limit, 0, std::size_t{1} << 40);
+    scatter.finish();
     auto gate = section(top, "gate");
     gate.integer("max_waiters", out_.gate_max_waiters, 1, 1'000'000);
     gate.milliseconds("hold_budget_ms", out_.gate_hold_budget, 10, hour_ms);

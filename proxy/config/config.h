@@ -97,6 +97,7 @@ struct config {
 
   tcp_options tcp;  // [tcp] keepalive_idle_ms, keepalive_interval_ms, keepalive_count, user_timeout_ms: clients and shards
 
+  std::size_t pull_limit = 256u << 20;               // [scatter] pull_limit: bytes of rows that are copied for one statement
   std::size_t gate_max_waiters = 10'000;             // [gate] max_waiters: held statements a worker
   std::chrono::milliseconds gate_hold_budget{10'000};  // [gate] hold_budget_ms
   std::chrono::milliseconds cutover_budget{500};       // [cutover] budget_ms

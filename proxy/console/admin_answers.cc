@@ -60,6 +60,10 @@ std::string scattered_text(const routing::decision& decided, const routing::shar
 constexpr std::string_view scattered_help =
     "concat: the rows of each shard, one shard after the other. All snapshots are taken under the commit barrier: no commit over several shards is seen by "
     "half. It must be alone in its message or pipeline, and is refused while keys of its table are being moved.";
+constexpr std::string_view pulled_help =
+    "pull: the rows of its tables are copied from these shards into temporary tables on the default shard, at most scatter.pull_limit bytes, and it runs "
+    "there. Limit the tables by their shard keys to make it fast. It must be alone in its message or pipeline, and is refused while keys of its tables are "
+    "being moved.";
 
 row route_row(const routing::statement_plan& plan, const routing::shard_map& map) {
   routing::decision decided;
@@ -70,7 +74,8 @@ row route_row(const routing::statement_plan& plan, const routing::shard_map& map
   }
   const std::string kind(to_string(plan.kind));
   if (decided.may_scatter() && !plan.execute)
-    return {kind, "several shards", scattered_text(decided, map), keys_text(plan, decided, map), std::nullopt, std::string(scattered_help)};
+    return {kind, "several shards", scattered_text(decided, map), keys_text(plan, decided, map), std::nullopt,
+            std::string(decided.pulls ? pulled_help : scattered_help)};
   const auto refused = decided.refused ? decided.refused : plan.refused;
   std::optional<std::string> shard, refusal, help;
   if (refused) {
@@ -135,6 +140,7 @@ migration::answer show_config(const config& c) {
   add("tcp.keepalive_interval_ms", c.tcp.keepalive_interval.count());
   add("tcp.keepalive_count", c.tcp.keepalive_count);
   add("tcp.user_timeout_ms", c.tcp.user_timeout.count());
+  add("scatter.pull_limit", c.pull_limit);
   add("gate.max_waiters", c.gate_max_waiters);
   add("gate.hold_budget_ms", c.gate_hold_budget.count());
   add("cutover.budget_ms", c.cutover_budget.count());

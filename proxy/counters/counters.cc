@@ -19,7 +19,7 @@ counters& counters::operator+=(const counters& other) noexcept {
       &counters::tls_handshakes,   &counters::tls_failures,
       &counters::servers_opened,   &counters::servers_failed,     &counters::statements,      &counters::transactions,
       &counters::errors_from_shards, &counters::errors_by_proxy,  &counters::bytes_from_clients, &counters::bytes_to_clients,
-      &counters::routed_by_key,    &counters::routed_default,     &counters::routed_scattered,
+      &counters::routed_by_key,    &counters::routed_default,     &counters::routed_scattered,  &counters::routed_pulled,
       &counters::refused_not_one_shard, &counters::gate_held,
       &counters::gate_waiting_now, &counters::gate_expired,       &counters::gate_refused_full, &counters::pool_waits,
       &counters::pool_wait_us,     &counters::pool_timeouts,      &counters::parses_injected, &counters::plan_hits,

@@ -18,7 +18,7 @@ struct counters {
   std::uint64_t servers_now = 0, servers_opened = 0, servers_failed = 0;
   std::uint64_t statements = 0, transactions = 0, errors_from_shards = 0, errors_by_proxy = 0;
   std::uint64_t bytes_from_clients = 0, bytes_to_clients = 0;
-  std::uint64_t routed_by_key = 0, routed_default = 0, routed_scattered = 0, refused_not_one_shard = 0;
+  std::uint64_t routed_by_key = 0, routed_default = 0, routed_scattered = 0, routed_pulled = 0, refused_not_one_shard = 0;
   std::uint64_t gate_held = 0, gate_waiting_now = 0, gate_expired = 0, gate_refused_full = 0;
   std::uint64_t pool_waits = 0, pool_wait_us = 0, pool_timeouts = 0;
   std::uint64_t servers_checked = 0, shard_outages = 0, shards_down_now = 0, shard_probes = 0, shard_refusals = 0;

@@ -37,6 +37,7 @@ constexpr auto fields = std::to_array<counter_field>({
     {"pgrotor_statements_by_key_total", "Statements routed by their shard key.", &counters::routed_by_key},
     {"pgrotor_statements_default_shard_total", "Statements routed to the default shard.", &counters::routed_default},
     {"pgrotor_statements_scattered_total", "Statements that several shards answered together.", &counters::routed_scattered},
+    {"pgrotor_statements_pulled_total", "Statements that ran on copies of rows of several shards.", &counters::routed_pulled},
     {"pgrotor_statements_not_one_shard_total", "Statements refused with RT003: not proven to stay on one shard.", &counters::refused_not_one_shard},
     {"pgrotor_gate_waiting", "Statements held at a gate now.", &counters::gate_waiting_now, true},
     {"pgrotor_gate_held_total", "Statements that a gate held.", &counters::gate_held},

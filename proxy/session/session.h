@@ -36,11 +36,17 @@
 #include "proxy/transaction/process_question.h"
 #include "proxy/transaction/session_choice.h"
 
+namespace routing {
+struct pull_plan;
+}
+
 namespace proxy {
 
 class concat;
 class console_talk;
+class copy_answers;
 class exchange_conversation;
+class pull_copy;
 
 class session final : public std::enable_shared_from_this<session>, public timed_client, private readiness_listener {
  public:
@@ -331,6 +337,26 @@ class session final : public std::enable_shared_from_this<session>, public timed
   task<std::optional<protocol::notice>> pass_answer(concat*);
   std::optional<std::string> give_up();
   task<std::optional<std::string>> wait_for_server();
+
+  task<std::optional<protocol::notice>> hear_flushed(std::string& said);
+  task<void> end_scattered(const concat&, std::optional<protocol::notice> failed);
+
+  // session_pull.cc
+  std::optional<protocol::notice> plan_copies(routing::pull_plan&);
+  server_connection& copies_server();
+  task<std::optional<protocol::notice>> fetch_copies();
+  task<std::optional<protocol::notice>> leave_copies(copy_answers&, std::size_t queries);
+  bool step_copies(copy_answers&);
+  task<std::optional<std::string>> await_copies(copy_answers&, std::size_t queries);
+  task<std::optional<protocol::notice>> describe_pulled(const choice&, std::string& said);
+  task<bool> bind_rows(const choice&, const routing::pull_plan&, std::vector<std::string>& early, std::optional<protocol::notice>& failed);
+  task<std::optional<protocol::notice>> pass_rows(pull_copy&, copy_answers&);
+  task<std::optional<protocol::notice>> fill_copies(const choice&, pull_copy&, copy_answers&, const std::vector<std::string>& early);
+  void say_on_copies(const routing::pull_plan&, bool simple, bool described);
+  task<std::optional<protocol::notice>> run_on_copies(const routing::pull_plan&, concat& answer, bool simple, bool described);
+  task<void> fail_transaction();
+  task<std::optional<protocol::notice>> unpull(const choice&, copy_answers&, std::size_t queries);
+  task<bool> pull(const choice&, const routing::pull_plan&, bool simple, std::uint64_t version);
 
   // session_reading.cc
   bool changes_reading(const routing::statement_plan&) const;

@@ -277,7 +277,7 @@ bool session::choose_for_item(const batch_item& item, choice& chosen) {
     return false;
   }
   if (item.type == 'P') {
-    if (plan->destination != destination_kind::refused || plan->adds_up) return true;
+    if (plan->destination != destination_kind::refused || plan->adds_up || plan->pulls) return true;
     return add_to_choice(chosen, *plan, {});
   }
   literals_.clear();

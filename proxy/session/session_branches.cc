@@ -40,8 +40,8 @@ bool session::may_branch() const noexcept {
 }
 
 const branch* session::branch_on(routing::shard_id shard) const noexcept {
-  if (here_.server && !here_.borrowed && here_.server->shard == shard) return &here_;
-  const auto found = std::find_if(elsewhere_.begin(), elsewhere_.end(), [shard](const branch& b) { return b.server->shard == shard; });
+  if (here_.server && !here_.borrowed && !here_.has_copies && here_.server->shard == shard) return &here_;
+  const auto found = std::find_if(elsewhere_.begin(), elsewhere_.end(), [shard](const branch& b) { return !b.has_copies && b.server->shard == shard; });
   return found == elsewhere_.end() ? nullptr : &*found;
 }
 
@@ -56,7 +56,7 @@ boost::container::small_vector<routing::shard_id, 4> session::attached_shards() 
 task<std::optional<protocol::notice>> session::go_to(routing::shard_id shard) {
   keep_passed();
   if (branch_on(shard) == &here_) co_return std::nullopt;
-  const auto known = std::find_if(elsewhere_.begin(), elsewhere_.end(), [shard](const branch& b) { return b.server->shard == shard; });
+  const auto known = std::find_if(elsewhere_.begin(), elsewhere_.end(), [shard](const branch& b) { return !b.has_copies && b.server->shard == shard; });
   if (known != elsewhere_.end()) {
     std::swap(here_, *known);
     co_return std::nullopt;

@@ -29,6 +29,7 @@ bool session::add_to_choice(choice& c, const routing::statement_plan& plan, std:
   if (prepared) c.executes.push_back(prepared);
   if (decided.destination == destination_kind::refused && may_scatter(c, plan, decided)) {
     c.scatter.assign(decided.scattered.begin(), decided.scattered.end());
+    c.pulls = decided.pulls;
     c.bound = true;
     return true;
   }

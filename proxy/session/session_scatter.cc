@@ -26,15 +26,6 @@ protocol::notice older_snapshot() {
                     "A snapshot of the transaction is older and does not see rows that have moved since.", "Retry the transaction.");
 }
 
-bool has_error(std::string_view frames) {
-  protocol::frame_header header;
-  while (protocol::read_header(frames, protocol::peer::backend, protocol::max_frame_size, header) == protocol::frame_error::none) {
-    if (header.type == 'E') return true;
-    frames.remove_prefix(std::min<std::size_t>(header.size, frames.size()));
-  }
-  return false;
-}
-
 }  // namespace
 
 // May what is refused for being on several shards run on all of them?
@@ -43,7 +34,8 @@ bool session::may_scatter(choice& c, const routing::statement_plan& plan, const 
   const bool attached = here_.server && !here_.borrowed;
   if (attached && !may_branch()) return false;
   if (c.foreign_snapshot) return false;
-  if (w_.gate.knows(*plan.adds_up)) return c.refused = not_while_moving(), false;
+  const auto moves = [this](routing::distribution_id id) { return w_.gate.knows(id); };
+  if (decided.pulls ? std::ranges::any_of(plan.pulls->distributions, moves) : moves(*plan.adds_up)) return c.refused = not_while_moving(), false;
   const auto is_older = [this](const branch& b) { return b.server && !b.borrowed && (b.snapshot_map ? b.snapshot_map : b.map_at_attach) != w_.map; };
   if (attached && (is_older(here_) || std::any_of(elsewhere_.begin(), elsewhere_.end(), is_older))) return c.refused = older_snapshot(), false;
   return true;
@@ -92,7 +84,16 @@ std::vector<branch> session::leave_scattered() { return unit_in_block_ ? std::ve
 task<std::optional<protocol::notice>> session::run_scattered(const choice& c, bool simple) {
   const auto version = w_.routing_version;
   auto failed = co_await gather_branches(c);
-  if (!failed && !closing_ && version == w_.routing_version) {
+  const bool placed = !failed && !closing_ && version == w_.routing_version;
+  if (placed && c.pulls) {
+    routing::pull_plan plan;
+    failed = plan_copies(plan);
+    if (!failed) {
+      touch(c);
+      done_.over = co_await pull(c, plan, simple, version);
+      if (done_.over) co_return std::nullopt;
+    }
+  } else if (placed) {
     auto inside = co_await enter_with_statement();
     if (!closing_ && version == w_.routing_version) {
       touch(c);
@@ -154,7 +155,7 @@ task<bool> session::scatter(const choice& c, bool simple, commit_barrier::pass i
   std::vector<std::string> early(c.scatter.size());
   auto failed = co_await take_snapshots(c, early);
   // An error, a cancel among them, is the answer: it is told, and none of the rows.
-  const bool refused = std::any_of(early.begin(), early.end(), [](const auto& said) { return has_error(said); });
+  const bool refused = std::any_of(early.begin(), early.end(), [](const auto& said) { return protocol::has_message(said, 'E'); });
   const bool again = inside.is_overrun() && !refused;
   inside = {};
   if (again && !failed) failed = co_await discard_binds(c);
@@ -183,20 +184,25 @@ task<bool> session::scatter(const choice& c, bool simple, commit_barrier::pass i
     if (answer.failed() && !failed_on) failed_on = c.scatter[i];
     answer.next_shard();
   }
+  if (!failed && !closing_ && failed_on) co_await go_to(*failed_on);  // the transaction has failed there
+  co_await end_scattered(answer, std::move(failed));
+  co_return true;
+}
+
+// `failed`: a shard is lost, and the transaction with it.
+task<void> session::end_scattered(const concat& answer, std::optional<protocol::notice> failed) {
   scattering_ = false;
   if (failed && !answer.at_boundary()) closing_ = true;  // nothing can be said in the middle of a message
-  if (closing_) co_return true;
+  if (closing_) co_return;
   if (failed) {
     if (!answer.failed()) answer_error(*failed);
     lose_transaction();
   } else {
     answer.finish(out_);
-    if (failed_on) co_await go_to(*failed_on);  // the transaction has failed there
   }
   auto ended = leave_scattered();
   finish_alone();
   co_await finish_branches(std::move(ended));
-  co_return true;
 }
 
 // Parse and Bind on all of them; what they say to that is kept.
@@ -239,6 +245,18 @@ task<std::optional<protocol::notice>> session::hear_bind(std::string& said) {
     bool moved = false;
     auto why = hear_server(said, moved);
     if (!why && !moved) why = co_await wait_for_server();
+    if (why) co_return broke(*here_.server, *why);
+  }
+  co_return std::nullopt;
+}
+
+// All that was asked for up to a Flush, or an error.
+task<std::optional<protocol::notice>> session::hear_flushed(std::string& said) {
+  const auto all = [](const exchange& answers) { return answers.idle() && answers.at_boundary(); };
+  while (!all(here_.server->answers) && !closing_) {
+    bool moved = false;
+    auto why = hear_server(said, moved);
+    if (!why && !moved && !all(here_.server->answers)) why = co_await wait_for_server();
     if (why) co_return broke(*here_.server, *why);
   }
   co_return std::nullopt;

@@ -27,6 +27,7 @@ enum class question : char {
 struct branch {
   server_ptr server;
   protocol::transaction_status status = protocol::transaction_status::idle;
+  bool has_copies = false;  // of rows, for one statement: nothing of the client's transaction is there (session_pull.cc)
   bool borrowed = false;  // taken for Parse, Describe or a question: nothing of the client's transaction is there
 
   std::size_t passed = 0;  // bytes at the front of the server's input that follow what the client is sent

@@ -29,7 +29,8 @@ inline bool says_nothing(const routing::statement_plan& plan) noexcept {
 
 struct session_choice {
   std::optional<routing::shard_id> shard;  // none: any
-  std::vector<routing::shard_id> scatter;  // it runs on all of these
+  std::vector<routing::shard_id> scatter;  // it runs on all of these,
+  bool pulls = false;                      // ... or on copies of what it reads there
   bool by_key = false;
   boost::container::small_vector<routing::touch, 4> touches;
   bool row_locks = false;

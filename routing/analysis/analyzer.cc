@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "routing/analysis/process_calls.h"
+#include "routing/analysis/pull.h"
 #include "routing/analysis/query_analysis.h"
 #include "routing/analysis/refusals.h"
 #include "routing/analysis/scatter.h"
@@ -41,7 +42,23 @@ bool only_sets_config(const ast::node& n) noexcept {
   });
 }
 
-statement_plan plan_of(query_analysis& query, const ast::node& n) {
+// Reads on copies of its relations, where the whole text is one statement that leaves nothing and asks nothing of the session.
+std::optional<pulled_relations> pulled(const query_analysis& query, std::string_view sql, const shard_map& map) {
+  const auto& effects = query.effects();
+  const bool leaves = effects.makes != 0 || effects.ends != 0 || effects.resets || effects.unknown_calls || !effects.calls.empty();
+  const bool reads = !query.writes() && !query.locks_rows() && !query.may_have_effects() && query.home_effect().empty();
+  const auto plan = reads && !leaves && !sql.empty() ? plan_pull(sql, map) : std::nullopt;
+  if (!plan) return std::nullopt;
+  pulled_relations found;
+  for (const auto& copy : plan->copies) {
+    if (!copy.distribution) found.of_default_shard = true;
+    else if (std::ranges::find(found.distributions, *copy.distribution) == found.distributions.end()) found.distributions.push_back(*copy.distribution);
+  }
+  return found;
+}
+
+// `sql`: the whole text, where it is nothing but this statement.
+statement_plan plan_of(query_analysis& query, const ast::node& n, std::string_view sql, const shard_map& map) {
   if (query.refused()) return refused_plan(*query.refused());
   statement_plan plan;
   if (query.graph().has_tables() && rows_add_up(n)) plan.adds_up = query.graph().first_distribution();
@@ -49,11 +66,18 @@ statement_plan plan_of(query_analysis& query, const ast::node& n) {
     if (const auto use = query.graph().solve()) {
       auto refused = refused_plan(unproven(*use));
       refused.adds_up = plan.adds_up;
-      refused.plain_read = plan.adds_up.has_value();
+      refused.pulls = pulled(query, sql, map);
+      refused.plain_read = plan.adds_up || refused.pulls;
       return refused;
     }
-    if (!query.local_table().empty()) return refused_plan(mixed_with_local(query.graph().first_table(), query.local_table()));
+    if (!query.local_table().empty()) {
+      auto refused = refused_plan(mixed_with_local(query.graph().first_table(), query.local_table()));
+      refused.pulls = pulled(query, sql, map);
+      refused.plain_read = refused.pulls.has_value();
+      return refused;
+    }
     plan.keys = query.keys();
+    plan.pulls = pulled(query, sql, map);
     // Nothing but NULL for a key: no row anywhere matches, and PostgreSQL refuses to store one.
     plan.destination = plan.keys.empty() ? destination_kind::any : destination_kind::by_key;
     plan.row_locks = query.locks_rows();
@@ -85,11 +109,11 @@ bool is_query(const ast::node& n) noexcept {
   }
 }
 
-statement_plan analyze_node(const ast::node& n, const shard_map& map) {
+statement_plan analyze_node(const ast::node& n, const shard_map& map, std::string_view sql = {}) {
   if (is_query(n)) {
     query_analysis query(map);
     query.read(n);
-    return plan_of(query, n);
+    return plan_of(query, n, sql, map);
   }
   utility_plan utility = read_utility(n, map);
   utility.plan.only_locks = n.node_case == PG_QUERY__NODE__NODE_LOCK_STMT;
@@ -133,9 +157,9 @@ std::string_view text_of(const PgQuery__RawStmt& raw, std::string_view sql) noex
   return raw.stmt_len > 0 ? sql.substr(from, static_cast<std::size_t>(raw.stmt_len)) : sql.substr(from);
 }
 
-statement_plan analyze_statement(const PgQuery__RawStmt& raw, std::string_view sql, const shard_map& map) {
+statement_plan analyze_statement(const PgQuery__RawStmt& raw, std::string_view sql, bool alone, const shard_map& map) {
   if (raw.stmt->node_case == PG_QUERY__NODE__NODE_PREPARE_STMT) return analyze_prepare(*raw.stmt->prepare_stmt, text_of(raw, sql), map);
-  auto plan = analyze_node(*raw.stmt, map);
+  auto plan = analyze_node(*raw.stmt, map, alone ? sql : std::string_view());
   if (raw.stmt->node_case == PG_QUERY__NODE__NODE_SELECT_STMT) plan.processes = process_calls(*raw.stmt->select_stmt);
   return plan;
 }
@@ -153,7 +177,7 @@ std::optional<text_plan> analyze_if_parsable(std::string_view sql, const shard_m
   const auto tree = ast::tree::parse(std::string(sql));
   if (!tree) return std::nullopt;
   text_plan text;
-  for (const auto* raw : tree->statements()) text.statements.push_back(analyze_statement(*raw, sql, map));
+  for (const auto* raw : tree->statements()) text.statements.push_back(analyze_statement(*raw, sql, tree->statements().size() == 1, map));
   if (text.statements.empty()) {
     statement_plan nothing;
     nothing.kind = statement_kind::empty;

@@ -7,11 +7,6 @@
 namespace routing {
 namespace {
 
-bool is_catalog(std::string_view schema, std::string_view name) noexcept {
-  if (schema.empty()) return name.starts_with("pg_");
-  return schema == "pg_catalog" || schema == "information_schema" || schema == "pg_toast";
-}
-
 std::string alias_of(const PgQuery__Alias* alias) { return alias ? std::string(ast::text(alias->aliasname)) : std::string(); }
 
 std::unique_ptr<from_item> relation(std::string name, row_shape shape) {

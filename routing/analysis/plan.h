@@ -132,6 +132,12 @@ struct sql_execute {
   std::string home_effect;  // of a function called in an argument
 };
 
+// The relations of a statement that one shard can answer on copies of them (analysis/pull.h).
+struct pulled_relations {
+  std::vector<distribution_id> distributions;
+  bool of_default_shard = false;  // and tables that are there alone
+};
+
 struct statement_plan {
   statement_kind kind = statement_kind::query;
   destination_kind destination = destination_kind::any;
@@ -140,6 +146,7 @@ struct statement_plan {
   bool plain_read = false;            // SELECT without row locks, data-modifying CTE, cursors or functions that may write
   bool unbound = false;               // says the same on every shard, and leaves nothing that cannot be made again: settings, savepoints
   std::optional<distribution_id> adds_up;  // its rows are those that each shard of this distribution gives for itself
+  std::optional<pulled_relations> pulls;   // it may run on copies of these
   bool row_locks = false;             // FOR UPDATE / SHARE on a sharded table
   bool only_locks = false;            // changes nothing, but takes locks: FOR UPDATE, advisory ones, LOCK TABLE
   bool opens_cursor = false;          // DECLARE

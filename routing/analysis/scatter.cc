@@ -21,12 +21,6 @@ constexpr auto of_many_rows = std::to_array<std::string_view>({
 });
 static_assert(std::is_sorted(of_many_rows.begin(), of_many_rows.end()));
 
-// They say where a row lies, and two shards may say the same of two.
-bool is_system_column(const PgQuery__ColumnRef& ref) noexcept {
-  const auto name = ref.n_fields > 0 ? ast::string_of(ref.fields[ref.n_fields - 1]) : std::string_view();
-  return name == "ctid" || name == "tableoid" || name == "xmin" || name == "xmax" || name == "cmin" || name == "cmax";
-}
-
 bool is_of_one_row(const PgQuery__FuncCall& f) {
   const auto name = ast::name_of(ast::list(f.funcname, f.n_funcname));
   if (f.over || f.agg_filter || f.n_agg_order || f.agg_star || f.agg_distinct || f.agg_within_group) return false;
@@ -60,6 +54,11 @@ bool is_of_one_row(const ast::node* n) {
 }
 
 }  // namespace
+
+bool is_system_column(const PgQuery__ColumnRef& ref) noexcept {
+  const auto name = ref.n_fields > 0 ? ast::string_of(ref.fields[ref.n_fields - 1]) : std::string_view();
+  return name == "ctid" || name == "tableoid" || name == "xmin" || name == "xmax" || name == "cmin" || name == "cmax";
+}
 
 bool rows_add_up(const ast::node& statement) {
   if (statement.node_case != PG_QUERY__NODE__NODE_SELECT_STMT) return false;

@@ -11,4 +11,7 @@ namespace routing {
 // tells the time or looks at the server.
 bool rows_add_up(const ast::node& statement);
 
+// They say where a row lies, and two shards may say the same of two.
+bool is_system_column(const PgQuery__ColumnRef&) noexcept;
+
 }  // namespace routing

@@ -53,6 +53,11 @@ lookup look(const from_item& item, const column_name& name) {
 
 }  // namespace
 
+bool is_catalog(std::string_view schema, std::string_view name) noexcept {
+  if (schema.empty()) return name.starts_with("pg_");
+  return schema == "pg_catalog" || schema == "information_schema" || schema == "pg_toast";
+}
+
 row_shape renamed(row_shape shape, const PgQuery__Alias* alias) {
   if (!alias || alias->n_colnames == 0) return shape;
   if (!shape.positional || alias->n_colnames > shape.columns.size()) return row_shape::unknown();

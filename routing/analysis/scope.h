@@ -27,6 +27,9 @@ struct row_shape {
   static row_shape unknown() { return {{}, true, false}; }
 };
 // The shape under an alias with column names: o(a, b). Nothing is known if positions are not, or if there are too many names.
+// Is it one of PostgreSQL's own, the same on every shard? `schema` empty: as by search_path.
+bool is_catalog(std::string_view schema, std::string_view name) noexcept;
+
 row_shape renamed(row_shape, const PgQuery__Alias*);
 
 struct lookup {

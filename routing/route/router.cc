@@ -150,6 +150,12 @@ void scatter_to_all(decision& d, distribution_id id, const shard_map& map) {
   for (const auto& range : distribution->ranges) add_shard(d, range.owner);
 }
 
+void pull_from_all(decision& d, const pulled_relations& from, const shard_map& map) {
+  d.pulls = true;
+  for (const auto id : from.distributions) scatter_to_all(d, id, map);
+  if (from.of_default_shard) add_shard(d, map.default_shard());
+}
+
 // Fills in a decision that is made for the default shard, or says why it must be a refusal.
 std::optional<refusal> route_by_key(decision& d, const statement_plan& plan, const shard_map& map, std::span<const parameter> given) {
   bool several = false, changes = false;
@@ -172,7 +178,8 @@ std::optional<refusal> route_by_key(decision& d, const statement_plan& plan, con
   if (d.touches.empty()) d.destination = destination_kind::any;
   if (plan.keys.back().assigned && (changes || !is_one_value(d))) return refuse_change(*map.find_distribution(plan.keys.back().distribution));
   if (!several) return std::nullopt;
-  if (plan.adds_up) scatter_to_owners(d, map);
+  if (plan.adds_up || plan.pulls) scatter_to_owners(d, map);
+  d.pulls = !plan.adds_up && plan.pulls;
   return not_one_shard(fmt::format("the shard keys of this statement live on {} shards", count_owners(d, map)), "",
                        "Send one statement for each shard key.");
 }
@@ -240,6 +247,7 @@ decision route(const statement_plan& plan, const shard_map& map, std::span<const
   } else if (plan.destination == destination_kind::refused) {
     refuse(d, *plan.refused);
     if (plan.adds_up) scatter_to_all(d, *plan.adds_up, map);
+    else if (plan.pulls) pull_from_all(d, *plan.pulls, map);
   }
   return d;
 }

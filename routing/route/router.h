@@ -26,7 +26,8 @@ struct decision {
   boost::container::small_vector<touch, 4> touches;  // empty unless by_key
   std::optional<refusal> refused;                  // destination refused
   boost::container::small_vector<shard_id, 1> scattered;  // refused for being on several shards: on these its rows add up; in order of id
-  bool may_scatter() const noexcept { return scattered.size() > 1; }
+  bool pulls = false;                              // ... or what it reads is copied from these
+  bool may_scatter() const noexcept { return scattered.size() > 1 || pulls; }
 };
 
 decision route(const statement_plan&, const shard_map&, std::span<const parameter>);

@@ -570,10 +570,8 @@ def scattered(shop):
         cursor.execute("SELECT id, amount FROM account WHERE id = ANY (ARRAY[%s, %s])", (one, three))
         assert sorted(cursor.fetchall()) == [row for row in every if row[0] != two]
         cursor.execute("SELECT upper(text) FROM note")
-        for fold in ("SELECT count(*) FROM account", "SELECT id FROM account ORDER BY id", "SELECT id FROM account LIMIT 1", "SELECT DISTINCT amount FROM account",
-                     "SELECT id FROM account WHERE id IN (SELECT id FROM account)", "SELECT id, now() FROM account", "SELECT id FROM account FOR UPDATE",
-                     "SELECT row_number() OVER () FROM account", "SELECT id FROM account; SELECT 1", "UPDATE account SET amount = 1", "SELECT tableoid FROM account",
-                     "SELECT id, statement_timestamp() FROM account", "EXPLAIN SELECT id FROM account", "DECLARE c CURSOR FOR SELECT id FROM account"):
+        for fold in ("SELECT id FROM account FOR UPDATE", "SELECT id FROM account; SELECT 1", "UPDATE account SET amount = 1", "SELECT tableoid FROM account",
+                     "EXPLAIN SELECT id FROM account", "DECLARE c CURSOR FOR SELECT id FROM account"):
             refused(lambda fold=fold: cursor.execute(fold), "RT003")
         refused(lambda: cursor.execute("SELECT 100 / (amount - 100) FROM account"), "22012")
         refused(lambda: cursor.execute("SELECT nothing FROM account"), "42703")

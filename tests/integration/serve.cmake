@@ -10,7 +10,7 @@ set_tests_properties(integration_term PROPERTIES ENVIRONMENT "${PGROTOR_TEST_ENV
 add_test(NAME integration_outages COMMAND /usr/bin/python3 -B ${CMAKE_CURRENT_SOURCE_DIR}/outages.py --sample 4 --stop 3)
 set_tests_properties(integration_outages PROPERTIES ENVIRONMENT "${PGROTOR_TEST_ENV}" TIMEOUT 300 RESOURCE_LOCK clusters)
 # Pools: permits between workers, health of shards, time-outs, verbs of the console; settings of shards; what has no key; transactions on several shards.
-foreach(part pools timeouts verbs unequal_shards whole_database branches)
+foreach(part pools timeouts verbs unequal_shards whole_database branches pulls)
   add_test(NAME integration_${part} COMMAND /usr/bin/python3 -B ${CMAKE_CURRENT_SOURCE_DIR}/${part}.py)
   set_tests_properties(integration_${part} PROPERTIES ENVIRONMENT "${PGROTOR_TEST_ENV}" TIMEOUT 300 RESOURCE_LOCK clusters)
 endforeach()

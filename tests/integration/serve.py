@@ -122,7 +122,9 @@ def console(fleet):
         scattered, = fleet.console("EXPLAIN ROUTE " + sql)
         assert (scattered["destination"], scattered["shard"], scattered["refused"]) == ("several shards", ", ".join(sorted(shards)), None), scattered
         assert scattered["help"].startswith("concat: the rows of each shard") and "commit barrier" in scattered["help"], scattered
-    for sql in ("SELECT count(*) FROM orders", "UPDATE orders SET total = 0", "PREPARE p AS SELECT * FROM orders", "EXPLAIN SELECT * FROM orders"):
+    pulled, = fleet.console("EXPLAIN ROUTE SELECT count(*) FROM orders")
+    assert (pulled["destination"], pulled["shard"], pulled["refused"]) == ("several shards", "s1, s2, s3", None) and pulled["help"].startswith("pull: "), pulled
+    for sql in ("UPDATE orders SET total = 0", "PREPARE p AS SELECT * FROM orders", "EXPLAIN SELECT * FROM orders"):
         refused, = fleet.console("EXPLAIN ROUTE " + sql)
         assert refused["destination"] == "refused" and refused["refused"].startswith("RT003: ") and refused["help"], refused
     def of_clients():

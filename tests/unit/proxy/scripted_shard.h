@@ -129,6 +129,7 @@ class shard_connection {
   result probe(std::string_view);
   result may_signal(std::string_view);
   result is_blocked(std::string_view);
+  result give_rows(std::string_view);
   result select(std::string_view);
   result one(std::string value) const;
   std::optional<std::string> setting(const std::string& name) const;

@@ -43,7 +43,7 @@ const std::vector<shard_connection::verb>& shard_connection::verbs() {
       {"SELECT pgrotor.decide(", &c::decide}, {"SELECT pg_catalog.set_config(", &c::set_config},
       {"SELECT 1 FROM pg_catalog.pg_prepared_xacts", &c::find_prepared}, {"SELECT 't', NULL", &c::probe}, {"SELECT 'l', NULL", &c::probe},
       {"SELECT 'c', NULL", &c::probe}, {"SELECT 'n', NULL", &c::probe}, {"SELECT 'p', name", &c::probe}, {"SELECT 'x', NULL", &c::probe},
-      {"SELECT 's', name", &c::probe}, {"SELECT 'v', ", &c::probe}, {"SELECT CASE WHEN NOT me.rolsuper", &c::may_signal}, {"SELECT COALESCE(pg_catalog.bool_or(", &c::is_blocked}, {"SELECT", &c::select}};
+      {"SELECT 's', name", &c::probe}, {"SELECT 'v', ", &c::probe}, {"SELECT CASE WHEN NOT me.rolsuper", &c::may_signal}, {"SELECT COALESCE(pg_catalog.bool_or(", &c::is_blocked}, {"SELECT 0::int2, ROW(r.*)", &c::give_rows}, {"SELECT", &c::select}};
   return all;
 }
 
@@ -280,6 +280,27 @@ shard_connection::result shard_connection::is_blocked(std::string_view sql) {
   return one(asks_of_one && sql.find("'{" + std::to_string(pid) + "}'") != std::string_view::npos ? "t" : "f");
 }
 
-shard_connection::result shard_connection::select(std::string_view) { return one(shard_.name); }
+// Its name is the only field of its only row (int2, record), in binary.
+shard_connection::result shard_connection::give_rows(std::string_view) {
+  constexpr std::string_view first("\0\0", 2), of_text("\0\0\0\1\0\0\0\31\0\0\0\2", 12);
+  auto got = one(std::string(of_text) + shard_.name);
+  got.columns.insert(got.columns.begin(), "copy");
+  got.rows[0].insert(got.rows[0].begin(), std::string(first));
+  return got;
+}
+
+// Copies of rows are what was sent in COPY's binary format, one field of two letters a row.
+shard_connection::result shard_connection::select(std::string_view sql) {
+  if (sql.find("pg_temp.pgrotor_copy") == std::string_view::npos) return one(shard_.name);
+  constexpr std::size_t header = 19, before_field = 6, row = 8;
+  auto got = one({});
+  got.rows.clear();
+  for (const auto& work : work_) {
+    if (!work.starts_with("COPY PGCOPY")) continue;
+    for (auto at = std::string_view("COPY ").size() + header; at + row < work.size(); at += row) got.rows.push_back({work.substr(at + before_field, 2)});
+  }
+  got.tag = "SELECT " + std::to_string(got.rows.size());
+  return got;
+}
 
 }  // namespace scripted

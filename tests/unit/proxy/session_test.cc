@@ -9,7 +9,7 @@
 using namespace scripted;
 
 TEST_CASE("session: statements by key, for any shard, that fail, and that are refused") {
-  const std::vector<turn> turns{query("SELECT name FROM customers WHERE customer_id = 2"), query("SELECT 1"), query("SELECT country, count(*) FROM customers GROUP BY 1"),
+  const std::vector<turn> turns{query("SELECT name FROM customers WHERE customer_id = 2"), query("SELECT 1"), query("SELECT country, mine(*) FROM customers GROUP BY 1"),
                                 query("INSERT INTO orders (customer_id, order_id) VALUES (1, w1)", {"w1"}), query("SELECT boom FROM customers WHERE customer_id = 5"),
                                 query("UPDATE stock SET name = 'w2'", {"w2"}), query("")};
   walk({}, turns, [](world& w) {
