@@ -67,8 +67,11 @@ task<std::optional<protocol::notice>> session::fetch_copies() {
     co_return failed;
   }
   here_.has_copies = true;
-  std::swap(here_, elsewhere_.back());
-  co_return std::nullopt;
+  catch_up();
+  std::string said;
+  failed = co_await hear_flushed(said);
+  if (!failed && !closing_) std::swap(here_, elsewhere_.back());
+  co_return failed;
 }
 
 // Sends and hears what is to be had without waiting. False: nothing moved.

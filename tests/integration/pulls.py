@@ -65,6 +65,25 @@ def answers(shop):
     no_copies(shop)
 
 
+def settings(shop):
+    """Of the session and of the transaction, those of a savepoint that is gone excepted."""
+    asked = "SELECT max('2024-07-13 18:00:00+00'::timestamptz)::text, count(*) FROM account"
+    for client, cursor in ways(shop):
+        for block in (False, True):
+            for zone, hour in (("Asia/Tokyo", "2024-07-14 03:00:00+09"), ("UTC", "2024-07-13 18:00:00+00")):
+                cursor.execute(f"SET TimeZone = '{zone}'")
+                with client.transaction() if block else closing(client.cursor()):
+                    assert cursor.execute(asked).fetchall() == [(hour, 3)], zone
+        with client.transaction():
+            cursor.execute("SET LOCAL TimeZone = 'Asia/Tokyo'")
+            cursor.execute("SAVEPOINT s")
+            cursor.execute("SET LOCAL TimeZone = 'Europe/Berlin'")
+            assert cursor.execute(asked).fetchall() == [("2024-07-13 20:00:00+02", 3)]
+            cursor.execute("ROLLBACK TO s")
+            assert cursor.execute(asked).fetchall() == [("2024-07-14 03:00:00+09", 3)]
+    no_copies(shop)
+
+
 def errors(shop):
     """PostgreSQL's own; in a transaction they fail it, and only from the last savepoint on."""
     for client, cursor in ways(shop):
@@ -219,7 +238,7 @@ def never_half_of_a_commit(shop):
     no_copies(shop)
 
 
-PARTS = (answers, errors, never, limited, cancelled, ended, many_rows, never_half_of_a_commit)
+PARTS = (answers, settings, errors, never, limited, cancelled, ended, many_rows, never_half_of_a_commit)
 
 
 def main():

@@ -186,6 +186,7 @@ void run_sequence(std::uint64_t number) {
     w.client_leaves();  // it waits for what will not come
     return still < 7;
   };
+  CAPTURE(troubled);
   world w(made);
   w.run(turns);
   w.check();
@@ -193,7 +194,6 @@ void run_sequence(std::uint64_t number) {
   belief believed(transcript, answers_due(turns));
   const auto told = "s1: " + w.told(1) + " s2: " + w.told(2) + " s3: " + w.told(3);
   CAPTURE(transcript);
-  CAPTURE(troubled);
   CAPTURE(told);
   CHECK_FALSE(believed.spoke_after_its_end);
   for (const auto& word : words) {
