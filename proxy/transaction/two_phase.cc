@@ -101,7 +101,7 @@ void two_phase::asked(std::span<const reply> replies) {
     auto& p = participants_[i].has;
     if (replies[i].is == reply::what::error || replies[i].is == reply::what::lost) return fail(replies, i);
     const bool id = replies[i].text == "t";
-    p.wrote = p.must_decide || (p.wrote && id);
+    p.wrote = p.must_decide || (p.wrote && replies[i].text != "f");  // who does not deny it may have written
     if (!p.wrote && !p.locked) states_[i] = branch_state::reader;
     if (!p.wrote) {
       lockers += p.locked ? 1 : 0;

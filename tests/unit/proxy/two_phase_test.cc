@@ -57,6 +57,7 @@ TEST_CASE("two_phase: what is sent in which order, and what comes of it") {
       {"only readers", "rr", ".. dd", "ask .. readers CC committed"},
       {"nobody has written: locks guard nothing", "lrn", "f.f ddd", "ask a.a readers CCC committed"},
       {"who has written no row has nothing to lose", "wn", "tf .d d.", "ask aa readers .C last C. committed"},
+      {"who does not deny that it has written is no reader", "nw", "df .d d.", "ask aa readers .C last C. committed"},
       {"a writer and one that holds locks", "lw", "tt d. .d .. d.", "ask aa prepare P. decide .D finish .. finish_locks c. committed"},
       {"locks are let go last", "wlw", "ttt .dd d.. ..d .d.", "ask aaa prepare .PP decide D.. finish ..c finish_locks .c. committed"},
       {"who cannot be prepared decides", "wD", "tt d. .d d.", "ask aa prepare P. decide .D finish c. committed"},
