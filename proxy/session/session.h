@@ -443,6 +443,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   void answer_error(const protocol::notice&);
   void begin_unit();
   void finish_alone();
+  void answer_alone();
   void begin_where_it_listens();
   protocol::transaction_status status() const noexcept;
 

@@ -154,6 +154,7 @@ task<void> session::finish_branches(std::vector<branch> ended) {
   end_transaction();
   if (state_went_ && !closing_)
     fatal(make_error(sqlstate::connection_failure, "the connection to a shard broke", "State of the session was lost with it.", "Connect again."));
+  begin_where_it_listens();
 }
 
 // Does the message end a transaction on several shards?
@@ -193,7 +194,7 @@ task<void> session::end_by_query(std::string_view frame) {
   if (!closing_) {
     if (why) answer_error(*why);
     else protocol::append(out_, protocol::command_complete{tag});
-    finish_alone();
+    answer_alone();
   }
   co_await finish_branches(std::move(ended));
 }
@@ -228,7 +229,7 @@ task<void> session::end_by_batch(char end) {
   batch_refused_.reset();
   if (why) answer_error(*why);
   if (why && end != 'S') skip_to_sync_ = true;
-  if (end == 'S') finish_alone();
+  if (end == 'S') answer_alone();
   co_await finish_branches(std::move(ended));
 }
 

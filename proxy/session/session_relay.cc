@@ -199,6 +199,11 @@ void session::finish_unit(const exchange::step& step) {
 
 // An answer that needed no server.
 void session::finish_alone() {
+  answer_alone();
+  begin_where_it_listens();
+}
+
+void session::answer_alone() {
   append_ready(status());
   names_.settle();
   claims_.clear();
@@ -206,11 +211,11 @@ void session::finish_alone() {
   if (!here_.server && held_.status() == transaction_status::idle) portals_.clear();
   flush_client();
   clock_rest(clock::now());
-  if (held_.open() && !held_.failed() && !here_.server) begin_where_it_listens();
 }
 
 // Notifications wait in PostgreSQL's queue while a listener's transaction is open: its server has to know of it.
 void session::begin_where_it_listens() {
+  if (unit_open_ || closing_ || here_.server || !held_.open() || held_.failed()) return;
   const auto found = std::ranges::find_if(state_.parked, [](const auto& one) { return (one->pinned & routing::state::listening) != 0; });
   if (found == state_.parked.end() || !attach_now((*found)->shard)) return;
   put_held_in_front();

@@ -112,6 +112,14 @@ TEST_CASE("session: a transaction that goes on behind its commit on two shards")
   });
 }
 
+TEST_CASE("session: a transaction that goes on behind its commit on two shards, in a session that listens on a third") {
+  const std::vector<turn> turns{query("LISTEN news"), query("BEGIN"), insert("1", "w1"), insert("2", "w2"), query("COMMIT AND CHAIN", {"w1", "w2"}), query("SELECT 1"), query("COMMIT")};
+  walk(turns, [](world& w) {
+    CHECK(w.heard(4) == "C[COMMIT] Z[T]");
+    CHECK(w.told(2) == "Q[LISTEN news] probe[n] Q[BEGIN] Q[ROLLBACK] Q[BEGIN] Q[SELECT 1] Q[COMMIT] Q[DISCARD ALL]");
+  });
+}
+
 TEST_CASE("session: a commit on two shards by the extended protocol") {
   constexpr std::string_view sql = "INSERT INTO orders (customer_id, order_id) VALUES ($1, $2)";
   const std::vector<turn> turns{query("BEGIN"), pipeline(parse("i", sql) + bind("i", {"1", "w1"}) + execute()), pipeline(bind("i", {"2", "w2"}) + execute()),
