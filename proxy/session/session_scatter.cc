@@ -7,6 +7,7 @@
 #include "proxy/session/session.h"
 #include "proxy/shard/conversation.h"
 #include "proxy/transaction/concat.h"
+#include "routing/analysis/pull.h"
 
 namespace proxy {
 
