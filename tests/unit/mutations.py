@@ -196,7 +196,8 @@ ROWS = {
         "proxy/session/session_relay.cc", "proxy/session_test.cc", "  server.in.consume(rest.used);\n", ""),
     "session: a notification is told in a block": (
         "proxy/session/session_relay.cc", "proxy/session_test.cc", "  if (status == transaction_status::idle) tell_notifications();", "  tell_notifications();"),
-    "session: a listener's BEGIN is held": ("proxy/session/session_relay.cc", "proxy/session_test.cc", "if (held_.open() && !held_.failed() && !here_.server) begin_where_it_listens();", ""),
+    "session: a listener's BEGIN is held": ("proxy/session/session_relay.cc", "proxy/session_test.cc", "  answer_alone();\n  begin_where_it_listens();", "  answer_alone();"),
+    "two_phase: what makes no sense is a no": (*ENDS, 'text != "f"', 'text == "t"'),
     "session: a query is read as if standard_conforming_strings were on": (
         "proxy/session/session_reading.cc", "proxy/session_test.cc", "  if (!state_.escapes) return sql;\n", "  if (!state_.escapes || !sql.empty()) return sql;\n"),
     "session: a prepared statement is read as if standard_conforming_strings were on": (
