@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import psycopg
 
-from branches import Shop, add, refused
+from branches import Shop, add, refused, transfers_under_way
 from cluster import Scene, wait_until
 from fleet import DATABASE
 from proxy import wire
@@ -208,33 +208,9 @@ def many_rows(shop):
 
 def never_half_of_a_commit(shop):
     """A transfer is in the copies on both shards or on none."""
-    one, two, three = shop.at.values()
-    stop, problems = threading.Event(), []
-
-    def move(here, there):
-        try:
-            with closing(shop.client()) as client, client.cursor() as cursor:
-                by = 10
-                while not stop.is_set():  # always in this order: shards do not see each other's deadlocks
-                    add(cursor, here, -by)
-                    add(cursor, there, by)
-                    client.commit()
-                    by = -by
-        except Exception as problem:  # pylint: disable=broad-except
-            problems.append(problem)
-    movers = [threading.Thread(target=move, args=pair, daemon=True) for pair in ((one, two), (one, three), (two, three))]
-    for mover in movers:
-        mover.start()
-    try:
-        with closing(shop.client(autocommit=True)) as client:
-            for _ in range(200):
-                assert client.execute("SELECT sum(amount) FROM account").fetchall() == [(300,)]
-    finally:
-        stop.set()
-        for mover in movers:
-            mover.join()
-    assert not problems, problems
-    shop.reset()
+    with transfers_under_way(shop), closing(shop.client(autocommit=True)) as client:
+        for _ in range(200):
+            assert client.execute("SELECT sum(amount) FROM account").fetchall() == [(300,)]
     no_copies(shop)
 
 
