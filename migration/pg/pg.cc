@@ -7,6 +7,7 @@
 #include <boost/asio/use_awaitable.hpp>
 
 #include "migration/pg/sslmode.h"
+#include "routing/text/words.h"
 
 namespace migration::pg {
 
@@ -398,11 +399,7 @@ void connection::fail_result(const result& error) {
   throw sql_error(options_.where, state, message, field(raw, PG_DIAG_MESSAGE_DETAIL), field(raw, PG_DIAG_MESSAGE_HINT), lost);
 }
 
-std::string quote_ident(std::string_view name) {
-  std::string out = "\"";
-  for (const char c : name) out.append(c == '"' ? 2 : 1, c);
-  return out + '"';
-}
+std::string quote_ident(std::string_view name) { return routing::quoted_name(name); }
 std::string quote_ident(std::string_view schema, std::string_view name) { return quote_ident(schema) + "." + quote_ident(name); }
 std::string quote_literal(std::string_view value) {
   std::string out = "'";

@@ -92,12 +92,6 @@ std::string lower_name(std::string_view name) {
   return out;
 }
 
-std::string quoted_name(std::string_view name) {
-  std::string out = "\"";
-  for (const char c : name) out.append(c == '"' ? 2 : 1, c);
-  return out.append(1, '"');
-}
-
 std::string quoted_literal(std::string_view text) {
   std::string out = text.find('\\') == std::string_view::npos ? "'" : " E'";
   for (const char c : text) out.append(c == '\'' || c == '\\' ? 2 : 1, c);

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "proxy/state/name_values.h"
+#include "routing/text/words.h"
 
 namespace proxy {
 
@@ -28,7 +29,7 @@ adjustment adjust(const settings_ptr& from, const settings_ptr& to);
 
 // As PostgreSQL compares names of settings.
 std::string lower_name(std::string_view);
-std::string quoted_name(std::string_view);
+using routing::quoted_name;
 // 'text', whatever standard_conforming_strings is.
 std::string quoted_literal(std::string_view);
 // Settings that extensions and applications make up; pg_settings does not show them.

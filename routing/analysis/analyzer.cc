@@ -43,11 +43,11 @@ bool only_sets_config(const ast::node& n) noexcept {
 }
 
 // Reads on copies of its relations, where the whole text is one statement that leaves nothing and asks nothing of the session.
-std::optional<pulled_relations> pulled(const query_analysis& query, std::string_view sql, const shard_map& map) {
+std::optional<pulled_relations> pulled(const query_analysis& query, const ast::node& n, std::string_view sql, const shard_map& map) {
   const auto& effects = query.effects();
   const bool leaves = effects.makes != 0 || effects.ends != 0 || effects.resets || effects.unknown_calls || !effects.calls.empty();
   const bool reads = !query.writes() && !query.locks_rows() && !query.may_have_effects() && query.home_effect().empty();
-  const auto plan = reads && !leaves && !sql.empty() ? plan_pull(sql, map) : std::nullopt;
+  const auto plan = reads && !leaves && !sql.empty() ? plan_pull(n, sql, map) : std::nullopt;
   if (!plan) return std::nullopt;
   pulled_relations found;
   for (const auto& copy : plan->copies) {
@@ -66,18 +66,19 @@ statement_plan plan_of(query_analysis& query, const ast::node& n, std::string_vi
     if (const auto use = query.graph().solve()) {
       auto refused = refused_plan(unproven(*use));
       refused.adds_up = plan.adds_up;
-      refused.pulls = pulled(query, sql, map);
+      refused.pulls = pulled(query, n, sql, map);
       refused.plain_read = plan.adds_up || refused.pulls;
       return refused;
     }
     if (!query.local_table().empty()) {
       auto refused = refused_plan(mixed_with_local(query.graph().first_table(), query.local_table()));
-      refused.pulls = pulled(query, sql, map);
+      refused.pulls = pulled(query, n, sql, map);
       refused.plain_read = refused.pulls.has_value();
       return refused;
     }
     plan.keys = query.keys();
-    plan.pulls = pulled(query, sql, map);
+    const bool several = plan.keys.size() > 1 || (plan.keys.size() == 1 && plan.keys.front().array);
+    if (several) plan.pulls = pulled(query, n, sql, map);
     // Nothing but NULL for a key: no row anywhere matches, and PostgreSQL refuses to store one.
     plan.destination = plan.keys.empty() ? destination_kind::any : destination_kind::by_key;
     plan.row_locks = query.locks_rows();

@@ -5,15 +5,12 @@
 #include <initializer_list>
 
 #include "routing/analysis/refusals.h"
+#include "routing/text/words.h"
 
 namespace routing {
 namespace {
 
 char lower(char c) noexcept { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); }
-
-bool is_same_word(std::string_view left, std::string_view right) noexcept {
-  return std::equal(left.begin(), left.end(), right.begin(), right.end(), [](char a, char b) { return lower(a) == lower(b); });
-}
 
 bool is_one_of_words(std::string_view word, std::initializer_list<std::string_view> words) noexcept {
   return std::any_of(words.begin(), words.end(), [word](std::string_view one) { return is_same_word(word, one); });

@@ -192,11 +192,19 @@ std::string home_effect_of(const ast::message& m) {
   return found;
 }
 
+bool tells_when_begun(const ast::qualified_name& f) noexcept {
+  return f.is_builtin() && is_one_of(f.name, {"age", "localtimestamp", "now", "transaction_timestamp"});
+}
+
+bool is_current_time(const ast::message& m) noexcept {
+  const auto* f = ast::as<PgQuery__SQLValueFunction>(m, pg_query__sqlvalue_function__descriptor);
+  return f && f->op <= PG_QUERY__SQLVALUE_FUNCTION_OP__SVFOP_LOCALTIMESTAMP_N;
+}
+
 // now() is when the transaction began, and two shards would not agree: CURRENT_TIMESTAMP and its like, and 'now' as a literal. The type of a
 // cast that is not known here may be one of time.
 bool tells_the_time(const ast::message& m) {
-  if (const auto* f = ast::as<PgQuery__SQLValueFunction>(m, pg_query__sqlvalue_function__descriptor))
-    return f->op <= PG_QUERY__SQLVALUE_FUNCTION_OP__SVFOP_LOCALTIMESTAMP_N;
+  if (is_current_time(m)) return true;
   const auto* cast = ast::as<PgQuery__TypeCast>(m, pg_query__type_cast__descriptor);
   if (!cast) return false;
   const auto type = ast::name_of(ast::list(cast->type_name->names, cast->type_name->n_names));
@@ -206,7 +214,7 @@ bool tells_the_time(const ast::message& m) {
 bool is_unbound_call(const PgQuery__FuncCall& call) noexcept {
   const auto f = ast::name_of(ast::list(call.funcname, call.n_funcname));
   if (f.is_builtin() && f.name == "set_config") return call.n_args == 3 && is_constant(call.args[2]);
-  return is_harmless_function(f) && !is_one_of(f.name, {"age", "localtimestamp", "now", "transaction_timestamp"});
+  return is_harmless_function(f) && !tells_when_begun(f);
 }
 
 void note_call(const PgQuery__FuncCall& call, session_effects& out) {

@@ -24,6 +24,12 @@ std::string home_effect_of(const ast::message&);
 // Does it give the same on every shard, or set what can be set again on another? The time at which the transaction began is not the same.
 bool is_unbound_call(const PgQuery__FuncCall&) noexcept;
 
+// now() and its like, which say when their transaction began.
+bool tells_when_begun(const ast::qualified_name&) noexcept;
+
+// CURRENT_TIMESTAMP and its like.
+bool is_current_time(const ast::message&) noexcept;
+
 // Not the same on two shards, whatever they store: CURRENT_TIMESTAMP and its like, 'now' as a literal, casts to types that are not known.
 bool tells_the_time(const ast::message&);
 

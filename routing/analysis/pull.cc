@@ -11,6 +11,7 @@
 #include "routing/analysis/scope.h"
 #include "routing/text/ast.h"
 #include "routing/text/text_scanner.h"
+#include "routing/text/words.h"
 
 namespace routing {
 namespace {
@@ -22,17 +23,6 @@ struct names_in_with {
     return std::find(names.begin(), names.end(), wanted) != names.end() || (outer && outer->has(wanted));
   }
 };
-
-std::string quoted(std::string_view name) {
-  std::string out = "\"";
-  for (const char c : name) out.append(c == '"' ? 2 : 1, c);
-  return out + '"';
-}
-
-bool is_time_call(const PgQuery__FuncCall& f) noexcept {
-  const auto name = ast::name_of(ast::list(f.funcname, f.n_funcname)).name;
-  return name == "now" || name == "transaction_timestamp" || name == "age" || name == "statement_timestamp";
-}
 
 // The relations that a statement names, without those that its own WITH defines.
 class relation_finder {
@@ -51,11 +41,12 @@ void relation_finder::judge(const ast::message& m) {
   if (const auto* ref = ast::as<PgQuery__ColumnRef>(m, pg_query__column_ref__descriptor))
     copies_do = copies_do && ref->n_fields <= 2 && !is_system_column(*ref);
   if (const auto* f = ast::as<PgQuery__FuncCall>(m, pg_query__func_call__descriptor)) {
-    tells_time = tells_time || is_time_call(*f);
-    copies_do = copies_do && (is_time_call(*f) || is_unbound_call(*f));
+    const auto name = ast::name_of(ast::list(f->funcname, f->n_funcname));
+    const bool began = tells_when_begun(name);
+    tells_time = tells_time || began || name.name == "statement_timestamp";
+    copies_do = copies_do && (began || is_unbound_call(*f));
   }
-  if (const auto* f = ast::as<PgQuery__SQLValueFunction>(m, pg_query__sqlvalue_function__descriptor))
-    tells_time = tells_time || f->op <= PG_QUERY__SQLVALUE_FUNCTION_OP__SVFOP_LOCALTIMESTAMP_N;
+  tells_time = tells_time || is_current_time(m);
   if (const auto* c = ast::as<PgQuery__AConst>(m, pg_query__a__const__descriptor))
     tells_time = tells_time || (c->val_case == PG_QUERY__A__CONST__VAL_SVAL && is_word_for_time(ast::text(c->sval->sval)));
   if (m.descriptor == &pg_query__range_table_sample__descriptor) copies_do = false;
@@ -108,8 +99,7 @@ std::optional<std::string_view> written(std::string_view sql, std::size_t at, st
 bool ends_in_word(std::string_view text, std::string_view word) {
   while (!text.empty() && (text.back() == ' ' || text.back() == '\n' || text.back() == '\t' || text.back() == '\r')) text.remove_suffix(1);
   if (text.size() < word.size()) return false;
-  const auto end = text.substr(text.size() - word.size());
-  return std::equal(end.begin(), end.end(), word.begin(), [](char a, char b) { return (a | 0x20) == b; });
+  return is_same_word(text.substr(text.size() - word.size()), word);
 }
 
 class rewriter {
@@ -148,7 +138,7 @@ bool rewriter::take(const PgQuery__RangeVar& r) {
   if (!name || (!r.inh && ends_in_word(before, "("))) return false;
   const auto& copy = copy_of(*name, !r.inh, known ? known->distribution : std::nullopt);
   const bool named = r.alias || ends_in_word(before, "table");
-  changes_.push_back({at, name->size(), named ? copy.name : fmt::format("{} AS {}", copy.name, quoted(ast::text(r.relname)))});
+  changes_.push_back({at, name->size(), named ? copy.name : fmt::format("{} AS {}", copy.name, quoted_name(ast::text(r.relname)))});
   return true;
 }
 
@@ -168,18 +158,19 @@ bool is_word_for_time(std::string_view literal) noexcept {
   const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
   const auto from = std::find_if(literal.begin(), literal.end(), is_letter);
   const auto word = std::string_view(from, std::find_if_not(from, literal.end(), is_letter));
-  return std::any_of(words.begin(), words.end(), [&](std::string_view one) {
-    return std::equal(word.begin(), word.end(), one.begin(), one.end(), [](char a, char b) { return (a | 0x20) == b; });
-  });
+  return std::any_of(words.begin(), words.end(), [&](std::string_view one) { return is_same_word(word, one); });
 }
 
 std::optional<pull_plan> plan_pull(std::string_view sql, const shard_map& map) {
   const auto tree = ast::tree::parse(std::string(sql));
   if (!tree || tree->statements().size() != 1) return std::nullopt;
-  const auto* statement = tree->statements().front()->stmt;
-  if (statement->node_case != PG_QUERY__NODE__NODE_SELECT_STMT) return std::nullopt;
+  return plan_pull(*tree->statements().front()->stmt, sql, map);
+}
+
+std::optional<pull_plan> plan_pull(const ast::node& statement, std::string_view sql, const shard_map& map) {
+  if (statement.node_case != PG_QUERY__NODE__NODE_SELECT_STMT) return std::nullopt;
   relation_finder finder;
-  finder.visit(statement->base, nullptr);
+  finder.visit(statement.base, nullptr);
   rewriter made(sql, map);
   if (!finder.copies_do || !std::all_of(finder.found.begin(), finder.found.end(), [&](const auto* r) { return made.take(*r); })) return std::nullopt;
   auto plan = made.finish(finder);

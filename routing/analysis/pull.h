@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "routing/map/shard_map.h"
+#include "routing/text/ast.h"
 
 namespace routing {
 
@@ -28,6 +29,7 @@ struct pull_plan {
 // Of one SELECT. nullopt: copies would not do. It names columns with their schema, asks where rows lie, or calls what only the client's own session
 // or transaction can answer.
 std::optional<pull_plan> plan_pull(std::string_view sql, const shard_map&);
+std::optional<pull_plan> plan_pull(const ast::node& statement, std::string_view sql, const shard_map&);  // that was parsed from this text
 
 // Words that PostgreSQL reads as the time at which a transaction began.
 bool is_word_for_time(std::string_view literal) noexcept;

@@ -26,10 +26,10 @@ struct row_shape {
   static constexpr std::size_t max_columns = 1664;  // MaxTupleAttributeNumber: no query yields more
   static row_shape unknown() { return {{}, true, false}; }
 };
-// The shape under an alias with column names: o(a, b). Nothing is known if positions are not, or if there are too many names.
 // Is it one of PostgreSQL's own, the same on every shard? `schema` empty: as by search_path.
 bool is_catalog(std::string_view schema, std::string_view name) noexcept;
 
+// The shape under an alias with column names: o(a, b). Nothing is known if positions are not, or if there are too many names.
 row_shape renamed(row_shape, const PgQuery__Alias*);
 
 struct lookup {
