@@ -62,6 +62,7 @@ std::optional<command_complete> decode_command_complete(std::string_view body);
 std::optional<notice> decode_notice(std::string_view body);
 std::optional<std::vector<std::uint32_t>> decode_parameter_description(std::string_view body);  // type OIDs
 bool has_message(std::string_view frames, char type);  // among whole ones
+inline bool has_error(std::string_view frames) { return has_message(frames, 'E'); }
 
 void append(std::string& out, const authentication&);
 void append(std::string& out, const backend_key_data&);

@@ -294,6 +294,7 @@ class session final : public std::enable_shared_from_this<session>, public timed
   const branch* branch_on(routing::shard_id) const noexcept;
   boost::container::small_vector<routing::shard_id, 4> attached_shards() const;
   task<std::optional<protocol::notice>> go_to(routing::shard_id);
+  task<bool> attach_beside(routing::shard_id, std::optional<protocol::notice>& failed);
   void hush();
   void say_missed(branch&);
   bool must_go_back(const choice&) const noexcept;
@@ -333,16 +334,17 @@ class session final : public std::enable_shared_from_this<session>, public timed
   task<bool> scatter(const choice&, bool simple, commit_barrier::pass inside);
   task<std::optional<protocol::notice>> take_snapshots(const choice&, std::vector<std::string>& early);
   task<std::optional<protocol::notice>> discard_binds(const choice&);
-  task<std::optional<protocol::notice>> hear_bind(std::string& said);
   task<std::optional<protocol::notice>> pass_answer(concat*);
   std::optional<std::string> give_up();
   task<std::optional<std::string>> wait_for_server();
 
-  task<std::optional<protocol::notice>> hear_flushed(std::string& said);
+  task<std::optional<protocol::notice>> hear_while(bool (*waits)(const exchange&), std::string& said);
   task<void> end_scattered(const concat&, std::optional<protocol::notice> failed);
 
   // session_pull.cc
   std::optional<protocol::notice> plan_copies(routing::pull_plan&);
+  const batch_item& bind_of_batch() const;
+  std::vector<branch>::iterator copies();
   server_connection& copies_server();
   task<std::optional<protocol::notice>> fetch_copies();
   task<std::optional<protocol::notice>> leave_copies(copy_answers&, std::size_t queries);

@@ -26,6 +26,8 @@ bool is_gone(server_connection& server, exchange_conversation& talk) {
   return !talk.is_open();
 }
 
+bool is_on(const branch& b, routing::shard_id shard) { return b.server && !b.has_copies && b.server->shard == shard; }
+
 }  // namespace
 
 // The statement's shard is another one than that on which the transaction was last.
@@ -40,8 +42,8 @@ bool session::may_branch() const noexcept {
 }
 
 const branch* session::branch_on(routing::shard_id shard) const noexcept {
-  if (here_.server && !here_.borrowed && !here_.has_copies && here_.server->shard == shard) return &here_;
-  const auto found = std::find_if(elsewhere_.begin(), elsewhere_.end(), [shard](const branch& b) { return !b.has_copies && b.server->shard == shard; });
+  if (!here_.borrowed && is_on(here_, shard)) return &here_;
+  const auto found = std::find_if(elsewhere_.begin(), elsewhere_.end(), [shard](const branch& b) { return is_on(b, shard); });
   return found == elsewhere_.end() ? nullptr : &*found;
 }
 
@@ -56,24 +58,32 @@ boost::container::small_vector<routing::shard_id, 4> session::attached_shards() 
 task<std::optional<protocol::notice>> session::go_to(routing::shard_id shard) {
   keep_passed();
   if (branch_on(shard) == &here_) co_return std::nullopt;
-  const auto known = std::find_if(elsewhere_.begin(), elsewhere_.end(), [shard](const branch& b) { return !b.has_copies && b.server->shard == shard; });
+  const auto known = std::find_if(elsewhere_.begin(), elsewhere_.end(), [shard](const branch& b) { return is_on(b, shard); });
   if (known != elsewhere_.end()) {
     std::swap(here_, *known);
     co_return std::nullopt;
   }
-  elsewhere_.push_back(std::exchange(here_, branch()));
-  auto failed = co_await attach_adjusted(shard);
-  if (!here_.server || closing_) {
-    if (here_.server) release_server();
-    if (elsewhere_.empty()) co_return failed;  // they went with it
-    here_ = std::move(elsewhere_.back());
-    elsewhere_.pop_back();
-    co_return failed;
-  }
-  catch_up();
+  std::optional<protocol::notice> failed;
+  const bool attached = co_await attach_beside(shard, failed);
+  if (!attached) co_return failed;
   if (unit_in_block_) here_.status = transaction_status::in_transaction;
   say_missed(here_);
   co_return std::nullopt;
+}
+
+// The branch at hand rests, and another server takes its place. False: it is at hand again, unless they all went; `failed` says why.
+task<bool> session::attach_beside(routing::shard_id shard, std::optional<protocol::notice>& failed) {
+  elsewhere_.push_back(std::exchange(here_, branch()));
+  failed = co_await attach_adjusted(shard);
+  if (here_.server && !closing_) {
+    catch_up();
+    co_return true;
+  }
+  if (here_.server) release_server();
+  if (elsewhere_.empty()) co_return false;
+  here_ = std::move(elsewhere_.back());
+  elsewhere_.pop_back();
+  co_return false;
 }
 
 // What rests while the client works elsewhere would take it for idle. From then on the session minds that (own_limit()).

@@ -31,6 +31,9 @@ protocol::notice no_copies(std::string_view why) {
                     "Limit its tables by their shard keys, or send it outside of the transaction.");
 }
 
+// Not all that was asked for up to a Flush, nor an error.
+bool answers_still(const exchange& answers) { return !answers.idle() || !answers.at_boundary(); }
+
 bool names_time(const protocol::bind& values) {
   return std::ranges::any_of(values.values, [](const auto& value) { return value && value->size() < 64 && routing::is_word_for_time(*value); });
 }
@@ -39,11 +42,10 @@ bool names_time(const protocol::bind& values) {
 
 // What it runs on, or why not: what the analysis could not see, since only now are values and session known.
 std::optional<protocol::notice> session::plan_copies(routing::pull_plan& plan) {
-  const auto bind = std::ranges::find(batch_, 'B', &batch_item::type);
-  const auto& statement = *bind->statement;
-  auto made = state_.escapes ? std::nullopt : routing::plan_pull(statement.sql, *w_.map);
+  const auto& bind = bind_of_batch();
+  auto made = state_.escapes ? std::nullopt : routing::plan_pull(bind.statement->sql, *w_.map);
   if (!made) return no_copies("Its text is read in another way than by the settings that PostgreSQL starts with.");
-  if (unit_in_block_ && (made->tells_time || !protocol::decode_bind(bind->body(), w_.bind) || names_time(w_.bind)))
+  if (unit_in_block_ && (made->tells_time || !protocol::decode_bind(bind.body(), w_.bind) || names_time(w_.bind)))
     return no_copies("It asks for the time at which the transaction began, and the copies are of another transaction.");
   const auto has_temporary = [](const server_ptr& one) { return one && (one->pinned & routing::state::temp_objects) != 0; };
   if (has_temporary(here_.server) || std::ranges::any_of(elsewhere_, has_temporary, &branch::server) || std::ranges::any_of(state_.parked, has_temporary))
@@ -52,24 +54,22 @@ std::optional<protocol::notice> session::plan_copies(routing::pull_plan& plan) {
   return std::nullopt;
 }
 
-server_connection& session::copies_server() { return *std::ranges::find(elsewhere_, true, &branch::has_copies)->server; }
+// batch_scatters() has seen that there is one.
+const batch_item& session::bind_of_batch() const { return *std::ranges::find(batch_, 'B', &batch_item::type); }
+
+std::vector<branch>::iterator session::copies() { return std::ranges::find(elsewhere_, true, &branch::has_copies); }
+
+server_connection& session::copies_server() { return *copies()->server; }
 
 // Without a notice one of elsewhere_ has them, or the session is closing.
 task<std::optional<protocol::notice>> session::fetch_copies() {
   keep_passed();
-  elsewhere_.push_back(std::exchange(here_, branch()));
-  auto failed = co_await attach_adjusted(w_.map->default_shard());
-  if (!here_.server || closing_) {
-    if (here_.server) release_server();
-    if (elsewhere_.empty()) co_return failed;
-    here_ = std::move(elsewhere_.back());
-    elsewhere_.pop_back();
-    co_return failed;
-  }
+  std::optional<protocol::notice> failed;
+  const bool attached = co_await attach_beside(w_.map->default_shard(), failed);
+  if (!attached) co_return failed;
   here_.has_copies = true;
-  catch_up();
   std::string said;
-  failed = co_await hear_flushed(said);
+  failed = co_await hear_while(answers_still, said);
   if (!failed && !closing_) std::swap(here_, elsewhere_.back());
   co_return failed;
 }
@@ -92,14 +92,14 @@ task<std::optional<std::string>> session::await_copies(copy_answers& answers, st
 
 // What it was sent is answered, its transaction ends, and it goes back to where it came from. A notice: it is lost.
 task<std::optional<protocol::notice>> session::leave_copies(copy_answers& answers, std::size_t queries) {
-  if (std::ranges::find(elsewhere_, true, &branch::has_copies) == elsewhere_.end()) co_return std::nullopt;
+  if (copies() == elsewhere_.end()) co_return std::nullopt;
   const auto why = co_await await_copies(answers, queries);
   if (why) co_return broke(copies_server(), *why);
   if (closing_) co_return std::nullopt;
-  std::vector<branch*> only{&*std::ranges::find(elsewhere_, true, &branch::has_copies)};
+  std::vector<branch*> only{&*copies()};
   std::vector<std::string_view> message{"ROLLBACK"};
   const auto replies = co_await ask_branches(std::move(only), std::move(message));
-  const auto left = std::ranges::find(elsewhere_, true, &branch::has_copies);
+  const auto left = copies();
   if (left == elsewhere_.end()) co_return std::nullopt;
   if (left->server && replies.front().is == two_phase::reply::what::done) w_.give_back(std::move(left->server));
   else discard_branch(*left);
@@ -115,7 +115,7 @@ task<std::optional<protocol::notice>> session::describe_pulled(const choice& c, 
   end_run();
   protocol::append_flush(here_.server->out);
   flush_server();
-  co_return co_await hear_flushed(said);
+  co_return co_await hear_while(answers_still, said);
 }
 
 // Binds the question for their rows on all of them. False: a commit has come over it.
@@ -142,7 +142,7 @@ task<bool> session::bind_rows(const choice& c, const routing::pull_plan& plan, s
   for (std::size_t i = 0; i < c.scatter.size() && !failed && !closing_; ++i) {
     co_await go_to(c.scatter[i]);
     early[i].clear();
-    failed = co_await hear_flushed(early[i]);
+    failed = co_await hear_while(answers_still, early[i]);
   }
   co_return !inside.is_overrun();
 }
@@ -160,7 +160,7 @@ task<std::optional<protocol::notice>> session::pass_rows(pull_copy& rows, copy_a
     if (!answers.failure().empty()) rows.fail(answers.failure());
     if (!answers.is_open()) co_return broke(copies_server(), words_of(answers.how()));
     if (why) co_return broke(*here_.server, *why);
-    if (here_.server->answers.idle() && here_.server->answers.at_boundary() && !full) co_return std::nullopt;
+    if (!full && !answers_still(here_.server->answers)) co_return std::nullopt;
     if (moved) continue;
     why = give_up();
     if (why) co_return broke(*here_.server, *why);
@@ -174,7 +174,7 @@ task<std::optional<protocol::notice>> session::pass_rows(pull_copy& rows, copy_a
 
 // All rows of all branches; or rows.failure().
 task<std::optional<protocol::notice>> session::fill_copies(const choice& c, pull_copy& rows, copy_answers& answers, const std::vector<std::string>& early) {
-  const bool bound = std::ranges::none_of(early, [](const std::string& said) { return protocol::has_message(said, 'E'); });
+  const bool bound = std::ranges::none_of(early, protocol::has_error);
   for (const auto shard : c.scatter) {
     co_await go_to(shard);
     if (bound) {
@@ -209,11 +209,11 @@ void session::say_on_copies(const routing::pull_plan& plan, bool simple, bool de
     server.answers.expect(request::query);
     return;
   }
-  const auto item = std::ranges::find(batch_, 'B', &batch_item::type);
+  const auto& item = bind_of_batch();
   protocol::parse parse;
   parse.sql = plan.sql;
-  parse.types = item->statement->types;
-  protocol::decode_bind(item->body(), w_.bind);
+  parse.types = item.statement->types;
+  protocol::decode_bind(item.body(), w_.bind);
   w_.bind.portal = w_.bind.statement = {};
   protocol::append(server.out, parse);
   protocol::append(server.out, w_.bind);
@@ -232,7 +232,7 @@ void session::say_on_copies(const routing::pull_plan& plan, bool simple, bool de
 task<std::optional<protocol::notice>> session::run_on_copies(const routing::pull_plan& plan, concat& answer, bool simple, bool described) {
   keep_passed();
   const auto* attached = here_.server.get();
-  std::swap(here_, *std::ranges::find(elsewhere_, true, &branch::has_copies));
+  std::swap(here_, *copies());
   say_on_copies(plan, simple, described);
   flush_server();
   answer.next_shard();
@@ -253,7 +253,7 @@ task<void> session::fail_transaction() {
 task<std::optional<protocol::notice>> session::unpull(const choice& c, copy_answers& answers, std::size_t queries) {
   auto failed = co_await leave_copies(answers, queries);
   co_await go_to(c.scatter.front());
-  const auto portal = protocol::decode_bind(std::ranges::find(batch_, 'B', &batch_item::type)->body())->portal;
+  const auto portal = protocol::decode_bind(bind_of_batch().body())->portal;
   const protocol::close bound{'P', portal};
   protocol::append(here_.server->out, bound);
   here_.server->answers.expect(request::close);
@@ -274,11 +274,11 @@ task<bool> session::pull(const choice& c, const routing::pull_plan& plan, bool s
   copy_answers answers;
   std::string said;
   auto failed = co_await describe_pulled(c, said);
-  const bool wrong = protocol::has_message(said, 'E');
+  const bool wrong = protocol::has_error(said);
   if (!failed && !wrong && !closing_) failed = co_await fetch_copies();
-  const bool copies = !failed && !wrong && !closing_;
+  const bool has_copies = !failed && !wrong && !closing_;
   std::vector<std::string> early(c.scatter.size());
-  if (copies) {
+  if (has_copies) {
     rows.begin(copies_server().out, log_);
     step_copies(answers);
     bool bound = false;
@@ -295,10 +295,10 @@ task<bool> session::pull(const choice& c, const routing::pull_plan& plan, bool s
     }
   }
   if (!closing_) answer.take(said, out_);
-  if (copies && !failed && !closing_) failed = co_await fill_copies(c, rows, answers, early);
-  if (copies && !failed && !closing_ && rows.failure().empty()) {
+  if (has_copies && !failed && !closing_) failed = co_await fill_copies(c, rows, answers, early);
+  if (has_copies && !failed && !closing_ && rows.failure().empty()) {
     failed = co_await run_on_copies(plan, answer, simple, protocol::has_message(said, 'T'));
-  } else if (!copies && !failed && !closing_) {
+  } else if (!has_copies && !failed && !closing_) {
     sync_server();
     failed = co_await pass_answer(&answer);
   }

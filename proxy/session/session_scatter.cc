@@ -27,6 +27,8 @@ protocol::notice older_snapshot() {
                     "A snapshot of the transaction is older and does not see rows that have moved since.", "Retry the transaction.");
 }
 
+bool binds(const exchange& answers) { return answers.has(request::bind); }
+
 }  // namespace
 
 // May what is refused for being on several shards run on all of them?
@@ -156,7 +158,7 @@ task<bool> session::scatter(const choice& c, bool simple, commit_barrier::pass i
   std::vector<std::string> early(c.scatter.size());
   auto failed = co_await take_snapshots(c, early);
   // An error, a cancel among them, is the answer: it is told, and none of the rows.
-  const bool refused = std::any_of(early.begin(), early.end(), [](const auto& said) { return protocol::has_message(said, 'E'); });
+  const bool refused = std::any_of(early.begin(), early.end(), protocol::has_error);
   const bool again = inside.is_overrun() && !refused;
   inside = {};
   if (again && !failed) failed = co_await discard_binds(c);
@@ -223,7 +225,7 @@ task<std::optional<protocol::notice>> session::take_snapshots(const choice& c, s
   std::optional<protocol::notice> failed;
   for (std::size_t i = 0; i < c.scatter.size() && !failed && !closing_; ++i) {
     co_await go_to(c.scatter[i]);
-    failed = co_await hear_bind(early[i]);
+    failed = co_await hear_while(binds, early[i]);
   }
   co_return failed;
 }
@@ -240,24 +242,12 @@ task<std::optional<protocol::notice>> session::discard_binds(const choice& c) {
   co_return failed;
 }
 
-// Up to BindComplete, or an error.
-task<std::optional<protocol::notice>> session::hear_bind(std::string& said) {
-  while (here_.server->answers.has(request::bind) && !closing_) {
+// As long as it has something to answer by `waits`.
+task<std::optional<protocol::notice>> session::hear_while(bool (*waits)(const exchange&), std::string& said) {
+  while (waits(here_.server->answers) && !closing_) {
     bool moved = false;
     auto why = hear_server(said, moved);
     if (!why && !moved) why = co_await wait_for_server();
-    if (why) co_return broke(*here_.server, *why);
-  }
-  co_return std::nullopt;
-}
-
-// All that was asked for up to a Flush, or an error.
-task<std::optional<protocol::notice>> session::hear_flushed(std::string& said) {
-  const auto all = [](const exchange& answers) { return answers.idle() && answers.at_boundary(); };
-  while (!all(here_.server->answers) && !closing_) {
-    bool moved = false;
-    auto why = hear_server(said, moved);
-    if (!why && !moved && !all(here_.server->answers)) why = co_await wait_for_server();
     if (why) co_return broke(*here_.server, *why);
   }
   co_return std::nullopt;

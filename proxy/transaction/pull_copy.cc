@@ -4,10 +4,12 @@
 
 #include <fmt/format.h>
 
+#include "protocol/frame.h"
 #include "protocol/frame_writer.h"
 #include "protocol/frontend.h"
 #include "protocol/wire.h"
 #include "proxy/config/errors.h"
+#include "routing/text/words.h"
 
 namespace proxy {
 
@@ -21,7 +23,7 @@ constexpr std::string_view copy_header("PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0", 19)
 // Of the client's transaction alone: how it is isolated, and whether it writes.
 bool sets_transaction(std::string_view sql) {
   constexpr std::string_view words = "set transaction";
-  return sql.size() > words.size() && std::ranges::equal(sql.substr(0, words.size()), words, [](char a, char b) { return (a | 0x20) == b; });
+  return sql.size() > words.size() && routing::is_same_word(sql.substr(0, words.size()), words);
 }
 
 bool is_on(const routing::pulled_copy& copy, routing::shard_id shard, const routing::shard_map& map) {
@@ -61,24 +63,14 @@ void pull_copy::begin(std::string& out, const transaction_log& log) {
 }
 
 void pull_copy::take(std::string_view bytes, std::string& out) {
-  while (!bytes.empty() || rest_.size() >= protocol::frame_header_size) {
-    const auto seen = rest_.empty() ? bytes : std::string_view(rest_);
-    const std::size_t whole = seen.size() < protocol::frame_header_size ? protocol::frame_header_size : protocol::load_int<std::uint32_t>(seen.data() + 1) + std::size_t{1};
-    if (rest_.empty() && bytes.size() >= whole && bytes.size() >= protocol::frame_header_size) {
-      frame(bytes.substr(0, whole), out);
-      bytes.remove_prefix(whole);
-      continue;
-    }
-    if (rest_.size() < whole) {
-      const auto part = std::min(whole - rest_.size(), bytes.size());
-      if (part == 0) return;
-      rest_.append(bytes.substr(0, part));
-      bytes.remove_prefix(part);
-      continue;
-    }
-    const std::string kept = std::exchange(rest_, {});
-    frame(kept, out);
+  rest_.append(bytes);
+  std::string_view left = rest_;
+  protocol::frame_header header;
+  while (protocol::read_header(left, protocol::peer::backend, protocol::max_frame_size, header) == protocol::frame_error::none && left.size() >= header.size) {
+    frame(left.substr(0, header.size), out);
+    left.remove_prefix(header.size);
   }
+  rest_.erase(0, rest_.size() - left.size());
 }
 
 void pull_copy::frame(std::string_view whole, std::string& out) {
