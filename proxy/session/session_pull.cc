@@ -118,7 +118,7 @@ task<std::optional<protocol::notice>> session::describe_pulled(const choice& c, 
   co_return co_await hear_while(answers_still, said);
 }
 
-// Binds the question for their rows on all of them. False: a commit has come over it.
+// Binds the question for their rows on all of them. False: a commit has come over it, and there is no error, which would be the answer.
 task<bool> session::bind_rows(const choice& c, const routing::pull_plan& plan, std::vector<std::string>& early, std::optional<protocol::notice>& failed) {
   auto inside = co_await enter_with_statement();
   const gate_book::snapshots taking(w_.gate);
@@ -144,7 +144,7 @@ task<bool> session::bind_rows(const choice& c, const routing::pull_plan& plan, s
     early[i].clear();
     failed = co_await hear_while(answers_still, early[i]);
   }
-  co_return !inside.is_overrun();
+  co_return !inside.is_overrun() || std::ranges::any_of(early, protocol::has_error);
 }
 
 // From the branch at hand to the copies.

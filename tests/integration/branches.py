@@ -601,13 +601,14 @@ def cancelled_behind_a_commit(shop):
     """A statement over several shards that waits for a lock while a commit comes over it: a cancel ends it, it does not begin again."""
     one, two, three = shop.at.values()
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND wait_event_type = 'Lock'"
-    for block in (False, True):
+    # The second makes its copies on that shard too.
+    for block, (sql, waiters) in itertools.product((False, True), (("SELECT id FROM account", 1), ("SELECT sum(id) FROM account", 2))):
         with closing(shop.fleet.shards[shop.fleet.owner(two)].connect(DATABASE, autocommit=False)) as locker, closing(shop.client(autocommit=not block)) as client:
             locker.cursor().execute("LOCK account IN ACCESS EXCLUSIVE MODE")
             told = []
-            thread = threading.Thread(target=lambda client=client, told=told: told.append(refused(lambda: client.execute("SELECT id FROM account"), "57014")))
+            thread = threading.Thread(target=lambda client=client, told=told, sql=sql: told.append(refused(lambda: client.execute(sql), "57014")))
             thread.start()
-            wait_until(lambda: shop.fleet.query(shop.fleet.owner(two), waiting) == [(1,)], "the statement to wait")
+            wait_until(lambda: shop.fleet.query(shop.fleet.owner(two), waiting) == [(waiters,)], "the statement to wait")
             with closing(shop.client()) as other, other.cursor() as cursor:
                 add(cursor, one, 1)
                 add(cursor, three, -1)
